@@ -1,0 +1,1 @@
+"""The hub: what was reconstructed, as Parquet tables with a manifest."""

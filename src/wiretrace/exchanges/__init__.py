@@ -1,0 +1,1 @@
+"""Messages in, exchanges out: the driver, pairing by proof, outcomes, values, redaction."""

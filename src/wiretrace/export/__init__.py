@@ -1,0 +1,1 @@
+"""A case in, files of other tools out: one file a format."""

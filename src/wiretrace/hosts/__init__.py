@@ -1,0 +1,1 @@
+"""Exchanges of many vantage points in, calls on one time line out."""

@@ -1,0 +1,1 @@
+"""Calls in, request trees out: one file a kind of evidence, and the joint assignment."""

@@ -1,0 +1,34 @@
+"""Every limit that bounds memory or time, named, with what happens when it is reached.
+
+Reaching one is never silent: it leaves a note of kind ``limit_reached`` that names it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one analysis."""
+
+    chunk_bytes: int = 16 << 20
+    """Bytes of a capture file that are decoded at once."""
+    record_bytes: int = 1 << 24
+    """Longest packet record that is believed; a longer one is damage in the file."""
+    fragment_bytes: int = 16 << 20
+    """Bytes of IP fragments that wait for their siblings; the oldest are given up beyond it."""
+    connections: int = 500_000
+    """Connections followed at once; the longest idle are finished beyond it."""
+    out_of_order_bytes: int = 4 << 20
+    """Bytes of one direction that wait behind a hole; beyond it the hole is given up as not captured."""
+    unparsed_bytes: int = 8 << 20
+    """Bytes of one direction that wait for the rest of a message; beyond it they are given up as malformed."""
+    pending_messages: int = 10_000
+    """Messages of one connection that wait for their other half; beyond it the oldest is finished as a half."""
+    probe_bytes: int = 4096
+    """Bytes of each direction after which a connection that no protocol claims is given up as unknown."""
+    message_segments: int = 200_000
+    """Packets remembered behind one unfinished message; beyond it only its first and last packets are kept."""
+    value_bytes: int = 512
+    """Bytes of a message that are searched for values that link it to others."""
+    value_tokens: int = 24
+    """Values kept of one message, as keyed hashes."""

@@ -1,0 +1,88 @@
+"""Messages: what a protocol reads out of the bytes of one direction.
+
+Offsets are stream offsets: 0 is the first byte after the SYN (or the first byte seen, in a connection that was joined
+midway; bytes before it have negative offsets). Spans of the messages of one direction tile its stream: a message ends
+where the next one begins, so that every payload byte is in a message or in a named gap.
+"""
+
+import enum
+
+import msgspec
+
+from wiretrace.model.identifier import IdentifierKind
+
+
+class Role(enum.IntEnum):
+    """What part a message plays in an exchange."""
+
+    REQUEST = 0
+    """Asks for a response."""
+    ONE_WAY = 1
+    """Asks for nothing: the exchange is complete without a response (noreply commands, MySQL COM_STMT_CLOSE)."""
+    RESPONSE = 2
+    """Answers a request."""
+    PUSH = 3
+    """Sent by the server without having been asked (pub/sub messages, notifications)."""
+    CONTROL = 4
+    """Bytes that are part of the protocol and of no exchange (a goodbye, padding). Counted, never shown."""
+
+
+class Result(enum.IntEnum):
+    """How a response judges its request."""
+
+    OK = 0
+    """The request was carried out."""
+    CLIENT_ERROR = 1
+    """The server says that the client is at fault (HTTP 4xx)."""
+    SERVER_ERROR = 2
+    """The server says that it failed, or a database refused a statement."""
+
+
+class Transaction(enum.IntEnum):
+    """The state of the database session once a response is complete."""
+
+    UNKNOWN = 0
+    """The protocol has no transactions, or did not say."""
+    IDLE = 1
+    """No transaction is open."""
+    OPEN = 2
+    """A transaction is open: the next statement on this connection belongs to it."""
+    FAILED = 3
+    """A transaction is open and has failed: it can only be rolled back."""
+
+
+class Message(msgspec.Struct, gc=False):
+    """One request, response or push. Text fields are structurally redacted by the protocol that made them."""
+
+    role: Role
+    """What part it plays."""
+    start: int
+    """Stream offset of its first byte."""
+    end: int
+    """Stream offset behind its last byte. May lie beyond what has arrived: the bytes between are passed over."""
+    operation: str = ""
+    """Requests and pushes: what is asked for, in few distinct forms ('GET', 'SELECT orders', 'HGET')."""
+    summary: str = ""
+    """Requests and pushes: one line for a person, literals redacted ('GET /orders/42?token=[redacted]')."""
+    status: str = ""
+    """Responses: the protocol's own word ('200', 'SELECT 3', '40P01', 'OK', 'WRONGTYPE')."""
+    result: Result = Result.OK
+    """Responses: whether it is an error."""
+    closes: bool = True
+    """False for a message inside a unit that is paired as a whole: the next message with True on the same side ends the
+    unit. A closing response answers everything up to the next closing request (PostgreSQL: statements up to Sync)."""
+    key: int = -1
+    """An identifier that pairs the message within its connection (HTTP/2 stream, correlation id); -1: paired by order."""
+    damaged: bool = False
+    """Bytes of it are missing from the capture, or it breaks the rules of its protocol."""
+    values: bytes = b""
+    """Raw bytes in which values may stand that link it to other calls (path, keys, literals, the start of a body), at
+    most `Limits.value_bytes`. Hashed by the exchanges floor and never kept."""
+    identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
+    """Identifiers that other tools left in it."""
+    attributes: dict[str, str | int] | None = None
+    """OpenTelemetry attributes, values redacted. Share one dict between equal messages where that is cheap."""
+    transaction: Transaction = Transaction.UNKNOWN
+    """Responses of databases: the state of the session behind it."""
+    notes: tuple[str, ...] = ()
+    """What could not be read of it, each a short fixed phrase ('prepared before the capture')."""

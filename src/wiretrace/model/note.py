@@ -1,0 +1,54 @@
+"""Notes: what we could not see or read. A note is never a conclusion (that is a finding) nor a result (an outcome)."""
+
+import enum
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+class NoteKind(enum.StrEnum):
+    """What we could not see or read. The docstring of a member is the sentence that the user is given."""
+
+    FILE_TRUNCATED = "file_truncated"
+    """The file ends inside a record: the capture was cut off, or is still being written."""
+    FILE_DAMAGED = "file_damaged"
+    """Part of the file is not readable as capture records and was passed over."""
+    PACKET_NOT_DECODED = "packet_not_decoded"
+    """Packets whose layers we do not read."""
+    PACKET_CUT = "packet_cut"
+    """The snap length cut packets short: the bytes behind it were not captured."""
+    NOT_CAPTURED = "not_captured"
+    """Bytes that the peer acknowledged and that the capture lacks."""
+    STARTED_MIDWAY = "started_midway"
+    """Connections that were already open when the capture began."""
+    PROTOCOL_UNKNOWN = "protocol_unknown"
+    """Connections whose bytes belong to no protocol that we read."""
+    ENCRYPTED = "encrypted"
+    """Connections that are encrypted, and whose contents we can not read."""
+    MALFORMED = "malformed"
+    """Bytes that break the rules of the protocol that the connection speaks."""
+    SKIPPED_AFTER_GAP = "skipped_after_gap"
+    """Bytes behind a gap, up to the next message boundary that we could find."""
+    PAIRING_NOT_PROVED = "pairing_not_proved"
+    """A request and a response that may belong together, and that the packets do not prove to."""
+    PREPARED_BEFORE_CAPTURE = "prepared_before_capture"
+    """Statements prepared before the capture began: their text is not known."""
+    LIMIT_REACHED = "limit_reached"
+    """A named limit was reached, and something was given up to keep memory bounded."""
+    CLOCK_UNKNOWN = "clock_unknown"
+    """Hosts whose clocks could not be compared, because no packet was seen at both."""
+
+
+@dataclass(slots=True)
+class Notes:
+    """Counts of what could not be seen or read, by kind and subject. Adds up over chunks, files and workers."""
+
+    counts: Counter[tuple[NoteKind, str]] = field(default_factory=Counter)
+    """How often, by kind and by what it concerns (a file, a protocol, a reason). Subjects are few and bounded."""
+
+    def add(self, kind: NoteKind, subject: str, count: int = 1) -> None:
+        """Count `count` more of `kind` about `subject`."""
+        self.counts[kind, subject] += count
+
+    def update(self, other: "Notes") -> None:
+        """Add all that `other` counted."""
+        self.counts.update(other.counts)

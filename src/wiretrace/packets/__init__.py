@@ -1,0 +1,1 @@
+"""Capture files in, columns of packet headers out: file formats, compression, link layers, fragments."""

@@ -1,0 +1,1 @@
+"""Bytes in, messages out: one file a protocol, sans-IO."""

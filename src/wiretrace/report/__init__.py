@@ -1,0 +1,1 @@
+"""A case in, one self-contained HTML file out."""
