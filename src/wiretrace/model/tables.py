@@ -17,7 +17,11 @@ class Column(NamedTuple):
 
 
 CAPTURES = (
-    Column("capture", "string", "Name of the vantage point: the file name without suffixes, or the set's name for rotated files."),
+    Column(
+        "capture",
+        "string",
+        "Name of the vantage point: the file name without suffixes, or the set's name for rotated files.",
+    ),
     Column("path", "string", "File that was read, as given."),
     Column("format", "category", "pcap or pcapng, with the compression where there is one."),
     Column("bytes", "int64", "Size of the file."),
@@ -62,7 +66,11 @@ EXCHANGES = (
     Column("status", "category", "The answer in the protocol's own word; empty if there is none."),
     Column("outcome", "category", "What happened; see Outcome."),
     Column("possible", "list<string>", "Every outcome that the packets leave open, where more than one."),
-    Column("proof", "category", "Why request and response belong together: acknowledged, identifier, order, or empty for a half."),
+    Column(
+        "proof",
+        "category",
+        "Why request and response belong together: acknowledged, identifier, order, or empty for a half.",
+    ),
     Column("client_address", "category", "Address of the client."),
     Column("client_port", "int32", "Port of the client."),
     Column("server_address", "category", "Address of the server."),
@@ -75,10 +83,20 @@ EXCHANGES = (
     Column("response_bytes", "int64", "Length of the response; 0 if there is none."),
     Column("request_frames", "list<int32>", "Packets that brought the request, by number in the file."),
     Column("response_frames", "list<int32>", "Packets that brought the response."),
-    Column("request_seq", "int64", "TCP sequence number of the request's first byte, the same at every vantage point; -1 if not captured."),
+    Column(
+        "request_seq",
+        "int64",
+        "TCP sequence number of the request's first byte, the same at every vantage point; -1 if not captured.",
+    ),
     Column("response_seq", "int64", "TCP sequence number of the response's first byte; -1 if there is none."),
-    Column("request_digest", "uint64", "Keyed hash of what the request asks for; equal where one is a forwarded copy of the other; 0 if none."),
-    Column("transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."),
+    Column(
+        "request_digest",
+        "uint64",
+        "Keyed hash of what the request asks for; equal where one is a forwarded copy of the other; 0 if none.",
+    ),
+    Column(
+        "transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."
+    ),
     Column("one_way", "bool", "Whether it asks for no response."),
     Column("request_tokens", "list<uint64>", "Keyed hashes of values in the request."),
     Column("response_tokens", "list<uint64>", "Keyed hashes of values in the response."),
@@ -108,10 +126,20 @@ CALLS = (
     Column("server_port", "int32", "Port of the callee."),
     Column("server_host", "category", "Host of the callee."),
     Column("server_service", "category", "Service of the callee."),
-    Column("start_ns", "int64", "First byte of the request, at the caller where it was captured, on the common time line."),
+    Column(
+        "start_ns", "int64", "First byte of the request, at the caller where it was captured, on the common time line."
+    ),
     Column("end_ns", "int64", "Last byte of the response (of the request where there is none), likewise."),
-    Column("server_start_ns", "int64", "First byte of the request at the callee, on the common time line; -1 if not captured there."),
-    Column("server_end_ns", "int64", "Last byte of the response at the callee, on the common time line; -1 if not captured there."),
+    Column(
+        "server_start_ns",
+        "int64",
+        "First byte of the request at the callee, on the common time line; -1 if not captured there.",
+    ),
+    Column(
+        "server_end_ns",
+        "int64",
+        "Last byte of the response at the callee, on the common time line; -1 if not captured there.",
+    ),
     Column("client_exchange", "int64", "Row of the caller's view in exchanges; -1 if not captured there."),
     Column("server_exchange", "int64", "Row of the callee's view in exchanges; -1 if not captured there."),
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
@@ -155,7 +183,11 @@ HOSTS = (
     Column("addresses", "list<string>", "Its addresses."),
     Column("services", "list<string>", "Services that it runs."),
     Column("captures", "list<string>", "Vantage points on it."),
-    Column("clock_offset_ns", "double", "What its clock shows minus the common time line, at the middle of the capture; null if unknown."),
+    Column(
+        "clock_offset_ns",
+        "double",
+        "What its clock shows minus the common time line, at the middle of the capture; null if unknown.",
+    ),
     Column("clock_drift_ppm", "double", "Parts per million that its clock runs fast; null if unknown."),
     Column("clock_error_ns", "double", "Half the width of the interval that holds the offset; null if unknown."),
 )

@@ -1,4 +1,4 @@
-"""Arrow schemas of the tables that ``model/tables.py`` declares."""
+"""Arrow schemas of the tables that ``model/tables.py`` declares. The only file of `model` that imports pyarrow."""
 
 import functools
 
@@ -27,5 +27,6 @@ ARROW_TYPES = {
 def table_schema(table: str) -> pa.Schema:
     """The Arrow schema of a table of the case, each field carrying its sentence as metadata."""
     return pa.schema(
-        pa.field(column.name, ARROW_TYPES[column.type], metadata={"sentence": column.sentence}) for column in TABLES[table]
+        pa.field(column.name, ARROW_TYPES[column.type], metadata={"sentence": column.sentence})
+        for column in TABLES[table]
     )

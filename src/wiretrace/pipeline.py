@@ -1,0 +1,1 @@
+"""The whole way on one page: which floor follows which, on which executor."""
