@@ -46,7 +46,7 @@ class PacketColumns:
     """One chunk of packets. Shapes are all (n,)."""
 
     buffer: bytearray | memoryview
-    """The bytes that `payload_offset` and `header_offset` point into. Valid until the next chunk is read: copy what stays."""
+    """The bytes that `payload_offset` and `header_offset` point into. Valid until the next chunk: copy what stays."""
     time_ns: NDArray[np.int64]
     """Capture time: nanoseconds since the epoch, UTC, as written in the file."""
     frame: NDArray[np.int64]
