@@ -36,8 +36,8 @@ class Conversation:
 
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
-        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "last_end", "messages",
-        "ports", "protocol", "protocol_name", "unread",
+        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "last_end",
+        "messages", "ports", "protocol", "protocol_name", "unread",
     )  # fmt: skip
 
     def __init__(

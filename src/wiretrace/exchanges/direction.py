@@ -55,7 +55,7 @@ class Direction:
         return whole
 
     def captured(self, start: int, end: int) -> int:
-        """How many bytes of ``[start, end)`` were captured. To be asked in rising order: gaps before `start` are forgotten."""
+        """How many bytes of ``[start, end)`` were captured. Ask in rising order: earlier gaps are forgotten."""
         gaps = self.gaps
         while gaps and gaps[0][1] <= start:
             gaps.popleft()
@@ -87,7 +87,7 @@ class Direction:
         return moved
 
     def append(self) -> bool:
-        """Put the next run behind the buffer, if it is contiguous or lies behind bytes that are passed over. Whether it was."""
+        """Put the next run behind the buffer, if no gap matters. Whether one was put."""
         if not self.runs:
             return False
         start, data = self.runs[0]

@@ -204,20 +204,36 @@ class ConnectionTable:
 
     def ending(self, connection: int, client: int) -> Ending:
         """How `connection` ended, where direction `client` is the client's."""
-        reset_by = int(self.reset_by_of[connection])
-        answered = self.syn_ack_ns_of[connection] >= 0
-        quiet = not self.bytes_of[2 * connection] and not self.bytes_of[2 * connection + 1]
-        if self.syn_ns_of[connection] >= 0 and not answered and quiet:
-            if reset_by == 1 - client:
-                return Ending.REFUSED
-            if self.base_of[2 * connection + 1 - client] < 0:
-                return Ending.UNANSWERED
-        if reset_by >= 0:
-            return Ending.CLIENT_RESET if reset_by == client else Ending.SERVER_RESET
-        first_fin = int(self.first_fin_by_of[connection])
-        if first_fin >= 0:
-            return Ending.CLIENT_FIN if first_fin == client else Ending.SERVER_FIN
-        return Ending.OPEN
+        return Ending(int(self.endings(np.array([client]), np.array([connection]))[0]))
+
+    def endings(
+        self, client: NDArray[np.int64], connection: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """How connections (all, or those numbered) ended, where direction `client` is the client's; as Ending. Shape (n,)."""
+        number = np.arange(self.count) if connection is None else connection
+        reset_by, first_fin = self.reset_by_of[number], self.first_fin_by_of[number]
+        silent = (self.bytes_of[2 * number] == 0) & (self.bytes_of[2 * number + 1] == 0)
+        attempt = (self.syn_ns_of[number] >= 0) & (self.syn_ack_ns_of[number] < 0) & silent
+        unheard = self.base_of[2 * number + 1 - client] < 0
+        return np.select(
+            [
+                attempt & (reset_by == 1 - client),
+                attempt & unheard,
+                reset_by == client,
+                reset_by >= 0,
+                first_fin == client,
+                first_fin >= 0,
+            ],
+            [
+                Ending.REFUSED,
+                Ending.UNANSWERED,
+                Ending.CLIENT_RESET,
+                Ending.SERVER_RESET,
+                Ending.CLIENT_FIN,
+                Ending.SERVER_FIN,
+            ],
+            Ending.OPEN,
+        ).astype(np.int64)
 
     def assign(
         self,
