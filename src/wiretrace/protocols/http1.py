@@ -36,7 +36,7 @@ from wiretrace.protocols.http1_head import (
     read_request_line,
     read_status_line,
 )
-from wiretrace.protocols.http_semantics import request_attributes, response_attributes
+from wiretrace.protocols.http_semantics import response_attributes
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
@@ -46,6 +46,8 @@ LONGEST_CUT_LINE = 4096
 """Bytes of an unfinished start line that are remembered in case that the rest is lost."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
+
+REQUEST, RESPONSE, OK = Role.REQUEST, Role.RESPONSE, Result.OK
 
 EMPTY_LINES = re.compile(rb"[\r\n]+")
 END_OF_HEAD = re.compile(rb"\n\r?\n")
@@ -185,7 +187,8 @@ class Http1(Protocol):
             if data[at] in b"\r\n":
                 at = skip_empty_lines(direction, data, at, base)
                 continue
-            end = data.find(b"\r\n\r\n", max(at, direction.searched - base))
+            search_at = direction.searched - base
+            end = data.find(b"\r\n\r\n", search_at if search_at > at else at)
             line: RequestLine | None = None
             fields: Fields | None = None
             if end >= 0:
@@ -204,30 +207,30 @@ class Http1(Protocol):
                 body = head[2]
             if direction.padding >= 0 or direction.cut is not None:
                 settle(direction, requests, base + at)
-            method, target, version = line
+            target = line.target
             length = fields.length
             values = target.values
             if length > 0 and not fields.opaque:
                 values = values[:room] + b" " + data[body : body + min(length, room)]
             message = Message(
-                Role.REQUEST,
+                REQUEST,
                 base + at,
                 base + body + (length if length > 0 else 0),
                 target.operation,
                 target.summary,
                 "",
-                Result.OK,
+                OK,
                 True,
                 -1,
                 fields.damaged,
                 values[:room],
                 fields.identifiers,
-                request_attributes(target, fields.host, fields.user_agent, version),
+                line.attributes_for(fields.host, fields.user_agent),
             )
             if fields.notes:
                 message.notes = fields.notes
             if self._counted and self._asked >= self._answered:
-                self._methods.append(method)
+                self._methods.append(line.method)
                 if len(self._methods) > UNANSWERED_REQUESTS:
                     self._stop_counting()
             self._asked += 1
@@ -238,9 +241,9 @@ class Http1(Protocol):
             else:
                 requests.append(message)
                 at = message.end - base
-            if fields.upgrade or method == b"CONNECT" or self._switched is not None:
+            if fields.upgrade or line.method == b"CONNECT" or self._switched is not None:
                 self._waits_for = self._asked if self._counted else self._answered + 1
-                self._asked_connect = method == b"CONNECT"
+                self._asked_connect = line.method == b"CONNECT"
                 if length != CHUNKED:
                     direction.reached = message.end
                     self._succeed()
@@ -267,7 +270,8 @@ class Http1(Protocol):
             if data[at] in b"\r\n":
                 at = skip_empty_lines(direction, data, at, base)
                 continue
-            end = data.find(b"\r\n\r\n", max(at, direction.searched - base))
+            search_at = direction.searched - base
+            end = data.find(b"\r\n\r\n", search_at if search_at > at else at)
             line: StatusLine | None = None
             fields: Fields | None = None
             if end >= 0:
@@ -293,7 +297,7 @@ class Http1(Protocol):
                 continue
             length = fields.length
             message = Message(
-                Role.RESPONSE,
+                RESPONSE,
                 base + at,
                 base + body,
                 "",

@@ -7,7 +7,6 @@ bounded caches; long ones, which could fill the memory, are read afresh.
 
 from __future__ import annotations
 
-import enum
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +35,25 @@ CHUNKED = -2
 UNTIL_CLOSE = -3
 """The body ends with the connection, whatever lengths are declared."""
 
+LENGTH = 0
+"""Effect of a header line: Content-Length; the value is the length, or -1 where it is not one number."""
+CODING = 1
+"""Transfer-Encoding; the value is 1 if chunked is its last coding."""
+HOST = 2
+"""Host; the value is its text."""
+UPGRADE = 3
+"""Upgrade; the value is the first protocol, in lower case."""
+OPAQUE = 4
+"""The body is compressed or not text: no values are looked for in it."""
+USER_AGENT = 5
+"""User-Agent; the value is its text."""
+IDENTIFIER = 6
+"""A breadcrumb; the value is a pair of kind and identifier."""
+IRREGULAR = 7
+"""The line is folded, or has a bare LF: the block must be normalised first."""
+MALFORMED = 8
+"""Not a header line."""
+
 CACHED_LINE_BYTES = 512
 """Longest header or start line whose reading is remembered."""
 CACHED_BLOCK_BYTES = 2048
@@ -58,12 +76,25 @@ OPAQUE_TYPE = re.compile(
 )
 
 
-class RequestLine(NamedTuple):
+class RequestLine(msgspec.Struct, gc=False):
     """A request line (RFC 9112 section 3)."""
 
     method: bytes
     target: Target
     version: str
+    host: str = ""
+    """Host for which `attributes` was made."""
+    user_agent: str = ""
+    """User agent for which `attributes` was made."""
+    attributes: dict[str, str | int] | None = None
+    """Shared by the messages that have this request line in succession, from the same host and user agent."""
+
+    def attributes_for(self, host: str, user_agent: str) -> dict[str, str | int]:
+        """OpenTelemetry attributes of a request with this line; nobody may change them."""
+        if self.attributes is None or self.host != host or self.user_agent != user_agent:
+            self.host, self.user_agent = host, user_agent
+            self.attributes = request_attributes(self.target, host, user_agent, self.version)
+        return self.attributes
 
 
 class StatusLine(NamedTuple):
@@ -72,29 +103,6 @@ class StatusLine(NamedTuple):
     code: int
     status: str
     result: Result
-
-
-class Effect(enum.IntEnum):
-    """What a header line means to the reading of its message."""
-
-    LENGTH = 0
-    """Content-Length; the value is the length, or -1 where it is not one number."""
-    CODING = 1
-    """Transfer-Encoding; the value says whether chunked is its last coding."""
-    HOST = 2
-    """Host; the value is its text."""
-    UPGRADE = 3
-    """Upgrade; the value is the first protocol, in lower case."""
-    OPAQUE = 4
-    """The body is compressed or not text: no values are looked for in it."""
-    USER_AGENT = 5
-    """User-Agent; the value is its text."""
-    IDENTIFIER = 6
-    """A breadcrumb; the value is a pair of kind and identifier."""
-    IRREGULAR = 7
-    """The line is folded, or has a bare LF: the block must be normalised first."""
-    MALFORMED = 8
-    """Not a header line."""
 
 
 class Fields(msgspec.Struct, frozen=True, gc=False):
@@ -162,17 +170,13 @@ def read_fields(block: bytes) -> Fields | None:
 def known_fields(block: bytes) -> Fields | None:
     """As `read_fields`, remembering the answer."""
     length = UNDECLARED
-    coded = damaged = opaque = False
-    chunked = False
+    coded = chunked = damaged = opaque = False
     host = user_agent = upgrade = ""
     identifiers: list[tuple[IdentifierKind, bytes]] = []
     notes: list[str] = []
-    for line in block.split(b"\r\n"):
-        meaning = (known_field if len(line) <= CACHED_LINE_BYTES else known_field.__wrapped__)(line)
-        if meaning is None:
-            continue
-        effect, value = meaning
-        if effect is Effect.LENGTH:
+    read = known_field if len(block) <= CACHED_BLOCK_BYTES else known_field.__wrapped__
+    for effect, value in filter(None, map(read, block.split(b"\r\n"))):
+        if effect == LENGTH:
             assert isinstance(value, int)
             if value < 0:
                 damaged = True
@@ -182,34 +186,33 @@ def known_fields(block: bytes) -> Fields | None:
                 notes.append("Content-Length is given twice and differs")
             else:
                 length = value
-        elif effect is Effect.CODING:
-            coded, chunked = True, value == 1
-        elif effect is Effect.IRREGULAR:
-            return None
-        elif effect is Effect.MALFORMED:
-            damaged = True
-            notes.append("a header line has no name")
-        elif effect is Effect.OPAQUE:
+        elif effect == OPAQUE:
             opaque = True
-        elif isinstance(value, tuple):
-            if value not in identifiers:
-                identifiers.append(value)
         elif isinstance(value, str):
-            if effect is Effect.HOST:
+            if effect == HOST:
                 host = value
-            elif effect is Effect.UPGRADE:
+            elif effect == UPGRADE:
                 upgrade = upgrade or value
             else:
                 user_agent = value
+        elif isinstance(value, tuple):
+            if value not in identifiers:
+                identifiers.append(value)
+        elif effect == CODING:
+            coded, chunked = True, value == 1
+        elif effect == IRREGULAR:
+            return None
+        else:
+            damaged = True
+            notes.append("a header line has no name")
     if coded:
         if length != UNDECLARED:
             notes.append("both Transfer-Encoding and Content-Length")
         length = CHUNKED if chunked else UNTIL_CLOSE
     elif length == UNDECLARED and damaged and "Content-Length is not a length" in notes:
         length = UNTIL_CLOSE
-    return Fields(
-        length, host, user_agent, upgrade, opaque, stated_once(identifiers), damaged, tuple(dict.fromkeys(notes))
-    )
+    stated = stated_once(identifiers) if identifiers else ()
+    return Fields(length, host, user_agent, upgrade, opaque, stated, damaged, tuple(dict.fromkeys(notes)))
 
 
 def stated_once(identifiers: list[tuple[IdentifierKind, bytes]]) -> tuple[tuple[IdentifierKind, bytes], ...]:
@@ -220,60 +223,60 @@ def stated_once(identifiers: list[tuple[IdentifierKind, bytes]]) -> tuple[tuple[
 
 
 @lru_cache(maxsize=4096)
-def known_field(line: bytes) -> tuple[Effect, int | str | tuple[IdentifierKind, bytes]] | None:
+def known_field(line: bytes) -> tuple[int, int | str | tuple[IdentifierKind, bytes]] | None:
     """What one header line means, remembering the answer; None if it does not matter."""
     if b"\n" in line or line[:1] in (b" ", b"\t"):
-        return Effect.IRREGULAR, 0
+        return IRREGULAR, 0
     name, colon, value = line.partition(b":")
     if not colon or not name.strip():
-        return Effect.MALFORMED, 0
+        return MALFORMED, 0
     name = name.rstrip().lower()
     reader = READERS.get(name)
     if reader is not None:
         return reader(value.strip(b" \t"))
     kind = BREADCRUMBS.get(name)
     identifier = None if kind is None else read_breadcrumb(kind, value)
-    return None if kind is None or identifier is None else (Effect.IDENTIFIER, (kind, identifier))
+    return None if kind is None or identifier is None else (IDENTIFIER, (kind, identifier))
 
 
-def read_length(value: bytes) -> tuple[Effect, int | str]:
+def read_length(value: bytes) -> tuple[int, int | str]:
     """Content-Length; a list of equal numbers is one number (RFC 9112 section 6.3)."""
     found = LENGTHS.match(value)
     length = int(found[1]) if found else -1
-    return Effect.LENGTH, length if length < LONGEST_BODY else -1
+    return LENGTH, length if length < LONGEST_BODY else -1
 
 
-def read_coding(value: bytes) -> tuple[Effect, int | str]:
+def read_coding(value: bytes) -> tuple[int, int | str]:
     """Transfer-Encoding: whether its last coding is chunked (RFC 9112 section 6.1)."""
-    return Effect.CODING, int(value.lower().rpartition(b",")[2].strip() == b"chunked")
+    return CODING, int(value.lower().rpartition(b",")[2].strip() == b"chunked")
 
 
-def read_host(value: bytes) -> tuple[Effect, int | str]:
+def read_host(value: bytes) -> tuple[int, int | str]:
     """Host (RFC 9112 section 3.2); never holds user information."""
-    return Effect.HOST, value[:255].rpartition(b"@")[2].decode("utf-8", "replace")
+    return HOST, value[:255].rpartition(b"@")[2].decode("utf-8", "replace")
 
 
-def read_upgrade(value: bytes) -> tuple[Effect, int | str]:
+def read_upgrade(value: bytes) -> tuple[int, int | str]:
     """Upgrade (RFC 9110 section 7.8): its first protocol."""
-    return Effect.UPGRADE, value[:64].partition(b",")[0].strip().lower().decode("latin-1")
+    return UPGRADE, value[:64].partition(b",")[0].strip().lower().decode("latin-1")
 
 
-def read_user_agent(value: bytes) -> tuple[Effect, int | str]:
+def read_user_agent(value: bytes) -> tuple[int, int | str]:
     """User-Agent, cut to a length that is worth keeping."""
-    return Effect.USER_AGENT, value[:LONGEST_USER_AGENT].decode("utf-8", "replace")
+    return USER_AGENT, value[:LONGEST_USER_AGENT].decode("utf-8", "replace")
 
 
-def read_content_encoding(value: bytes) -> tuple[Effect, int | str] | None:
+def read_content_encoding(value: bytes) -> tuple[int, int | str] | None:
     """Content-Encoding: anything but identity hides the values of a body."""
-    return None if value.lower() in (b"", b"identity") else (Effect.OPAQUE, 0)
+    return None if value.lower() in (b"", b"identity") else (OPAQUE, 0)
 
 
-def read_content_type(value: bytes) -> tuple[Effect, int | str] | None:
+def read_content_type(value: bytes) -> tuple[int, int | str] | None:
     """Content-Type: media, archives, style sheets and programs hold no values of a request."""
-    return (Effect.OPAQUE, 0) if OPAQUE_TYPE.match(value.lower()) else None
+    return (OPAQUE, 0) if OPAQUE_TYPE.match(value.lower()) else None
 
 
-READERS: dict[bytes, Callable[[bytes], tuple[Effect, int | str] | None]] = {
+READERS: dict[bytes, Callable[[bytes], tuple[int, int | str] | None]] = {
     b"content-length": read_length,
     b"transfer-encoding": read_coding,
     b"host": read_host,

@@ -11,7 +11,8 @@ import base64
 import binascii
 import re
 from functools import lru_cache
-from typing import NamedTuple
+
+import msgspec
 
 from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Result
@@ -26,6 +27,7 @@ DEEPEST_TEMPLATE = 12
 CACHED_TARGETS = 8192
 """Targets whose reading is remembered."""
 
+VARIABLE_MARK = "{id}"
 VARIABLE = re.compile(
     r"""(?<![A-Za-z0-9])(?:
       [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}  # a UUID
@@ -39,12 +41,10 @@ VARIABLE = re.compile(
 )
 """The parts of a path that vary from request to request of one kind."""
 VARIABLE_RUN = re.compile(r"\{id\}(?:[-_.:,~+]*\{id\})+")
-FREE_SEGMENT = re.compile(r"/[^/]*[%@][^/]*")
-"""A segment with percent-encoding is a title or a text, one with @ an address: neither names a kind of request."""
 MATRIX_PARAMETERS = re.compile(r";[^/]*")
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """What a request asks for."""
 
     method: str
@@ -63,16 +63,30 @@ class Target(NamedTuple):
 
 def path_template(path: str) -> str:
     """`path` with everything that looks like an identifier replaced: '/orders/42/items' gives '/orders/{id}/items'."""
-    if ";" in path:
-        path = MATRIX_PARAMETERS.sub("", path)
-    if "%" in path or "@" in path:
-        path = FREE_SEGMENT.sub("/{id}", path)
-    template = VARIABLE.sub("{id}", path)
-    if "}" in template:
-        template = VARIABLE_RUN.sub("{id}", template)
-    if template.count("/") > DEEPEST_TEMPLATE:
-        template = "/".join(template.split("/")[: DEEPEST_TEMPLATE + 1]) + "/…"
-    return template
+    segments = [
+        segment
+        if segment.isalpha() or not segment
+        else VARIABLE_MARK
+        if segment.isdigit()
+        else segment_template(segment)
+        for segment in path.split("/")
+    ]
+    if len(segments) > DEEPEST_TEMPLATE + 1:
+        segments[DEEPEST_TEMPLATE + 1 :] = ["…"]
+    return "/".join(segments)
+
+
+@lru_cache(maxsize=CACHED_TARGETS)
+def segment_template(segment: str) -> str:
+    """One segment of a path, with everything that looks like an identifier replaced.
+
+    A segment with percent-encoding is a title or a text, one with @ an address: neither names a kind of request.
+    """
+    segment = segment.partition(";")[0]
+    if "%" in segment or "@" in segment:
+        return VARIABLE_MARK
+    template = VARIABLE.sub(VARIABLE_MARK, segment)
+    return VARIABLE_RUN.sub(VARIABLE_MARK, template) if "}" in template else template
 
 
 def clipped(text: str) -> str:
@@ -116,18 +130,23 @@ def without_user(authority: bytes) -> str:
     return f"{REDACTED}@{host}" if at_sign else text
 
 
-@lru_cache(maxsize=CACHED_TARGETS)
 def request_attributes(target: Target, host: str, user_agent: str, version: str) -> dict[str, str | int]:
-    """OpenTelemetry attributes of a request; equal arguments give the same dict, which nobody may change."""
-    method = target.method
-    attributes: dict[str, str | int] = {"http.request.method": method if method in KNOWN_METHODS else "_OTHER"}
-    if method not in KNOWN_METHODS:
-        attributes["http.request.method_original"] = method
+    """OpenTelemetry attributes of a request."""
+    authority = target.authority.rpartition("@")[2] or host
+    attributes = common_attributes(target.method, authority, user_agent, version).copy()
     if target.path:
         attributes["url.path"] = target.path
     if target.query:
         attributes["url.query"] = target.query
-    authority = target.authority.rpartition("@")[2] or host
+    return attributes
+
+
+@lru_cache(maxsize=1024)
+def common_attributes(method: str, authority: str, user_agent: str, version: str) -> dict[str, str | int]:
+    """Attributes that many requests share; equal arguments give the same dict, which nobody may change."""
+    attributes: dict[str, str | int] = {"http.request.method": method if method in KNOWN_METHODS else "_OTHER"}
+    if method not in KNOWN_METHODS:
+        attributes["http.request.method_original"] = method
     if authority:
         name, colon, port = authority.rpartition(":")
         if colon and port.isascii() and port.isdigit() and len(port) <= 5:
@@ -152,9 +171,7 @@ def result_of(code: int) -> Result:
     return Result.OK if code < 400 else Result.CLIENT_ERROR if code < 500 else Result.SERVER_ERROR
 
 
-TRACEPARENT = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z", re.DOTALL
-)
+TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-[!-~]*)?\Z")
 HEXADECIMAL_ID = re.compile(rb"(?!0+\Z)(?:[0-9a-f]{1,32})\Z")
 AMAZON_ROOT = re.compile(rb"(?:^|;)\s*Root=([0-9A-Za-z-]{8,80})", re.IGNORECASE)
 DECIMAL_ID = re.compile(rb"(?!0+\Z)[0-9]{1,20}\Z")
@@ -188,7 +205,9 @@ def read_breadcrumb(kind: IdentifierKind, value: bytes) -> bytes | None:
         return value if REQUEST_ID.match(value) else None
     if kind is IdentifierKind.TRACEPARENT:
         found = TRACEPARENT.match(value)
-        return found[1] if found else None
+        if found is None or found[1] == b"ff" or found[2] == b"0" * 32 or found[3] == b"0" * 16:
+            return None
+        return found[2]
     if kind is IdentifierKind.DATADOG:
         return value if DECIMAL_ID.match(value) else None
     if kind is IdentifierKind.AMZN_TRACE_ID:

@@ -54,26 +54,31 @@ SENSITIVE_NAMES = frozenset(
 
 NOT_A_WORD = re.compile(r"[^a-z0-9]+")
 PAIR = re.compile(r"([^&;=]*)=([^&;]*)")
-LONGEST_NAME = 200
+LONGEST_NAME = 100
+"""Longest name of which it is remembered whether it is sensitive."""
 
 
 @lru_cache(maxsize=4096)
 def is_sensitive(name: str) -> bool:
     """Whether values under `name` (a header, a query key, a form or JSON field, percent-encoded or not) are secrets."""
-    plain = NOT_A_WORD.sub("", unquote_plus(name[:LONGEST_NAME]).lower())
+    plain = NOT_A_WORD.sub("", unquote_plus(name).lower())
     return plain in SENSITIVE_NAMES or any(part in plain for part in SENSITIVE_PARTS)
 
 
 def redact_query(query: bytes | str) -> str:
     """A query string or URL-encoded form, the values of sensitive keys replaced by ``[redacted]``, keys kept.
 
-    Bytes are read as UTF-8; what is not becomes U+FFFD. Pairs may be separated by ``&`` or ``;``. A query without any
-    ``=`` has no names to judge by, and is returned as it is.
+    Bytes are read as UTF-8; what is not becomes U+FFFD. Pairs may be separated by ``&`` or ``;``. A pair without ``=`` has
+    no name to judge by, and is kept.
     """
     text = query if isinstance(query, str) else query.decode("utf-8", "replace")
-    return PAIR.sub(redact_pair, text)
+    for pair in text.replace(";", "&").split("&"):
+        name, _, value = pair.partition("=")
+        if value and (is_sensitive if len(name) <= LONGEST_NAME else is_sensitive.__wrapped__)(name):
+            return PAIR.sub(redact_pair, text)
+    return text
 
 
 def redact_pair(pair: re.Match[str]) -> str:
     """One ``name=value`` of a query; `pair` is a match of PAIR."""
-    return f"{pair[1]}={REDACTED}" if is_sensitive(pair[1]) and pair[2] else pair[0]
+    return f"{pair[1]}={REDACTED}" if pair[2] and is_sensitive.__wrapped__(pair[1]) else pair[0]
