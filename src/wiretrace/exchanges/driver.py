@@ -29,7 +29,6 @@ from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
 from wiretrace.model.message import Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
-from wiretrace.tcp.connections import ConnectionTable
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable, PacketColumns
     from wiretrace.protocols.contract import Protocol
+    from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
 
 IN_EXCHANGES = "in exchanges"
@@ -81,7 +81,9 @@ class Thread:
         if self.unended[side]:
             return self.unended[side][0].start
         state = self.conversation.side(side)
-        return max(self.conversation.last_end[side], state.origin or 0) if self.conversation.protocol else state.position
+        return (
+            max(self.conversation.last_end[side], state.origin or 0) if self.conversation.protocol else state.position
+        )
 
 
 class ExchangeDriver:
@@ -289,7 +291,9 @@ class ExchangeDriver:
                 self._claimed += captured
                 damaged = message.damaged or captured < message.end - start
                 waiting.append(
-                    Located(message, start_ns[at], end_ns[at], ack[at], first_list[at], last_list[at], captured, damaged)
+                    Located(
+                        message, start_ns[at], end_ns[at], ack[at], first_list[at], last_list[at], captured, damaged
+                    )
                 )
                 at += 1
 
@@ -383,7 +387,9 @@ class ExchangeDriver:
     def _account(self, thread: Thread) -> None:
         """A connection is over: every byte of it has its place."""
         conversation = thread.conversation
-        self._spoken[conversation.connection] = Spoken(conversation.protocol_name, conversation.client, thread.exchanges)
+        self._spoken[conversation.connection] = Spoken(
+            conversation.protocol_name, conversation.client, thread.exchanges
+        )
         self.accounting.update(conversation.unread)
 
     def _carry(self) -> None:

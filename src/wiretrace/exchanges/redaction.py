@@ -101,8 +101,7 @@ def redact_if_random(found: re.Match[str]) -> str:
     parts = re.split(r"[+_=\-]+", word)
     longest = max(len(part) for part in parts)
     changes = len(CHANGE_OF_CLASS.findall(word))
-    if mixed_case:
-        random = changes >= 0.28 * len(word)
-    else:
-        random = longest >= 32 and digits >= 4 and changes >= 0.25 * len(word)
+    random = (
+        changes >= 0.28 * len(word) if mixed_case else longest >= 32 and digits >= 4 and changes >= 0.25 * len(word)
+    )
     return REDACTED if random else word

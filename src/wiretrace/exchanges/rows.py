@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.exchanges.pairing import Located, Pair
 from wiretrace.exchanges.redaction import scrub
 from wiretrace.model.message import Role, Transaction
 from wiretrace.model.schema import table_schema
@@ -20,6 +19,7 @@ from wiretrace.model.schema import table_schema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.pairing import Located, Pair
     from wiretrace.exchanges.provenance import Provenance
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.outcome import Outcome
@@ -95,7 +95,9 @@ class ExchangeRows:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def connection(self, connection: int, client: tuple[str, int], server: tuple[str, int], bases: tuple[int, int]) -> int:
+    def connection(
+        self, connection: int, client: tuple[str, int], server: tuple[str, int], bases: tuple[int, int]
+    ) -> int:
         """Announce a connection whose rows follow. Returns the number to give to `add`."""
         return self._connections.add(connection, client, server, bases)
 
@@ -116,20 +118,28 @@ class ExchangeRows:
         named = asked if asked is not None else answer
         assert named is not None
         if request is not None and asked is not None:
-            request_part = (
-                request.start_ns, request.end_ns, asked.end - asked.start, *self._frames(request), asked.start,
+            request_part: tuple[Any, ...] = (
+                request.start_ns,
+                request.end_ns,
+                asked.end - asked.start,
+                *self._frames(request),
+                asked.start,
                 hasher.digest(asked.operation.encode() + b"\0" + asked.values) if asked.values else 0,
                 hasher.tokens(asked.values) if asked.values else _NO_TOKENS,
                 asked.role is Role.ONE_WAY,
-            )  # fmt: skip
+            )
         else:
             request_part = (-1, -1, 0, 0, 0, None, 0, _NO_TOKENS, False)
         if response is not None and answer is not None:
-            response_part = (
-                response.start_ns, response.end_ns, answer.end - answer.start, *self._frames(response), answer.start,
+            response_part: tuple[Any, ...] = (
+                response.start_ns,
+                response.end_ns,
+                answer.end - answer.start,
+                *self._frames(response),
+                answer.start,
                 hasher.tokens(answer.values) if answer.values else _NO_TOKENS,
                 answer.status,
-            )  # fmt: skip
+            )
         else:
             response_part = (-1, -1, 0, 0, 0, None, _NO_TOKENS, "")
         identifiers = [
@@ -143,9 +153,20 @@ class ExchangeRows:
             notes.append("bytes of it were not captured")
         self._rows.append(
             (
-                connection, protocol, named.operation, scrub(named.summary), outcome, possible, pair.proof, transaction,
-                identifiers, self._attributes_of(asked, answer), notes, request_part, response_part,
-            )  # fmt: skip
+                connection,
+                protocol,
+                named.operation,
+                scrub(named.summary),
+                outcome,
+                possible,
+                pair.proof,
+                transaction,
+                identifiers,
+                self._attributes_of(asked, answer),
+                notes,
+                request_part,
+                response_part,
+            )
         )
 
     def add_attempt(
@@ -154,10 +175,20 @@ class ExchangeRows:
         """Add an attempt to connect that carried no byte."""
         self._rows.append(
             (
-                connection, "tcp", "connect", "connect", outcome, possible, "", -1, [], "{}", [],
+                connection,
+                "tcp",
+                "connect",
+                "connect",
+                outcome,
+                possible,
+                "",
+                -1,
+                [],
+                "{}",
+                [],
                 (start_ns, start_ns, 0, 0, 0, None, 0, _NO_TOKENS, False),
                 (-1, end_ns if end_ns > start_ns else -1, 0, 0, 0, None, _NO_TOKENS, ""),
-            )  # fmt: skip
+            )
         )
 
     def flush(self, provenance: Provenance) -> pa.RecordBatch:
@@ -242,7 +273,9 @@ class ExchangeRows:
         if known is not None:
             return known[0]
         merged = {**(one or {}), **(other or {})}
-        text = _encode({name: scrub(value) if isinstance(value, str) else value for name, value in merged.items()}).decode()
+        text = _encode(
+            {name: scrub(value) if isinstance(value, str) else value for name, value in merged.items()}
+        ).decode()
         if len(self._attributes) >= _ATTRIBUTE_CACHE:
             self._attributes.clear()
         # The dicts are kept with the text, so that their identities stay theirs.

@@ -206,10 +206,8 @@ class ConnectionTable:
         """How `connection` ended, where direction `client` is the client's."""
         return Ending(int(self.endings(np.array([client]), np.array([connection]))[0]))
 
-    def endings(
-        self, client: NDArray[np.int64], connection: NDArray[np.int64] | None = None
-    ) -> NDArray[np.int64]:
-        """How connections (all, or those numbered) ended, where direction `client` is the client's; as Ending. Shape (n,)."""
+    def endings(self, client: NDArray[np.int64], connection: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """How connections (all, or those numbered) ended, as Ending; `client`: direction of the client. Shapes (n,)."""
         number = np.arange(self.count) if connection is None else connection
         reset_by, first_fin = self.reset_by_of[number], self.first_fin_by_of[number]
         silent = (self.bytes_of[2 * number] == 0) & (self.bytes_of[2 * number + 1] == 0)
