@@ -16,6 +16,16 @@ class Limits:
     """Longest packet record that is believed; a longer one is damage in the file."""
     fragment_bytes: int = 16 << 20
     """Bytes of IP fragments that wait for their siblings; the oldest are given up beyond it."""
+    vlan_tags: int = 8
+    """VLAN tags of one packet that are passed over; a packet with more is not decoded."""
+    extension_headers: int = 16
+    """IPv6 extension headers of one packet that are passed over; a packet with more is not decoded."""
+    decode_reasons: int = 64
+    """Distinct reasons for which packets of one file are not decoded; further ones are counted together."""
+    interfaces: int = 65_536
+    """Interfaces of one pcapng section; packets of further ones are not decoded."""
+    name_records: int = 100_000
+    """Names of addresses that are taken from one file; further ones are passed over."""
     connections: int = 500_000
     """Connections followed at once; the longest idle are finished beyond it."""
     out_of_order_bytes: int = 4 << 20
