@@ -42,3 +42,7 @@ class Limits:
     """Bytes of a message that are searched for values that link it to others."""
     value_tokens: int = 24
     """Values kept of one message, as keyed hashes."""
+    statement_bytes: int = 8192
+    """Bytes of an SQL statement that are read; its text is cut there."""
+    prepared_statements: int = 10_000
+    """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""
