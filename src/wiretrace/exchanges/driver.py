@@ -17,6 +17,7 @@ from wiretrace.exchanges.connection_rows import Spoken, connection_table
 from wiretrace.exchanges.conversation import Conversation
 from wiretrace.exchanges.outcomes import Closing, judge, judge_attempt
 from wiretrace.exchanges.pairing import (
+    Habits,
     Located,
     Pair,
     Proof,
@@ -29,6 +30,7 @@ from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
 from wiretrace.model.message import Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
+from wiretrace.tcp.connections import NEVER, Ending
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ AFTER_THE_END = "behind the end of their connection"
 class Thread:
     """A conversation with the messages that wait for their other half or for their end."""
 
-    __slots__ = ("conversation", "exchanges", "requests", "responses", "transactions", "unended")
+    __slots__ = ("conversation", "exchanges", "habits", "requests", "responses", "transactions", "unended")
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -66,6 +68,7 @@ class Thread:
         """By side: the message whose end has not arrived."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
+        self.habits = Habits()
 
     def ready(self, side: int, *, final: bool) -> list[Message]:
         """Messages of `side` whose bytes are all there (or never will be)."""
@@ -116,6 +119,12 @@ class ExchangeDriver:
         """TCP payload bytes in the packets that were fed."""
         return self._reassembler.payload_bytes
 
+    @property
+    def lost_bytes(self) -> int:
+        """TCP payload bytes that the capture lacks."""
+        table = self._reassembler.connections
+        return int(table.lost_of[: 2 * table.count].sum())
+
     def feed(self, columns: PacketColumns) -> Iterator[pa.RecordBatch]:
         """Work through one chunk of packets."""
         yield from self._work(self._reassembler.feed(columns), final=False)
@@ -140,10 +149,9 @@ class ExchangeDriver:
             self._threads[connection].conversation.finish(self._ends(connection, table))
         active = sorted(touched | over)
         self._locate(active, over)
+        closings = self._closings(over, table)
         for connection in active:
-            thread = self._threads[connection]
-            closing = self._closing(thread, table) if connection in over else None
-            self._pair(thread, closing)
+            self._pair(self._threads[connection], closings.get(connection))
         for connection in over:
             thread = self._threads.pop(connection)
             self._account(thread)
@@ -244,18 +252,26 @@ class ExchangeDriver:
             ends.append(end)
         return ends[0], ends[1]
 
-    def _closing(self, thread: Thread, table: ConnectionTable) -> Closing:
-        conversation = thread.conversation
-        client = 2 * conversation.connection + conversation.client
-        server = client ^ 1
-        gaps = conversation.side(Side.SERVER).gaps
-        return Closing(
-            ending=table.ending(conversation.connection, conversation.client),
-            acknowledged=int(table.acknowledged_of[client]),
-            server_captured=bool(table.bytes_of[server]) or int(table.acknowledged_of[client]) > -(2**61),
-            server_known=int(table.next_of[server]),
-            server_sent=max(int(table.next_of[server]), gaps[-1][1] if gaps else -(2**62)),
+    def _closings(self, over: set[int], table: ConnectionTable) -> dict[int, Closing]:
+        """How the connections that are over stood in the end."""
+        if not over:
+            return {}
+        numbers = np.array(sorted(over), np.int64)
+        clients = np.array([self._threads[number].conversation.client for number in numbers.tolist()], np.int64)
+        asking, answering = 2 * numbers + clients, 2 * numbers + 1 - clients
+        acknowledged = table.acknowledged_of[asking]
+        columns = (
+            table.endings(clients, numbers).tolist(),
+            acknowledged.tolist(),
+            ((table.bytes_of[answering] > 0) | (acknowledged > NEVER)).tolist(),
+            table.next_of[answering].tolist(),
         )
+        closings = {}
+        for number, ending, acked, captured, known in zip(numbers.tolist(), *columns, strict=True):
+            gaps = self._threads[number].conversation.side(Side.SERVER).gaps
+            sent = max(known, gaps[-1][1]) if gaps else known
+            closings[number] = Closing(Ending(ending), acked, captured, known, sent)
+        return closings
 
     def _locate(self, connections: list[int], over: set[int]) -> None:
         """Find the packets behind all messages that are ready."""
@@ -281,7 +297,8 @@ class ExchangeDriver:
         where = self._provenance
         first, last = where.locate(np.array(streams), np.array(starts), np.array(ends))
         start_ns, end_ns = where.time_ns[first].tolist(), where.time_ns[last].tolist()
-        ack, first_list, last_list = where.ack[first].tolist(), first.tolist(), last.tolist()
+        ack, last_ack = where.ack[first].tolist(), where.ack[last].tolist()
+        first_list, last_list = first.tolist(), last.tolist()
         at = 0
         for waiting, messages, state in found:
             gaps = bool(state.gaps)
@@ -292,7 +309,15 @@ class ExchangeDriver:
                 damaged = message.damaged or captured < message.end - start
                 waiting.append(
                     Located(
-                        message, start_ns[at], end_ns[at], ack[at], first_list[at], last_list[at], captured, damaged
+                        message,
+                        start_ns[at],
+                        end_ns[at],
+                        ack[at],
+                        first_list[at],
+                        last_list[at],
+                        last_ack[at],
+                        captured,
+                        damaged,
                     )
                 )
                 at += 1
@@ -303,6 +328,8 @@ class ExchangeDriver:
         if not requests and not responses:
             return
         final = closing is not None
+        if conversation.protocol is not None:
+            thread.habits.blocking = conversation.protocol.blocking
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
@@ -310,9 +337,9 @@ class ExchangeDriver:
             thread.requests, thread.responses = waiting, []
         else:
             if conversation.aligned:
-                used, answered = pair_in_order(requests, responses, pairs)
+                used, answered = pair_in_order(requests, responses, pairs, thread.habits)
             else:
-                used, answered = pair_by_acknowledgement(requests, responses, pairs, final=final)
+                used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, final=final)
             del requests[:used]
             del responses[:answered]
         bound = self._limits.pending_messages

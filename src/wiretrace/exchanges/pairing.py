@@ -9,9 +9,11 @@ Rules:
   had all earlier ones, so the answer begins exactly there. Requests that acknowledge the same byte were sent together; they
   form a *batch*, and the server's bytes from that byte up to the one that the next batch acknowledges hold its answers, in
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
+- Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
+  was captured, or if the server had received all that is missing when it sent the last byte before the batch's answers.
 - A client may also keep several requests under way and send one more whenever an answer comes. Then batches mean nothing.
-  Such a client is found out: a batch whose answers are all captured has a different number of them, or an answer leaves
-  before its server has the request. One such contradiction, and nothing behind the gap is paired.
+  Such a client is found out: a batch has fewer or more answers than requests, or an answer leaves before its server has
+  the request. One such contradiction, and nothing behind a gap is paired on that connection any more.
 - What this leaves open stays a half. A wrong pair is worse than two halves.
 """
 
@@ -57,12 +59,34 @@ class Located(msgspec.Struct, gc=False):
     """Index of its first segment in the chunk's provenance."""
     last: int
     """Index of its last segment."""
+    last_ack: int
+    """The same as `ack`, when the sender sent the last byte."""
     captured: int
     """Bytes of it that were captured."""
     damaged: bool
     """Bytes of it were not captured, or it was cut off by the end of the connection."""
     frames: NDArray[np.int64] | None = None
     """Frames behind it, where it is older than the chunk."""
+
+
+class Habits(msgspec.Struct):
+    """What a connection has shown of its client's way of asking."""
+
+    blocking: bool = True
+    """Whether clients of the protocol usually wait for their answers."""
+    batches_held: int = 0
+    """Batches that were seen whole, with as many answers as requests."""
+    asked_ack: int = 0
+    """Acknowledgement of the last request that was answered."""
+    answered_end: int = -(2**62)
+    """Stream offset behind the last response that was paired by order."""
+    overlaps: bool = False
+    """The client has sent requests on while earlier ones were only partly answered: batches mean nothing."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether batches may be relied on."""
+        return not self.overlaps and (self.blocking or self.batches_held > 0)
 
 
 class Pair(msgspec.Struct, gc=False):
@@ -75,8 +99,10 @@ class Pair(msgspec.Struct, gc=False):
     """The server passed over the request because an earlier one of its unit failed."""
 
 
-def pair_in_order(requests: list[Located], responses: list[Located], pairs: list[Pair]) -> tuple[int, int]:
-    """Pair messages of a connection of which nothing is missing, appending to `pairs`.
+def pair_in_order(
+    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits
+) -> tuple[int, int]:
+    """Pair messages of a connection of which nothing is missing, appending to `pairs`, and learn the client's habits.
 
     Returns how many requests and responses were used up. Requests without an answer yet are left.
     """
@@ -101,6 +127,9 @@ def pair_in_order(requests: list[Located], responses: list[Located], pairs: list
             continue
         at += 1
         pairs.append(Pair(request, response, _order_proof(request, response)))
+        if request.ack < habits.answered_end and request.ack != habits.asked_ack:
+            habits.overlaps = True
+        habits.asked_ack, habits.answered_end = request.ack, message.end
         if message.closes and not request.message.closes:
             while at < count:
                 skipped = requests[at]
@@ -147,33 +176,31 @@ def pair_by_identifier(requests: list[Located], responses: list[Located], pairs:
 
 
 def pair_by_acknowledgement(
-    requests: list[Located], responses: list[Located], pairs: list[Pair], *, final: bool
+    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits, *, final: bool
 ) -> tuple[int, int]:
-    """Pair messages of a connection with gaps, appending to `pairs`.
+    """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
 
     Returns how many requests and responses were used up; the last batch waits for what comes, unless `final`.
     """
     batches = _batches(requests)
     regions = _regions(batches, responses)
-    trusted = _batches_hold(batches, regions)
+    begins = [_begins(batches, regions, index) for index in range(len(batches))]
+    _learn(batches, regions, begins, habits)
     used_requests = used_responses = 0
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
         last = index == len(batches) - 1
         following = None if last else batches[index + 1][0]
-        paired = _pair_batch(batch, region, following) if trusted and batch else {}
+        paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
         keep_from = len(batch)
-        if last and not final:
+        if last and not final and habits.trusted:
             # Requests behind the last one that was answered may still be.
             keep_from = max(paired, default=-1) + 1
-            if not trusted:
-                keep_from = len(batch)
         answered = {id(response) for response in paired.values()}
         for position, request in enumerate(batch[:keep_from]):
-            role = request.message.role
             response = paired.get(position)
             if response is not None:
                 pairs.append(Pair(request, response, _order_proof(request, response)))
-            elif role in (Role.REQUEST, Role.ONE_WAY):
+            elif request.message.role in (Role.REQUEST, Role.ONE_WAY):
                 pairs.append(Pair(request, None, Proof.NONE))
         pairs.extend(
             Pair(None, response, Proof.NONE)
@@ -215,49 +242,58 @@ def _regions(batches: list[list[Located]], responses: list[Located]) -> list[lis
     return regions
 
 
-def _batches_hold(batches: list[list[Located]], regions: list[list[Located]]) -> bool:
-    """Whether the client waits for all answers of a batch before it sends the next one, as far as the packets tell."""
-    for index in range(len(batches) - 1):
-        batch, region = batches[index], regions[index]
-        if not batch:
-            continue
-        following = batches[index + 1][0]
-        asked = [request for request in batch if request.message.role is Role.REQUEST]
-        answers = [response for response in region if response.message.role is Role.RESPONSE]
-        whole = (
-            bool(region)
-            and region[0].message.start == batch[0].ack
-            and region[-1].message.end == following.ack
-            and _contiguous(region)
-            and _contiguous([*batch, following])
-        )
-        if not whole:
-            continue
-        if all(request.message.closes for request in asked):
-            if len(asked) != len(answers):
-                return False
-            pairs = zip(asked, answers, strict=True)
-            if any(answer.ack <= request.message.start for request, answer in pairs):
-                return False
-        elif sum(request.message.closes for request in asked) != sum(answer.message.closes for answer in answers):
-            return False
-    return True
-
-
-def _contiguous(messages: list[Located]) -> bool:
-    return all(
-        before.message.end == after.message.start and not before.message.damaged
-        for before, after in itertools.pairwise(messages)
+def _begins(batches: list[list[Located]], regions: list[list[Located]], index: int) -> bool:
+    """Whether nothing is missing between the batch before and what was captured of this one."""
+    batch = batches[index]
+    if not batch:
+        return False
+    if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
+        return True
+    before = next((region[-1] for region in reversed(regions[:index]) if region), None)
+    return (
+        before is not None
+        and before.message.end == batch[0].ack
+        and not before.message.damaged
+        and before.last_ack >= batch[0].message.start
     )
 
 
-def _pair_batch(batch: list[Located], region: list[Located], following: Located | None) -> dict[int, Located]:
-    """Answers of a batch, by position in the batch."""
+def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
+    """Compare how many requests and answers batches have, where the packets tell."""
+    for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
+        if not batch or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
+            continue
+        following = batches[index + 1][0] if index + 1 < len(batches) else None
+        asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
+        answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
+        answered_whole = following is not None and region[-1].message.end == following.ack
+        asked_whole = begins[index] and _contiguous(batch) and (following is None or _adjacent(batch[-1], following))
+        if (answered_whole and len(answers) < len(asked)) or (asked_whole and len(answers) > len(asked)):
+            habits.overlaps = True
+        if answered_whole and asked_whole:
+            habits.batches_held += 1
+            pairs = zip(asked, answers, strict=False)
+            if any(answer.ack <= request.message.start for request, answer in pairs):
+                habits.overlaps = True
+
+
+def _adjacent(before: Located, after: Located) -> bool:
+    return before.message.end == after.message.start and not before.message.damaged
+
+
+def _contiguous(messages: list[Located]) -> bool:
+    return all(_adjacent(before, after) for before, after in itertools.pairwise(messages))
+
+
+def _pair_batch(
+    batch: list[Located], region: list[Located], following: Located | None, *, begins: bool
+) -> dict[int, Located]:
+    """Answers of a batch, by position in the batch. `begins`: what was captured of it has its beginning."""
     paired: dict[int, Located] = {}
     taken: set[int] = set()
     request_at = response_at = 0
     # Forward: the first answer begins at the byte that the batch acknowledges.
-    if region and region[0].message.start == batch[0].ack:
+    if begins and region and region[0].message.start == batch[0].ack:
         while True:
             request_at = _next(batch, request_at, Role.REQUEST)
             response_at = _next(region, response_at, Role.RESPONSE)
@@ -281,11 +317,9 @@ def _pair_batch(batch: list[Located], region: list[Located], following: Located 
     after_request, after_response = following, None
     while request_at >= 0 and response_at >= 0:
         request, response = batch[request_at], region[response_at]
-        if request.message.end != after_request.message.start or request.message.damaged:
+        if not _adjacent(request, after_request):
             break
-        if after_response is not None and response.message.end != after_response.message.start:
-            break
-        if response.message.damaged and after_response is not None:
+        if after_response is not None and not _adjacent(response, after_response):
             break
         if request.message.role is not Role.REQUEST:
             after_request = request
@@ -309,7 +343,7 @@ def _pair_batch(batch: list[Located], region: list[Located], following: Located 
 def _next(messages: list[Located], at: int, role: Role) -> int:
     """Index of the next message of `role` from `at` on, -1 where there is none or a gap comes first."""
     while at < len(messages):
-        if at and (messages[at - 1].message.end != messages[at].message.start or messages[at - 1].message.damaged):
+        if at and not _adjacent(messages[at - 1], messages[at]):
             return -1
         if messages[at].message.role is role:
             return at

@@ -257,9 +257,7 @@ class PcapngIndex:
             time_ns[:] = with_before[np.maximum.accumulate(source)][1:]
         self._last_ns = int(time_ns[-1])
 
-    def _count_drops(
-        self, buffer: PacketBuffer, blocks: NDArray[np.int64], words: NDArray[np.unsignedinteger]
-    ) -> None:
+    def _count_drops(self, buffer: PacketBuffer, blocks: NDArray[np.int64], words: NDArray[np.unsignedinteger]) -> None:
         """Add up epb_dropcount: look through the options of all packets in step."""
         shorts = unaligned(buffer.u8, self._order + "u2")
         option = blocks + PACKET_HEADER_BYTES + (words[blocks + 20].astype(np.int64) + 3 & ~3)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NONE = -1
+NEVER = -(2**62)
+"""Stands in `acknowledged_of` for: nothing was acknowledged."""
 
 
 class Ending(enum.IntEnum):
@@ -87,7 +89,7 @@ class ConnectionTable:
             {
                 "base": (np.int64, NONE),
                 "next": (np.int64, 0),
-                "acknowledged": (np.int64, -(2**62)),
+                "acknowledged": (np.int64, NEVER),
                 "fin": (np.int64, NONE),
                 "started": (np.bool_, 0),
                 "bytes": (np.int64, 0),
@@ -169,7 +171,7 @@ class ConnectionTable:
 
     @property
     def acknowledged_of(self) -> NDArray[np.int64]:
-        """Highest offset of the stream that the other end acknowledged, by stream; very negative if none."""
+        """Highest offset of the stream that the other end acknowledged, by stream; NEVER if nothing."""
         return self._streams.arrays["acknowledged"]
 
     @property

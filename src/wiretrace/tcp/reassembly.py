@@ -2,7 +2,7 @@
 
 Rules: every byte is delivered once, in order of its sequence number (RFC 9293 section 3.4), with the time and frame of
 the first packet that brought it. A hole is given up as lost when the receiver acknowledges bytes behind it (it has them,
-the capture lacks them), when the next chunk does not fill it either, or when too much waits behind it. Directions whose
+the capture lacks them) and it is not at the end of its chunk, when the next chunk does not fill it either, or when too much waits behind it. Directions whose
 segments are in order, which is nearly all, are handled by array operations alone; the others one direction at a time.
 """
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 STRAY_DISTANCE = 1 << 28
 """Bytes from where its connection stands beyond which a segment belongs to another one whose SYN was not captured."""
 
+SETTLING_PACKETS = 1000
+"""Packets before the end of a chunk in which a hole is left open, because packets may be captured out of order."""
+
 _COLUMNS = ("offset", "length", "time_ns", "frame", "ack", "position")
 Buffer = bytearray | memoryview | bytes
 Piece = dict[str, NDArray[np.int64]]
@@ -42,6 +45,8 @@ class Reassembler:
         """Of these, bytes that were delivered."""
         self._limits = limits
         self._notes = notes
+        self._settled_frame = 0
+        """Frame before which nothing late is expected any more."""
         self._waiting: dict[int, tuple[Piece, bytes]] = {}
         """By stream: segments behind a hole, their positions counted in the bytes beside them."""
 
@@ -91,6 +96,7 @@ class Reassembler:
             "ack": ack_offset[order],
             "position": columns.payload_offset[tcp][order],
         }
+        self._settled_frame = int(columns.frame[-1]) - SETTLING_PACKETS if len(columns) else 0
         events = np.unique(connection[(flags & (SYN | FIN | RST)) != 0])
         return self._deliver(piece, columns.buffer, final=False, events=events.tolist())
 
@@ -303,7 +309,8 @@ class Reassembler:
         acknowledged = int(table.acknowledged_of[stream])
         stop = len(order)
         for hole in holes.tolist():
-            if final or acknowledged >= int(start[hole]):
+            settled = int(delivered["frame"][hole]) < self._settled_frame
+            if final or (settled and acknowledged >= int(start[hole])):
                 continue
             behind = int(delivered["length"][hole:].sum())
             if overdue or behind > self._limits.out_of_order_bytes:
