@@ -101,9 +101,7 @@ class FragmentTable:
         if datagram.covered == datagram.total:
             del self.waiting[key]
             self.cost -= datagram.cost
-            return Datagram(
-                datagram.protocol, _joined(datagram), datagram.total, datagram.packets, datagram.captured
-            )
+            return Datagram(datagram.protocol, _joined(datagram), datagram.total, datagram.packets, datagram.captured)
         datagram.packets += 1
         datagram.captured += fragment.captured
         datagram.cost += cost
