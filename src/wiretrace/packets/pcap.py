@@ -223,7 +223,9 @@ class PcapIndex:
     def _plausible(self, words: NDArray[np.unsignedinteger], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) offsets -> (n,) bool: whether a header may stand there. Stricter than the walk, which bears odd files."""
         captured, wire = words[at + 8], words[at + 12]
-        plausible: NDArray[np.bool_] = (captured <= wire) & (captured <= self._longest) & (captured > 0) & (words[at + 4] < self._units)
+        plausible: NDArray[np.bool_] = (
+            (captured <= wire) & (captured <= self._longest) & (captured > 0) & (words[at + 4] < self._units)
+        )
         if self._last_seconds >= 0:
             away = words[at].astype(np.int64) - self._last_seconds
             plausible &= np.abs(away) <= RESYNC_WINDOW_SECONDS
