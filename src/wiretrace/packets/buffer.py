@@ -33,7 +33,7 @@ class PacketBuffer:
         """(capacity - 3,): the big-endian 32-bit word that begins at each byte."""
         self.be64 = unaligned(array, ">u8")
         """(capacity - 7,): the big-endian 64-bit word that begins at each byte."""
-        self.view = memoryview(array)
+        self.view = array.data
         """The same bytes for code that is not vectorised."""
 
     def reserve(self, capacity: int) -> None:

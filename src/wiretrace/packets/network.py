@@ -106,7 +106,7 @@ def _ipv4(
 def _ipv6(
     buffer: PacketBuffer, network: NDArray[np.int64], captured_end: NDArray[np.int64], wire_end: NDArray[np.int64]
 ) -> Segments:
-    """IPv6 (RFC 8200). A payload length of 0 is that of a jumbogram (RFC 2675) or of TSO: the rest of the packet is meant."""
+    """IPv6 (RFC 8200). A payload length of 0, of a jumbogram (RFC 2675) or of TSO, means the rest of the packet."""
     payload = buffer.be16[network + 4].astype(np.int64)
     protocol = buffer.u8[network + 6]
     offset = network + IPV6_HEADER_BYTES

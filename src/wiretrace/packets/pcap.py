@@ -26,14 +26,20 @@ if TYPE_CHECKING:
     from wiretrace.packets.summary import CaptureSummary
 
 FILE_HEADER_BYTES = 24
-RECORD_HEADER_BYTES = 16
+HEADER_BYTES = 16
+MODIFIED_HEADER_BYTES = 24
 MAGICS = {
-    b"\xd4\xc3\xb2\xa1": ("<", 1000),
-    b"\xa1\xb2\xc3\xd4": (">", 1000),
-    b"\x4d\x3c\xb2\xa1": ("<", 1),
-    b"\xa1\xb2\x3c\x4d": (">", 1),
+    b"\xd4\xc3\xb2\xa1": ("<", 1000, HEADER_BYTES),
+    b"\xa1\xb2\xc3\xd4": (">", 1000, HEADER_BYTES),
+    b"\x4d\x3c\xb2\xa1": ("<", 1, HEADER_BYTES),
+    b"\xa1\xb2\x3c\x4d": (">", 1, HEADER_BYTES),
+    b"\x34\xcd\xb2\xa1": ("<", 1000, MODIFIED_HEADER_BYTES),
+    b"\xa1\xb2\xcd\x34": (">", 1000, MODIFIED_HEADER_BYTES),
 }
-"""First four bytes -> (byte order, nanoseconds in a unit of the fraction)."""
+"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header).
+
+The last two are of a libpcap that was patched to record the interface, too, behind the usual fields.
+"""
 
 LINK_TYPE_MASK = 0x03FFFFFF
 """The bits above say whether and how long a frame check sequence is."""
@@ -61,7 +67,7 @@ class PcapIndex:
     """The records of one classic pcap file."""
 
     def __init__(self, header: bytes, name: str, limits: Limits, notes: Notes, summary: CaptureSummary) -> None:
-        self._order, self._scale = MAGICS[header[:4]]
+        self._order, self._scale, self._header = MAGICS[header[:4]]
         _, _, snap_length, link_word = struct.unpack(self._order + "iIII", header[8:FILE_HEADER_BYTES])
         self._link_type = link_word & LINK_TYPE_MASK
         self._longest = min(limits.record_bytes, max(snap_length, USUAL_PACKET_BYTES))
@@ -81,7 +87,7 @@ class PcapIndex:
         position = 0
         if not self._lost:
             starts = self._lane_starts(words, end)
-            lanes = walk_lanes(words, starts)
+            lanes = walk_lanes(words, self._header, starts)
             if lanes is not None and self._all_possible(words, lanes):
                 first, position = lanes, int(starts[-1])
         rest: list[int] = []
@@ -90,10 +96,8 @@ class PcapIndex:
                 position = self._resume(words, position, end, final)
                 if self._lost:
                     break
-            position = walk(buffer.view, self._order, self._longest, position, end, rest)
-            broken = position + RECORD_HEADER_BYTES <= end and not possible(
-                buffer.view, self._order, self._longest, position
-            )
+            position = walk(buffer.view, self._order, self._header, self._longest, position, end, rest)
+            broken = position + self._header <= end and not possible(buffer.view, self._order, self._longest, position)
             if not broken and (position == end or not final):
                 break
             back = self._way_back(words, rest, position, broken, end, final)
@@ -114,7 +118,7 @@ class PcapIndex:
     ) -> int:
         """Where readable records go on, when the chain of `offsets` breaks at `position`; -1 if that is not known."""
         trusted = self._trusted(words, offsets)
-        resume = offsets[trusted - 1] + RECORD_HEADER_BYTES if trusted else position + 1
+        resume = offsets[trusted - 1] + self._header if trusted else position + 1
         back = self._find_chain(words, resume, end, final)
         if back < 0 or (back not in offsets[trusted:] and back != position):
             return back
@@ -182,27 +186,27 @@ class PcapIndex:
     def _leads(self, words: NDArray[np.unsignedinteger], start: int, end: int) -> bool:
         """Whether plausible headers follow each other from `start`."""
         for _ in range(CHAIN):
-            if start + RECORD_HEADER_BYTES > end:
+            if start + self._header > end:
                 return False
             captured, wire = int(words[start + 8]), int(words[start + 12])
             if captured > self._longest or captured > wire or int(words[start + 4]) >= self._units:
                 return False
-            start += RECORD_HEADER_BYTES + captured
+            start += self._header + captured
         return True
 
     def _find_chain(self, words: NDArray[np.unsignedinteger], begin: int, end: int, final: bool) -> int:
         """First place from `begin` on where plausible headers follow each other; -1 if there is none before `end`."""
         size = 4096
-        while begin + RECORD_HEADER_BYTES <= end:
-            stop = min(begin + size, end - RECORD_HEADER_BYTES + 1)
+        while begin + self._header <= end:
+            stop = min(begin + size, end - self._header + 1)
             start = np.arange(begin, stop)
             start = start[self._plausible(words, start)]
             at = start
             reached = np.ones(len(start), np.int64)
             accepted = np.zeros(len(start), bool)
             for _ in range(CHAIN - 1):
-                following = at + RECORD_HEADER_BYTES + words[at + 8]
-                beyond = following + RECORD_HEADER_BYTES > end
+                following = at + self._header + words[at + 8]
+                beyond = following + self._header > end
                 accepted |= beyond & ((reached >= CHAIN - 1) | (final & (following == end)))
                 go = ~beyond
                 go[go] = self._plausible(words, following[go])
@@ -219,7 +223,9 @@ class PcapIndex:
     def _plausible(self, words: NDArray[np.unsignedinteger], at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) offsets -> (n,) bool: whether a header may stand there. Stricter than the walk, which bears odd files."""
         captured, wire = words[at + 8], words[at + 12]
-        plausible = (captured <= wire) & (captured <= self._longest) & (captured > 0) & (words[at + 4] < self._units)
+        plausible: NDArray[np.bool_] = (
+            (captured <= wire) & (captured <= self._longest) & (captured > 0) & (words[at + 4] < self._units)
+        )
         if self._last_seconds >= 0:
             away = words[at].astype(np.int64) - self._last_seconds
             plausible &= np.abs(away) <= RESYNC_WINDOW_SECONDS
@@ -229,7 +235,7 @@ class PcapIndex:
         seconds = words[offsets].astype(np.int64)
         fraction = words[offsets + 4].astype(np.int64)
         return Records(
-            offsets + RECORD_HEADER_BYTES,
+            offsets + self._header,
             words[offsets + 8].astype(np.int64),
             words[offsets + 12].astype(np.int64),
             seconds * 1_000_000_000 + fraction * self._scale,
@@ -237,14 +243,14 @@ class PcapIndex:
         )
 
 
-def walk(view: memoryview, order: str, longest: int, begin: int, end: int, offsets: list[int]) -> int:
+def walk(view: memoryview, order: str, header: int, longest: int, begin: int, end: int, offsets: list[int]) -> int:
     """Append the offsets of the whole and possible records from `begin` on. Returns where the chain ends."""
     captured_at = struct.Struct(order + "I").unpack_from
     append = offsets.append
-    last = end - RECORD_HEADER_BYTES
+    last = end - header
     while begin <= last:
         captured = captured_at(view, begin + 8)[0]
-        following = begin + RECORD_HEADER_BYTES + captured
+        following = begin + header + captured
         if following > end or captured > longest:
             break
         if not captured and not possible(view, order, longest, begin):
@@ -257,10 +263,10 @@ def walk(view: memoryview, order: str, longest: int, begin: int, end: int, offse
 def possible(view: memoryview, order: str, longest: int, offset: int) -> bool:
     """Whether the record header at `offset` can be one. A block of zeros, as a crash leaves it, is not a row of packets."""
     captured = struct.unpack_from(order + "I", view, offset + 8)[0]
-    return captured <= longest and (captured > 0 or any(view[offset : offset + RECORD_HEADER_BYTES]))
+    return captured <= longest and (captured > 0 or any(view[offset : offset + HEADER_BYTES]))
 
 
-def walk_lanes(words: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def walk_lanes(words: NDArray[np.unsignedinteger], header: int, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
     """Offsets (n,) of the records from the first to before the last of `starts` (lanes,), all lanes in step.
 
     None where a lane does not end exactly where the next one starts (then one of `starts` is no record), or where there
@@ -270,7 +276,7 @@ def walk_lanes(words: NDArray[np.unsignedinteger], starts: NDArray[np.int64]) ->
     steps = []
     while len(at):
         steps.append(at)
-        at = at + words[at + 8] + RECORD_HEADER_BYTES
+        at = at + words[at + 8] + header
         active = at < stop
         if not active.all():
             if (at > stop).any():

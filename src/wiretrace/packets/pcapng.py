@@ -14,7 +14,7 @@ import numpy as np
 
 from wiretrace.model.note import NoteKind
 from wiretrace.packets.buffer import unaligned
-from wiretrace.packets.pcapng_blocks import Interface, interface_of, interface_counters, names_of, section_host
+from wiretrace.packets.pcapng_blocks import Interface, interface_counters, interface_of, names_of, section_host
 from wiretrace.packets.records import NO_INTERFACE, Records, join_records
 
 if TYPE_CHECKING:
@@ -56,7 +56,11 @@ class PcapngIndex:
         self._last_ns = 0
         self._lost = False
         self._dropped = -1
+        """Packets that earlier sections say were dropped."""
+        self._counted = -1
+        """The same of the packets of this section, as they say."""
         self._reported: dict[int, int] = {}
+        """The same of the interfaces of this section, as its statistics say."""
 
     def index(self, buffer: PacketBuffer, final: bool) -> tuple[Records, int]:
         """See `RecordIndex.index`."""
@@ -70,18 +74,14 @@ class PcapngIndex:
             packets, position, broken = self._walk(buffer, position, end)
             if packets:
                 parts.append(self._records(buffer, np.array(packets, np.int64)))
-            if position < end and not broken:
-                if self._other_block(buffer, position, end):
-                    position += self._length(buffer, position)
-                    continue
-                if not final:
-                    break
-                if self._way_back(buffer, position + 4) < 0:
-                    self._notes.add(NoteKind.FILE_TRUNCATED, self._name)
-                    position = end
-                    break
-                broken = True
-            if not broken:
+            if not broken and self._begin_section(buffer, position, end):
+                position += self._length(buffer, position)
+                continue
+            if not broken and (position == end or not final):
+                break
+            if not broken and self._way_back(buffer, position + 1) < 0:
+                self._notes.add(NoteKind.FILE_TRUNCATED, self._name)
+                position = end
                 break
             self._notes.add(NoteKind.FILE_DAMAGED, self._name)
             self._lost = True
@@ -91,7 +91,7 @@ class PcapngIndex:
         return join_records(parts), position
 
     def _walk(self, buffer: PacketBuffer, position: int, end: int) -> tuple[list[int], int, bool]:
-        """Collect packet blocks from `position` on, up to a block of another kind, the end, or damage.
+        """Collect packet blocks from `position` on, up to a section header, the end, or damage; take in other blocks.
 
         Returns their offsets, where it stopped, and whether it did because of damage.
         """
@@ -104,20 +104,37 @@ class PcapngIndex:
         last = end - BLOCK_BYTES
         while position <= last:
             kind, length = head(view, position)
-            if kind not in (ENHANCED_PACKET, OBSOLETE_PACKET, SIMPLE_PACKET):
-                break
-            if length < FEWEST_BYTES[kind] or length & 3 or length > longest:
-                return packets, position, True
             following = position + length
-            if following > end:
-                break
-            if word(view, following - 4)[0] != length:
+            if kind == ENHANCED_PACKET and 32 <= length <= longest and following <= end and not length & 3:
+                if word(view, following - 4)[0] != length:
+                    return packets, position, True
+                append(position)
+            elif not self._possible(buffer, position, end):
                 return packets, position, True
-            append(position)
+            elif kind == SECTION_HEADER or following > end:
+                break
+            elif kind in (OBSOLETE_PACKET, SIMPLE_PACKET):
+                append(position)
+            else:
+                self._take(kind, bytes(view[position:following]))
             position = following
-        if position <= last and not self._possible(buffer, position, end):
-            return packets, position, True
         return packets, position, False
+
+    def _begin_section(self, buffer: PacketBuffer, position: int, end: int) -> bool:
+        """Begin the section whose header stands at `position`; False if none stands there, or not all of it."""
+        view = buffer.view
+        if position + SECTION_HEADER_BYTES > end or bytes(view[position : position + 4]) != MAGIC:
+            return False
+        following = position + self._length(buffer, position)
+        if following > end:
+            return False
+        self._dropped = self._drops()
+        self._counted = -1
+        self._reported.clear()
+        self._interfaces.clear()
+        self._order = BYTE_ORDER_MAGICS[bytes(view[position + 8 : position + 12])]
+        self._summary.host = self._summary.host or section_host(self._order, bytes(view[position:following]))
+        return True
 
     def _possible(self, buffer: PacketBuffer, position: int, end: int) -> bool:
         """Whether a block may begin at `position`, as far as its bytes are there."""
@@ -140,18 +157,8 @@ class PcapngIndex:
             order = BYTE_ORDER_MAGICS.get(bytes(view[position + 8 : position + 12]))
         return 0 if order is None else int(struct.unpack_from(order + "I", view, position + 4)[0])
 
-    def _other_block(self, buffer: PacketBuffer, position: int, end: int) -> bool:
-        """Take in the block at `position`, which is whole and carries no packet; False if its end is not there yet."""
-        if position + BLOCK_BYTES > end or position + self._length(buffer, position) > end:
-            return False
-        view = buffer.view
-        block = bytes(view[position : position + self._length(buffer, position)])
-        if block[:4] == MAGIC:
-            self._close_section()
-            self._order = BYTE_ORDER_MAGICS[block[8:12]]
-            self._summary.host = self._summary.host or section_host(self._order, block)
-            return True
-        kind = struct.unpack_from(self._order + "I", block)[0]
+    def _take(self, kind: int, block: bytes) -> None:
+        """Take in a block that carries no packet."""
         if kind == INTERFACE:
             self._add_interface(block)
         elif kind == STATISTICS:
@@ -165,7 +172,6 @@ class PcapngIndex:
                     self._notes.add(NoteKind.LIMIT_REACHED, "name_records")
                     break
                 names.setdefault(address, name)
-        return True
 
     def _add_interface(self, block: bytes) -> None:
         if len(self._interfaces) >= self._limits.interfaces:
@@ -176,17 +182,9 @@ class PcapngIndex:
         self._summary.link_types.add(interface.link_type)
         self._summary.host = self._summary.host or interface.host
 
-    def _close_section(self) -> None:
-        """Add up the drops that the section reported: its statistics, which are cumulative, outrank the packets' counts."""
-        self._dropped = self._drops()
-        self._counted = -1
-        self._reported.clear()
-        self._interfaces.clear()
-
-    _counted = -1
-
     def _drops(self) -> int:
-        """Packets dropped in all sections so far; -1 where the file does not say."""
+        """Packets dropped so far, -1 where the file does not say: the statistics of a section, which are cumulative,
+        outrank the counts of its packets."""
         here = sum(self._reported.values()) if self._reported else self._counted
         return here if self._dropped < 0 else self._dropped + max(here, 0)
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from wiretrace.model.errors import UserError
 from wiretrace.model.note import NoteKind
 from wiretrace.packets import pcap, pcapng
 from wiretrace.packets.buffer import PacketBuffer
 from wiretrace.packets.decode import BlockDecoder
-from wiretrace.packets.records import RecordIndex
 from wiretrace.packets.source import ByteSource, Ending
 from wiretrace.packets.summary import CaptureSummary
 
@@ -27,7 +24,11 @@ if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
     from wiretrace.packets.columns import FlowTable, PacketColumns
-    from wiretrace.packets.records import Records
+    from wiretrace.packets.records import RecordIndex, Records
+
+
+class NotACaptureError(UserError):
+    """The file can be read, and is no capture."""
 
 
 class CaptureReader:
@@ -54,13 +55,7 @@ class CaptureReader:
         with self._source:
             final = False
             while not final:
-                buffer.reserve(buffer.used + self._limits.chunk_bytes)
-                wanted = self._limits.chunk_bytes
-                count = self._source.readinto(buffer.view[buffer.used : buffer.used + wanted])
-                buffer.used += count
-                final = count < wanted
-                records, consumed = self._index.index(buffer, final)
-                self._count(records)
+                records, consumed, final = self._next_records()
                 chunk_end = buffer.used
                 if len(records):
                     columns = self._decoder.decode(buffer, records)
@@ -69,6 +64,23 @@ class CaptureReader:
                 buffer.used = chunk_end
                 buffer.keep_from(consumed)
             self._finish()
+
+    def first_packet_ns(self) -> int:
+        """Time of the first packet, -1 if it is not in the first chunk. Closes the file: nothing can be read after it."""
+        with self._source:
+            self._next_records()
+        return self.summary.first_ns
+
+    def _next_records(self) -> tuple[Records, int, bool]:
+        """Read a chunk behind what is left of the last one: its records, the bytes they used up, and if it is the last."""
+        buffer, wanted = self._buffer, self._limits.chunk_bytes
+        buffer.reserve(buffer.used + wanted)
+        count = self._source.readinto(buffer.view[buffer.used : buffer.used + wanted])
+        buffer.used += count
+        final = count < wanted
+        records, consumed = self._index.index(buffer, final)
+        self._count(records)
+        return records, consumed, final
 
     def _recognise(self) -> RecordIndex:
         """Read the first bytes and choose the format."""
@@ -87,8 +99,8 @@ class CaptureReader:
             return pcapng.PcapngIndex(name, self._limits, self._notes, summary)
         with self._source:
             if not head:
-                raise UserError(f"{self._path}: the file is empty. Give a capture file (pcap or pcapng).")
-            raise UserError(f"{self._path}: not a capture. Give a pcap or pcapng file, plain, gzip or zstd.")
+                raise NotACaptureError(f"{self._path}: the file is empty. Give a capture file (pcap or pcapng).")
+            raise NotACaptureError(f"{self._path}: not a capture. Give a pcap or pcapng file, plain, gzip or zstd.")
 
     def _count(self, records: Records) -> None:
         if len(records):
@@ -109,8 +121,3 @@ class CaptureReader:
         elif source.ending is Ending.CORRUPT:
             notes.add(NoteKind.FILE_DAMAGED, self._path.name)
         self._decoder.finish(notes, self._path.name)
-
-
-def first_packet_ns(path: Path, limits: Limits, notes: Notes) -> int:
-    """Time of the first packet of a capture file; -1 where it has none."""
-    raise NotImplementedError
