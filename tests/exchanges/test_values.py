@@ -39,10 +39,11 @@ def test_single_digits_and_short_words_are_no_values() -> None:
     assert HASHER.tokens(b"/a/b/7?x=1 GET id") == []
 
 
-def test_identifiers_come_before_names_and_the_limit_holds() -> None:
+def test_identifiers_are_preferred_where_the_limit_is_reached() -> None:
     text = b" ".join(b"word%s" % bytes([97 + n, 97 + m]) for n in range(10) for m in range(10)) + b" 4711"
     tokens = HASHER.tokens(text[-500:])
     assert tokens[0] == HASHER.tokens(b"4711")[0]
+    assert [token & 1 for token in tokens] == [0] + [1] * (len(tokens) - 1)
     assert len(tokens) == Limits().value_tokens
 
 

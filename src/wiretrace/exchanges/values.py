@@ -24,11 +24,13 @@ SHORTEST_NAME = 4
 DIGITS_OF_IDENTIFIER = 2
 """Digits that make a word look like an identifier: single digits are everywhere."""
 
-WORD = re.compile(rb"[0-9a-z\x80-\xff]+(?:[-_][0-9a-z\x80-\xff]+)*")
+WORD = re.compile(rb"[0-9a-z\x80-\xff]{2,}+(?:[-_][0-9a-z\x80-\xff]+)*")
 PART = re.compile(rb"[0-9a-z\x80-\xff]+")
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 NUMBERED = re.compile(rb"([a-z]+)([0-9]{2,})\Z")
 DIGIT = re.compile(rb"[0-9]")
+IS_NAME = (1).__and__
+"""Sorts identifiers before names."""
 
 
 class ValueHasher:
@@ -39,31 +41,33 @@ class ValueHasher:
         self._key = key
         self._bytes = limits.value_bytes
         self._most = limits.value_tokens
-        self._words: dict[bytes, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._words: dict[bytes, tuple[int, ...]] = {}
 
     def tokens(self, values: bytes) -> list[int]:
-        """Hashes of what may link `values` to other messages: unsigned 64-bit, distinct, identifiers before names.
+        """Hashes of what may link `values` to other messages: unsigned 64-bit, distinct, in order of appearance.
 
-        At most `Limits.value_tokens`, each group in order of appearance.
+        At most `Limits.value_tokens`; where there are more, identifiers are preferred to names. The lowest bit of a hash
+        is 1 for a name (a word with fewer than two digits).
         """
-        if not values:
-            return []
-        values = values[: self._bytes]
+        values = values[: self._bytes].lower()
         if b"%" in values:
-            values = unquote_to_bytes(values)
-        remembered = self._words
-        identifiers: list[int] = []
-        names: list[int] = []
-        for word in WORD.findall(values.lower()):
-            hashes = remembered.get(word)
+            values = unquote_to_bytes(values).lower()
+        remembered = self._words.get
+        found: list[int] = []
+        for word in WORD.findall(values):
+            hashes = remembered(word)
             if hashes is None:
                 hashes = self._learn(word)
-            identifiers += hashes[0]
-            names += hashes[1]
-        return list(dict.fromkeys(identifiers + names))[: self._most]
+            if hashes:
+                found += hashes
+        tokens = list(dict.fromkeys(found))
+        if len(tokens) > self._most:
+            tokens.sort(key=IS_NAME)
+            del tokens[self._most :]
+        return tokens
 
     def digest(self, content: bytes) -> int:
-        """Hash of what a request asks for (method, path, body), never 0: equal where one is a forwarded copy of the other."""
+        """Hash of what a request asks for (method, path, body), never 0: equal for a request and its forwarded copy."""
         return self._hash(content, b"request") or 1
 
     def identifier(self, kind: str, value: bytes) -> int:
@@ -73,28 +77,26 @@ class ValueHasher:
     def _hash(self, content: bytes, purpose: bytes = b"") -> int:
         return int.from_bytes(blake2b(content, digest_size=8, key=self._key, person=purpose).digest(), "little")
 
-    def _learn(self, word: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The hashes of the identifiers and of the names in `word`, remembered."""
-        identifiers: list[bytes] = []
-        names: list[bytes] = []
+    def _learn(self, word: bytes) -> tuple[int, ...]:
+        """The hashes of what is in `word`, remembered."""
+        found: list[int] = []
         if UUID.match(word):
-            identifiers.append(word.replace(b"-", b""))
+            found.append(self._hash(word.replace(b"-", b"")) & ~1)
         elif len(word) <= LONGEST_WORD:
             parts = PART.findall(word)
             if len(parts) > 1 and is_identifier(word):
-                identifiers.append(word)
+                found.append(self._hash(word) & ~1)
             for part in parts:
                 if is_identifier(part):
-                    identifiers.append(part)
+                    found.append(self._hash(part) & ~1)
                     numbered = NUMBERED.match(part)
                     if numbered:
-                        identifiers.append(numbered[2])
+                        found.append(self._hash(numbered[2]) & ~1)
                 elif len(part) >= SHORTEST_NAME:
-                    names.append(part)
-        hashes = (tuple(map(self._hash, identifiers)), tuple(map(self._hash, names)))
+                    found.append(self._hash(part) | 1)
         if len(self._words) >= REMEMBERED_WORDS:
             self._words.clear()
-        self._words[word] = hashes
+        self._words[word] = hashes = tuple(found)
         return hashes
 
 

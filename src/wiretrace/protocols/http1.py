@@ -51,8 +51,10 @@ REQUEST, RESPONSE, OK = Role.REQUEST, Role.RESPONSE, Result.OK
 
 EMPTY_LINES = re.compile(rb"[\r\n]+")
 END_OF_HEAD = re.compile(rb"\n\r?\n")
-CHUNK_LINE = re.compile(rb"(?:\r?\n)?([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
-CHUNK_LINE_BEGUN = re.compile(rb"\r?(?:\n[0-9A-Fa-f]{0,13}|[0-9A-Fa-f]{0,13})[ \t]*(?:;[^\n]*)?\r?\Z")
+FIRST_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
+CHUNK_LINE = re.compile(rb"\r?\n([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
+FIRST_CHUNK_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,13}[ \t]*(?:;[^\n]*)?\r?\Z")
+CHUNK_LINE_BEGUN = re.compile(rb"\r?\Z|\r?\n(?:[0-9A-Fa-f]{1,13}[ \t]*(?:;[^\n]*)?\r?)?\Z")
 STATUS_AHEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r\n]")
 STATUS_AHEAD_BYTES = 13
 REQUEST_AHEAD = re.compile(rb"[A-Z]{3,16} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r?\n")
@@ -66,12 +68,14 @@ class Stage(enum.IntEnum):
     """Where the reading of a message that is under construction stands."""
 
     CHUNK = 0
-    """Before the line of a chunk."""
-    TRAILER = 1
+    """Behind the head, before the line of the first chunk."""
+    NEXT_CHUNK = 1
+    """Behind the data of a chunk, before its line end."""
+    TRAILER = 2
     """Behind the line of the last chunk."""
-    DOUBT = 2
+    DOUBT = 3
     """Behind the head of a response that may or may not have a body."""
-    CLOSE = 3
+    CLOSE = 4
     """In a body that ends with the connection."""
 
 
@@ -155,13 +159,18 @@ class Http1(Protocol):
     def finish(self, side: Side, offset: int) -> None:
         """Finish what ends with the connection, and what is cut off by its end."""
         direction = (self._client, self._server)[side]
-        message = direction.building
-        if message is not None and direction.stage in (Stage.CLOSE, Stage.DOUBT):
-            if direction.stage is Stage.DOUBT:
+        message, fields = direction.building, direction.fields
+        if message is not None and fields is not None and direction.stage is Stage.DOUBT:
+            if self._methods:
+                self._answered += 1
+                self._frame(message, fields, self._methods.popleft(), b"", 0, message.end)
+            else:
                 message.notes = (*message.notes, "whether a body belongs to it is not known")
-            message.end = offset
-            self.responses.append(message)
-            direction.forget()
+                direction.stage = Stage.CLOSE
+        if direction.building is not None and direction.stage is Stage.CLOSE:
+            direction.building.end = offset
+            self.responses.append(direction.building)
+            direction.building = None
         self._give_up(side, direction, offset)
         direction.reached = offset
         direction.finished = True
@@ -318,10 +327,10 @@ class Http1(Protocol):
             at = body
             if self._methods:
                 self._answered += 1
-                at = self._frame(message, fields, self._methods.popleft(), at, base)
+                at = self._frame(message, fields, self._methods.popleft(), data, at, base)
             elif code in (101, 204, 304) or not length:
                 self._answered += 1
-                at = self._frame(message, fields, b"", at, base)
+                at = self._frame(message, fields, b"", data, at, base)
             else:
                 direction.building, direction.stage, direction.fields = message, Stage.DOUBT, fields
                 at = self._settle_doubt(data, at, base)
@@ -329,7 +338,7 @@ class Http1(Protocol):
                     return at
         return at
 
-    def _frame(self, message: Message, fields: Fields, method: bytes, at: int, base: int) -> int:
+    def _frame(self, message: Message, fields: Fields, method: bytes, data: bytes, at: int, base: int) -> int:
         """Decide where the response ends (RFC 9112 section 6.3); `at` is behind its head, `method` is b"" if unknown."""
         direction, length, status = self._server, fields.length, message.status
         direction.building = None
@@ -351,6 +360,8 @@ class Http1(Protocol):
             return at + length
         direction.building = message
         direction.stage = Stage.CHUNK if length == CHUNKED else Stage.CLOSE
+        if length == CHUNKED and not fields.opaque:
+            message.values = first_chunk(data, at, self.context.value_bytes)
         return at
 
     def _settle_doubt(self, data: bytes, at: int, base: int) -> int:
@@ -369,22 +380,24 @@ class Http1(Protocol):
                 return at
             if STATUS_AHEAD.match(data, at):
                 method = b"HEAD"
-        if fields.length == CHUNKED and method != b"HEAD" and not fields.opaque:
-            message.values = first_chunk(data, at, self.context.value_bytes)
         self._answered += 1
-        return self._frame(message, fields, method, at, base)
+        return self._frame(message, fields, method, data, at, base)
 
     def _read_chunks(self, direction: Direction, messages: list[Message], data: bytes, at: int, base: int) -> int:
         """Pass over the chunks and the trailer of the message under construction (RFC 9112 section 7.1)."""
         message, size = direction.building, len(data)
         if message is None:
             return at
-        while direction.stage is Stage.CHUNK:
+        while direction.stage <= Stage.NEXT_CHUNK:
             if at >= size:
                 return at
-            found = CHUNK_LINE.match(data, at)
+            first = direction.stage is Stage.CHUNK
+            found = (FIRST_CHUNK_LINE if first else CHUNK_LINE).match(data, at)
             if found is None:
-                if CHUNK_LINE_BEGUN.match(data[at : at + LONGEST_CHUNK_LINE]) and size - at < LONGEST_CHUNK_LINE:
+                begun = (FIRST_CHUNK_LINE_BEGUN if first else CHUNK_LINE_BEGUN).match(
+                    data[at : at + LONGEST_CHUNK_LINE]
+                )
+                if begun and size - at < LONGEST_CHUNK_LINE:
                     return at
                 message.end, message.damaged = base + at, True
                 message.notes = (*message.notes, "its chunks are malformed")
@@ -395,6 +408,7 @@ class Http1(Protocol):
             at = found.end()
             if chunk:
                 at += chunk
+                direction.stage = Stage.NEXT_CHUNK
             else:
                 direction.stage = Stage.TRAILER
         if data.startswith(b"\r\n", at):
@@ -497,7 +511,7 @@ class Http1(Protocol):
 
 def first_chunk(data: bytes, at: int, room: int) -> bytes:
     """The beginning of the first chunk of the body at `at`, as far as it is there."""
-    found = CHUNK_LINE.match(data, at)
+    found = FIRST_CHUNK_LINE.match(data, at)
     return data[found.end() : found.end() + min(int(found[1], 16), room)] if found else b""
 
 

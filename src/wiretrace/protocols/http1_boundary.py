@@ -23,12 +23,12 @@ REQUEST = re.compile(
 )
 RESPONSE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [^\x00-\x1f\x7f]{0,200})?\r?\n" + HEADER_LINE)
 RESPONSE_AT_LINE = re.compile(rb"(?<=\n)HTTP/1\.[01] [1-5][0-9][0-9](?: [^\x00-\x1f\x7f]{0,200})?\r?\n\Z")
+REQUEST_LINE = re.compile(rb"[A-Z][A-Z-]{2,19} " + TARGET + rb" HTTP/1\.[01]\r?\n")
 REQUEST_AT_START = re.compile(
-    rb"[A-Z][A-Z-]{2,19} "
+    COMMON_METHODS
+    + rb" (?:"
     + TARGET
-    + rb" HTTP/1\.[01]\r?\n|"
-    + COMMON_METHODS
-    + rb" (?:/|https?://)[^\x00-\x20\x7f]*(?: [HTP/1.0]{0,8}\r?)?\Z"
+    + rb" HTTP/1\.[01]\r?\n|(?:/|https?://)[^\x00-\x20\x7f]*(?: [HTP/1.0]{0,8}\r?)?\Z)"
 )
 RESPONSE_AT_START = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?:[ \r\n]|\Z)")
 LEADING_LINES = re.compile(rb"[\r\n]{0,8}")
@@ -63,7 +63,7 @@ def start_likelihood(side: Side, data: bytes) -> float | None:
     start = begun.end() if begun else 0
     if start == len(data):
         return None
-    whole = REQUEST_AT_START if side is Side.CLIENT else RESPONSE_AT_START
+    whole = REQUEST_LINE if side is Side.CLIENT else RESPONSE_AT_START
     if whole.match(data, start):
         return 1.0
     if boundary_in(side, data, start) is not None:

@@ -41,6 +41,7 @@ VARIABLE = re.compile(
 )
 """The parts of a path that vary from request to request of one kind."""
 VARIABLE_RUN = re.compile(r"\{id\}(?:[-_.:,~+]*\{id\})+")
+AFTER_AUTHORITY = re.compile(rb"[/?]")
 MATRIX_PARAMETERS = re.compile(r";[^/]*")
 
 
@@ -106,10 +107,10 @@ def read_target(method: bytes, target: bytes, keep_values: bool) -> Target:
             return Target(verb, verb, f"{verb} {authority}", "", "", authority, authority.encode())
         _, scheme, rest = target.partition(b"://")
         if scheme:
-            host, _, path = rest.partition(b"/")
-            host, mark, query = host.partition(b"?")
+            path_at = AFTER_AUTHORITY.search(rest)
+            host, path = (rest[: path_at.start()], rest[path_at.start() :]) if path_at else (rest, b"")
             authority = without_user(host)
-            values = b"/" + (mark + query + b"/" + path if mark else path)
+            values = path if path.startswith(b"/") else b"/" + path
     raw_path, _, raw_query = values.partition(b"?")
     path_text = clipped(raw_path.decode("utf-8", "replace"))
     query_text = clipped(raw_query.decode("utf-8", "replace"))
