@@ -258,7 +258,7 @@ class ClientReader:
         if described is None:
             described = self._unknown(name, count)
         if described.literals:
-            values = (described.literals + b" " + values)[:limit]
+            values = (described.literals + b" " + values if values else described.literals)[:limit]
         _remember(self._portals, data[at:portal_end], (described, values))
         self._segment_operation = self._segment_operation or "BIND"
 
