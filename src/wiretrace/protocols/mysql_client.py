@@ -86,42 +86,46 @@ class ClientReader:
         size = len(data)
         append = self._owner.requests.append
         read_header = HEADER.unpack_from
-        while at + 4 <= size:
-            header: int = read_header(data, at)[0]
-            length = header & LENGTH
-            end = at + 4 + length
-            continued = self._continued
-            if continued is not None:
-                if length < LENGTH:
-                    continued.end = base + end
-                    append(continued)
-                    self._continued = None
-                at = end
-                continue
-            if header > LENGTH:  # a sequence number other than 0
-                if not self._dialogue:
-                    raise Violation("a MySQL packet of a client out of sequence")
-                append(Message(Role.CONTROL, base + at, base + end))
-                at = end
-                continue
-            if session.compressed:
-                return at
-            if end > size and size - at < READ_BYTES:
-                if at + 5 <= size and not is_command(data, at):
+        try:
+            while at + 4 <= size:
+                header: int = read_header(data, at)[0]
+                length = header & LENGTH
+                end = at + 4 + length
+                continued = self._continued
+                if continued is not None:
+                    if length < LENGTH:
+                        continued.end = base + end
+                        append(continued)
+                        self._continued = None
+                    at = end
+                    continue
+                if header > LENGTH:  # a sequence number other than 0
+                    if not self._dialogue:
+                        raise Violation("a MySQL packet of a client out of sequence")
+                    append(Message(Role.CONTROL, base + at, base + end))
+                    at = end
+                    continue
+                if session.compressed:
+                    return at
+                if end > size and size - at < READ_BYTES:
+                    if at + 5 <= size and not is_command(data, at):
+                        raise Violation("not a MySQL command")
+                    self._partial = (base + at, data[at + 4 : at + READ_BYTES])
+                    return at
+                payload = data[at + 4 : min(end, at + READ_BYTES)]
+                if not payload or payload[0] not in COMMANDS:
                     raise Violation("not a MySQL command")
-                self._partial = (base + at, data[at + 4 : at + READ_BYTES])
-                return at
-            payload = data[at + 4 : min(end, at + READ_BYTES)]
-            if not payload or payload[0] not in COMMANDS:
-                raise Violation("not a MySQL command")
-            message = self._command(payload, base + at, base + end)
-            if message is None:
-                return at
-            if length == LENGTH:
-                self._continued = message
-            else:
-                append(message)
-            at = end
+                message = self._command(payload, base + at, base + end)
+                if message is None:
+                    return at
+                if length == LENGTH:
+                    self._continued = message
+                else:
+                    append(message)
+                at = end
+        except Violation:
+            self.break_off(base + at, True)
+            raise
         return at
 
     def _parse_handshake(self, data: bytes, at: int, base: int) -> int:

@@ -109,47 +109,56 @@ class ServerReader:
         """See `Protocol.parse`."""
         size = len(data)
         read_header = HEADER.unpack_from
-        while at + 4 <= size and not self._compressed:
-            header: int = read_header(data, at)[0]
-            length = header & LENGTH
-            sequence = header >> 24
-            end = at + 4 + length
-            if self._continued:
-                self._continued = length == LENGTH
-                self._sequence = (sequence + 1) & 0xFF
-                at = end
-                continue
-            if self._start < 0:
-                if end > size and size - at < READ_BYTES:
-                    return at
-                if self._greeting or (sequence == 0 and length and data[at + 4] == _ERR):
-                    self._unasked(data, at, end, base)
+        try:
+            while at + 4 <= size and not self._compressed:
+                header: int = read_header(data, at)[0]
+                length = header & LENGTH
+                sequence = header >> 24
+                end = at + 4 + length
+                if self._continued:
+                    self._continued = length == LENGTH
+                    self._sequence = (sequence + 1) & 0xFF
                     at = end
                     continue
-                if length == 5 and data[at + 4] == _EOF and sequence > 1:
-                    # Behind the definitions of a prepared statement, where it was not known that one would come.
-                    self._owner.responses.append(Message(Role.CONTROL, base + at, base + end))
-                    at = end
-                    continue
-                if not self._begin(base + at):
-                    return at
-                if sequence != 1 and self._command != LOGIN:
-                    self._clear()
+                if self._start < 0:
+                    if end > size and size - at < READ_BYTES:
+                        return at
+                    if self._greeting or (sequence == 0 and length and data[at + 4] == _ERR):
+                        self._unasked(data, at, end, base)
+                        at = end
+                        continue
+                    if length == 5 and data[at + 4] == _EOF and sequence > 1:
+                        # Behind the definitions of a prepared statement, where it was not known that one would come.
+                        self._owner.responses.append(Message(Role.CONTROL, base + at, base + end))
+                        at = end
+                        continue
+                    if not self._begin(base + at):
+                        return at
+                    if sequence != 1 and self._command != LOGIN:
+                        self._clear()
+                        raise Violation("a MySQL packet of a server out of sequence")
+                elif sequence != self._sequence and self._sequence != _ANY:
                     raise Violation("a MySQL packet of a server out of sequence")
-            elif sequence != self._sequence and self._sequence != _ANY:
-                raise Violation("a MySQL packet of a server out of sequence")
-            part = self._part
-            if part is _Part.ROWS and self._rows and length and data[at + 4 : at + 5] not in (b"\xfe", b"\xff", b""):
-                self._rows += 1  # the common case: a row that is only counted
-            else:
-                if end > size and size - at < READ_BYTES:
-                    return at
-                self._read(data, at + 4, end, base + end)
-            if length == LENGTH:
-                self._continued = True
-            if self._sequence != _ANY or self._part in (_Part.COLUMNS, _Part.ROWS, _Part.PARAMETERS):
-                self._sequence = (sequence + 1) & 0xFF if self._start >= 0 else _ANY
-            at = end
+                part = self._part
+                if (
+                    part is _Part.ROWS
+                    and self._rows
+                    and length
+                    and data[at + 4 : at + 5] not in (b"\xfe", b"\xff", b"")
+                ):
+                    self._rows += 1  # the common case: a row that is only counted
+                else:
+                    if end > size and size - at < READ_BYTES:
+                        return at
+                    self._read(data, at + 4, end, base + end)
+                if length == LENGTH:
+                    self._continued = True
+                if self._sequence != _ANY or self._part in (_Part.COLUMNS, _Part.ROWS, _Part.PARAMETERS):
+                    self._sequence = (sequence + 1) & 0xFF if self._start >= 0 else _ANY
+                at = end
+        except Violation:
+            self.break_off(base + at, True)
+            raise
         return at
 
     def _begin(self, start: int) -> bool:
@@ -217,7 +226,7 @@ class ServerReader:
             self._append(after, "OK")
             self._start = after
             self._part = _Part.STREAM
-        elif first == _OK and (command == PREPARE or (command == _UNKNOWN and self._is_prepared(data, at, length))):
+        elif first == _OK and (command == PREPARE or (command == _UNKNOWN and length == 12 and not data[at + 9])):
             number, columns, parameters = (
                 (
                     UINT32.unpack_from(data, at + 1)[0],
@@ -251,13 +260,6 @@ class ServerReader:
             # A second byte says whether definitions follow (metadata that the client has kept are left out).
             with_definitions = end == behind or data[behind] != 0
             self._part = _Part.COLUMNS if with_definitions else _Part.AFTER_COLUMNS
-
-    def _is_prepared(self, data: bytes, at: int, length: int) -> bool:
-        """Whether an OK packet is that of COM_STMT_PREPARE, by its form and by what waits to be prepared."""
-        if length != 12 or data[at + 9] != 0 or not self._session.preparing:
-            return False
-        parameters: int = UINT16.unpack_from(data, at + 7)[0]
-        return any(waiting.placeholders == parameters for waiting in self._session.preparing)
 
     def _read_definition(self, first: int, length: int, after: int) -> None:
         """Definitions of parameters, then of columns, each kind with an EOF packet behind it unless that is deprecated."""
@@ -365,9 +367,8 @@ class ServerReader:
 
     def break_off(self, end: int, lost: bool) -> None:
         """Nothing more comes, or bytes are missing: what is under construction ends at `end`."""
-        if self._part is _Part.STREAM:
-            self._clear()
-        elif self._start >= 0:
+        if 0 <= self._start < end and self._part is not _Part.STREAM:
             self._append(end, "", damaged=True)
+        self._clear()
         if lost:
             self._greeting = False
