@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START_SECONDS = 40.0
+INITDB_OPTIONS = ("--no-sync", "--no-instructions", "--locale=C.UTF-8")
+INSTALL_OPTIONS = ("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 
 
 def free_port() -> int:
@@ -86,8 +88,7 @@ def postgresql() -> Iterator[int]:
         secret.chmod(0o644)
         data = home / "data"
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "shop", "-A", "scram-sha-256", "--pwfile", secret, "--no-sync"]
-            + ["--no-instructions", "--locale=C.UTF-8"],
+            [programs / "initdb", "-D", data, "-U", "shop", "-A", "scram-sha-256", "--pwfile", secret, *INITDB_OPTIONS],
             user=user,
             cwd="/",
             check=True,
@@ -108,8 +109,7 @@ def mariadb() -> Iterator[int]:
     with directory(user) as home:
         data = home / "data"
         subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-            + ["--skip-test-db", "--skip-name-resolve"],
+            ["mariadb-install-db", "--no-defaults", f"--datadir={data}", *INSTALL_OPTIONS],
             user=user,
             cwd="/",
             check=True,
@@ -119,7 +119,7 @@ def mariadb() -> Iterator[int]:
         )
         begin = home / "begin.sql"
         begin.write_text(
-            "CREATE DATABASE shop; CREATE USER shop@'%' IDENTIFIED BY 'correct horse'; GRANT ALL ON *.* TO shop@'%';\n"
+            "CREATE DATABASE shop;\nCREATE USER shop@'%' IDENTIFIED BY 'correct horse';\nGRANT ALL ON *.* TO shop@'%';\n"
         )
         begin.chmod(0o644)
         port = free_port()

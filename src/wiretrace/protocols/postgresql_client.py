@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 _REMEMBERED = Limits().prepared_statements
 _OTHER_CONNECTION = "prepared before the capture, text known from another connection"
+_NOT_CAPTURED = Description("EXECUTE", "<not captured>", ATTRIBUTES, b"", (), 0, ("statement not captured",))
+"""An unnamed statement or portal whose Parse or Bind is missing: they stand in the same unit, so that was not captured."""
 _WITH_TEXT = frozenset(b"QPBEDCF")
 """Messages that are read, not passed over."""
 
@@ -86,9 +88,9 @@ class ClientReader:
             self._owner.requests.append(Message(Role.CONTROL, self._copying, end))
             self._copying = -1
         if self._executed is not None:
-            self._close_unit(False)
+            self._close_unit(lost)  # most units are of one statement: what is missing was most likely its Sync
         partial, self._partial = self._partial, None
-        if self._segment >= 0:
+        if 0 <= self._segment < end:
             self._prepared(end, True, damaged=True)
         elif partial is not None:
             start, kind, body = partial
@@ -98,6 +100,7 @@ class ClientReader:
                 message = Message(Role.REQUEST, start, end, "SQL", "SQL", attributes=ATTRIBUTES)
             message.damaged = True
             self._owner.requests.append(message)
+        self._segment = -1
         if lost:
             self._starting = self._unclosed = False
             self._statements.pop(b"", None)
@@ -114,72 +117,76 @@ class ClientReader:
             at = after
         append = self._owner.requests.append
         read_header = HEADER.unpack_from
-        while at + 5 <= size:
-            kind, length = read_header(data, at)
-            if length < 4 or length > LONGEST or kind not in CLIENT_KINDS:
-                raise Violation("not a PostgreSQL message of a client")
-            end = at + 1 + length
-            if end > size and size - at < READ_BYTES and kind in _WITH_TEXT:
-                self._partial = (base + at, kind, data[at + 5 : at + 5 + READ_BYTES])
-                return at
-            start, after = base + at, base + end
-            if self._copying >= 0 and kind != 0x64:
-                after_copy = after if kind in b"cf" else start
-                append(Message(Role.CONTROL, self._copying, after_copy))
-                self._copying = -1
-                self._copied = True
-                if kind in b"cf":
-                    at = end
-                    continue
-            if kind == 0x53:  # Sync
-                self._sync(start, after)
-            elif kind == 0x45:  # Execute
-                if self._executed is not None:
-                    self._close_unit(False)
-                self._execute(data, at, start, after)
-            elif kind == 0x42:  # Bind
-                if self._executed is not None:
-                    self._close_unit(False)
-                elif self._described:
-                    self._prepared(start, False)
-                if self._segment < 0:
-                    self._segment = start
-                self._bind(data, at + 5, min(end, at + READ_BYTES))
-            elif kind == 0x50:  # Parse
-                if self._executed is not None:
-                    self._close_unit(False)
-                if self._segment < 0:
-                    self._segment = start
-                self._prepare(data, at + 5, min(end, at + READ_BYTES))
-            elif kind == 0x51:  # Query
-                self._leave_segment(start)
-                append(self._query(data[at + 5 : min(end - 1, at + READ_BYTES)], start, after))
-            elif self._executed is not None and kind in b"CH":
-                self._executed.end = after
-                if kind == 0x43:
-                    self._deallocate(data, at + 5, end)
-            elif kind in b"DC" or (kind == 0x48 and self._segment >= 0):
-                if self._executed is not None:
-                    self._close_unit(False)
-                if self._segment < 0:
-                    self._segment = start
-                if kind == 0x44:
-                    self._described = data[at + 5] == 0x53
-                    self._segment_operation = self._segment_operation or "DESCRIBE"
-                elif kind == 0x43:
-                    self._deallocate(data, at + 5, end)
-                    self._segment_operation = self._segment_operation or "DEALLOCATE"
-            elif kind == 0x64:  # CopyData
-                self._leave_segment(start)
-                if self._copying < 0:
-                    self._copying = start
-            elif kind == 0x46:  # FunctionCall
-                self._leave_segment(start)
-                append(Message(Role.REQUEST, start, after, "FUNCTION CALL", "FUNCTION CALL", attributes=ATTRIBUTES))
-            else:  # PasswordMessage and what has its type, Flush, Terminate, CopyDone, CopyFail
-                self._leave_segment(start)
-                append(Message(Role.CONTROL, start, after))
-            at = end
+        try:
+            while at + 5 <= size:
+                kind, length = read_header(data, at)
+                if length < 4 or length > LONGEST or kind not in CLIENT_KINDS:
+                    raise Violation("not a PostgreSQL message of a client")
+                end = at + 1 + length
+                if end > size and size - at < READ_BYTES and kind in _WITH_TEXT:
+                    self._partial = (base + at, kind, data[at + 5 : at + 5 + READ_BYTES])
+                    return at
+                start, after = base + at, base + end
+                if self._copying >= 0 and kind != 0x64:
+                    after_copy = after if kind in b"cf" else start
+                    append(Message(Role.CONTROL, self._copying, after_copy))
+                    self._copying = -1
+                    self._copied = True
+                    if kind in b"cf":
+                        at = end
+                        continue
+                if kind == 0x53:  # Sync
+                    self._sync(start, after)
+                elif kind == 0x45:  # Execute
+                    if self._executed is not None:
+                        self._close_unit(False)
+                    self._execute(data, at, start, after)
+                elif kind == 0x42:  # Bind
+                    if self._executed is not None:
+                        self._close_unit(False)
+                    elif self._described:
+                        self._prepared(start, False)
+                    if self._segment < 0:
+                        self._segment = start
+                    self._bind(data, at + 5, min(end, at + READ_BYTES))
+                elif kind == 0x50:  # Parse
+                    if self._executed is not None:
+                        self._close_unit(False)
+                    if self._segment < 0:
+                        self._segment = start
+                    self._prepare(data, at + 5, min(end, at + READ_BYTES))
+                elif kind == 0x51:  # Query
+                    self._leave_segment(start)
+                    append(self._query(data[at + 5 : min(end - 1, at + READ_BYTES)], start, after))
+                elif self._executed is not None and kind in b"CH":
+                    self._executed.end = after
+                    if kind == 0x43:
+                        self._deallocate(data, at + 5, end)
+                elif kind in b"DC" or (kind == 0x48 and self._segment >= 0):
+                    if self._executed is not None:
+                        self._close_unit(False)
+                    if self._segment < 0:
+                        self._segment = start
+                    if kind == 0x44:
+                        self._described = data[at + 5] == 0x53
+                        self._segment_operation = self._segment_operation or "DESCRIBE"
+                    elif kind == 0x43:
+                        self._deallocate(data, at + 5, end)
+                        self._segment_operation = self._segment_operation or "DEALLOCATE"
+                elif kind == 0x64:  # CopyData
+                    self._leave_segment(start)
+                    if self._copying < 0:
+                        self._copying = start
+                elif kind == 0x46:  # FunctionCall
+                    self._leave_segment(start)
+                    append(Message(Role.REQUEST, start, after, "FUNCTION CALL", "FUNCTION CALL", attributes=ATTRIBUTES))
+                else:  # PasswordMessage and what has its type, Flush, Terminate, CopyDone, CopyFail
+                    self._leave_segment(start)
+                    append(Message(Role.CONTROL, start, after))
+                at = end
+        except Violation:
+            self.break_off(base + at, True)
+            raise
         return at
 
     def _parse_startup(self, data: bytes, at: int, base: int) -> int:
@@ -258,15 +265,17 @@ class ClientReader:
         if described is None:
             described = self._unknown(name, count)
         if described.literals:
-            values = (described.literals + b" " + values)[:limit]
+            values = (described.literals + b" " + values if values else described.literals)[:limit]
         _remember(self._portals, data[at:portal_end], (described, values))
         self._segment_operation = self._segment_operation or "BIND"
 
     def _unknown(self, name: bytes, count: int) -> Description:
+        if not name:
+            return _NOT_CAPTURED
         known = self._shared.get((name, count))
         if known is not None:
             return known._replace(notes=(_OTHER_CONNECTION,))
-        described = prepared_before(shown(name) or "(unnamed)", SYSTEM)
+        described = prepared_before(shown(name), SYSTEM)
         _remember(self._statements, name, described)
         return described
 
@@ -276,7 +285,8 @@ class ClientReader:
             raise Violation("an Execute message without a portal name")
         bound = self._portals.get(data[at + 5 : name_end])
         if bound is None:
-            bound = (prepared_before(shown(data[at + 5 : name_end]) or "(unnamed)", SYSTEM), b"")
+            name = shown(data[at + 5 : name_end])
+            bound = (prepared_before(name, SYSTEM) if name else _NOT_CAPTURED, b"")
         described, values = bound
         self._executed = Message(
             Role.REQUEST,
@@ -285,6 +295,7 @@ class ClientReader:
             described.operation,
             described.summary,
             closes=False,
+            damaged=described is _NOT_CAPTURED,
             values=values,
             identifiers=described.identifiers,
             attributes=described.attributes,

@@ -82,59 +82,63 @@ class ServerReader:
                 return after
             at = after
         read_header = HEADER.unpack_from
-        while at + 5 <= size:
-            kind, length = read_header(data, at)
-            if length < 4 or length > LONGEST or kind not in SERVER_KINDS:
-                raise Violation("not a PostgreSQL message of a server")
-            end = at + 1 + length
-            if kind == 0x44 and self._complete < 0 and not self._streaming:  # DataRow
+        try:
+            while at + 5 <= size:
+                kind, length = read_header(data, at)
+                if length < 4 or length > LONGEST or kind not in SERVER_KINDS:
+                    raise Violation("not a PostgreSQL message of a server")
+                end = at + 1 + length
+                if kind == 0x44 and self._complete < 0 and not self._streaming:  # DataRow
+                    if self._start < 0:
+                        self._start = base + at
+                    if not self._rows and self._context.value_bytes:
+                        needed = min(end, at + 64 + 8 * self._context.value_bytes)
+                        if needed > size:
+                            return at
+                        count = COUNT.unpack_from(data, at + 5)[0] if length >= 6 else 0
+                        self._values = columns(data[at + 7 : needed], 0, count, self._context.value_bytes)
+                    rows = 1
+                    at = end
+                    while at + 5 <= size and data[at] == 0x44:
+                        length = read_header(data, at)[1]
+                        if length < 4 or length > LONGEST:
+                            break
+                        at += 1 + length
+                        rows += 1
+                    self._rows += rows
+                    continue
+                if end > size and (kind == 0x5A or (kind in _LONGEST_READ and size - at < READ_BYTES)):
+                    return at
+                if self._streaming:
+                    at = self._pass_stream(data, at, end, base)
+                    continue
                 if self._start < 0:
+                    if kind in _ASYNCHRONOUS:
+                        self._unasked(data, at, end, base)
+                        at = end
+                        continue
                     self._start = base + at
-                if not self._rows and self._context.value_bytes:
-                    needed = min(end, at + 64 + 8 * self._context.value_bytes)
-                    if needed > size:
-                        return at
-                    count = COUNT.unpack_from(data, at + 5)[0] if length >= 6 else 0
-                    self._values = columns(data[at + 7 : needed], 0, count, self._context.value_bytes)
-                rows = 1
-                at = end
-                while at + 5 <= size and data[at] == 0x44:
-                    length = read_header(data, at)[1]
-                    if length < 4 or length > LONGEST:
-                        break
-                    at += 1 + length
-                    rows += 1
-                self._rows += rows
-                continue
-            if end > size and (kind == 0x5A or (kind in _LONGEST_READ and size - at < READ_BYTES)):
-                return at
-            if self._streaming:
-                at = self._pass_stream(data, at, end, base)
-                continue
-            if self._start < 0:
-                if kind in _ASYNCHRONOUS:
-                    self._unasked(data, at, end, base)
+                if kind == 0x5A:  # ReadyForQuery
+                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], Transaction.UNKNOWN))
                     at = end
                     continue
-                self._start = base + at
-            if kind == 0x5A:  # ReadyForQuery
-                self._ready(base + end, _TRANSACTIONS.get(data[at + 5], Transaction.UNKNOWN))
+                if self._complete >= 0:
+                    if kind == 0x33 or kind in _ASYNCHRONOUS:  # CloseComplete
+                        self._complete = base + end
+                        at = end
+                        continue
+                    self._append(self._complete, False)
+                    self._start = base + at
+                    if kind == 0x44:
+                        continue
+                elif kind == 0x32 and self._described:  # BindComplete
+                    self._append(base + at, False)
+                    self._start = base + at
+                self._read(kind, data, at, end, base)
                 at = end
-                continue
-            if self._complete >= 0:
-                if kind == 0x33 or kind in _ASYNCHRONOUS:  # CloseComplete
-                    self._complete = base + end
-                    at = end
-                    continue
-                self._append(self._complete, False)
-                self._start = base + at
-                if kind == 0x44:
-                    continue
-            elif kind == 0x32 and self._described:  # BindComplete
-                self._append(base + at, False)
-                self._start = base + at
-            self._read(kind, data, at, end, base)
-            at = end
+        except Violation:
+            self.break_off(base + at, True)
+            raise
         return at
 
     def _read(self, kind: int, data: bytes, at: int, end: int, base: int) -> None:
@@ -270,8 +274,10 @@ class ServerReader:
             self._owner.responses.append(Message(Role.CONTROL, self._stream, end))
             self._stream = -1
         if self._complete >= 0:
-            self._append(self._complete, False)
-        elif self._start >= 0:
+            # Most units are of one statement: what is missing was most likely its ReadyForQuery.
+            self._append(self._complete, lost)
+        elif 0 <= self._start < end:
             self._append(end, True, damaged=True)
+        self._reset()
         if lost:
             self._negotiating = self._login = self._streaming = self._extended = False

@@ -82,7 +82,7 @@ def columns(body: bytes, at: int, count: int, limit: int) -> bytes:
     size = len(body)
     found: list[bytes] = []
     total = 0
-    while count and at + 4 <= size and total < limit:
+    while count and at + 4 < size and total < limit:
         length = LENGTH.unpack_from(body, at)[0]
         at += 4
         count -= 1
@@ -90,6 +90,8 @@ def columns(body: bytes, at: int, count: int, limit: int) -> bytes:
             continue
         value = body[at : at + min(length, limit - total)]
         at += length
+        if not value:
+            break
         if value[0] < _SHORTEST_TEXT or value[0] > 0x7E:
             if length in (2, 4, 8) and len(value) == length:
                 value = b"%d" % int.from_bytes(value, "big", signed=True)

@@ -9,9 +9,8 @@ application has few distinct operations.
 import re
 
 _LONGEST = 255
-_TOKEN = re.compile(
-    r'(?:"[^"]*+"?+|`[^`]*+`?+|\[[\w $#@-]*+\]|[\w$#@]++)(?: ?\. ?(?:"[^"]*+"?+|`[^`]*+`?+|\[[\w $#@-]*+\]|[\w$#@]++|\*))*+|[(),;]'
-)
+_NAME = r'(?:"[^"]*+"?+|`[^`]*+`?+|\[[\w $#@-]*+\]|[\w$#@]++)'
+_TOKEN = re.compile(_NAME + r"(?: ?\. ?(?:" + _NAME + r"|\*))*+|[(),;]")
 _QUOTES = str.maketrans("", "", '"`[]')
 
 _DATA = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "VALUES", "WITH", "TABLE"})
