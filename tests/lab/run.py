@@ -16,7 +16,7 @@ from tests.lab.network import Network
 from tests.lab.recording import Recording, leaks, mask, shift_clock
 from tests.lab.truth import merge, now_ns
 
-WARM_UP_REQUESTS = 200
+MOST_WARM_UP_REQUESTS = 200
 AFTER_THE_LAST_RESPONSE = 0.4
 """Seconds in which what was begun after a response ends."""
 
@@ -49,7 +49,7 @@ def record_lab(options: LabOptions) -> dict[str, object]:
     for old in [*options.out.glob("*.pcap"), *options.out.glob("truth.jsonl"), *options.out.glob("lab.json")]:
         old.unlink()
     began = time.monotonic()
-    with _run_directory() as directory, Network(list(topology.HOSTS), options.offload) as network:
+    with run_directory() as directory, Network(list(topology.HOSTS), options.offload) as network:
         if options.loss_percent or options.delay_ms:
             network.impair(options.link, options.loss_percent, options.delay_ms, options.seed)
         _start_servers(network, directory)
@@ -99,7 +99,7 @@ def record_lab(options: LabOptions) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def _run_directory() -> Iterator[Path]:
+def run_directory() -> Iterator[Path]:
     """A directory for the run's files that the servers' users can enter."""
     directory = Path(tempfile.mkdtemp(prefix="wiretrace-lab-"))
     directory.chmod(0o755)
@@ -131,7 +131,7 @@ def _start_applications(network: Network, directory: Path, seed: int) -> None:
 
 def _start_people(network: Network, directory: Path, options: LabOptions) -> subprocess.Popen[bytes]:
     """Start the load and wait until its warm-up, if any, is over."""
-    warm_up = WARM_UP_REQUESTS if options.midway else 0
+    warm_up = min(MOST_WARM_UP_REQUESTS, options.requests) if options.midway else 0
     numbers = (options.requests, options.concurrency, options.think_ms, options.seed, warm_up)
     people = network.start(
         "client",

@@ -29,6 +29,7 @@ BINS = 10
 SHIFT_BIN_NS = 1_000_000
 SHIFT_IGNORED_NS = 5_000_000
 SHIFT_SAMPLE = 400
+CALLS_BEFORE = 8
 
 
 @dataclass(slots=True)
@@ -170,14 +171,16 @@ def _owner(calls: list[TruthCall], row: dict[str, Any], shift_ns: int, tolerance
     """The truth call that the wire call is (part of); ``calls`` are those of its connection, by start."""
     start = row["start_ns"] - shift_ns
     end = (row["end_ns"] or row["start_ns"]) - shift_ns
-    best, longest = None, -1
-    last = bisect.bisect_right(calls, max(end, start + tolerance_ns) + tolerance_ns, key=lambda call: call.start_ns)
-    for call in reversed(calls[max(0, last - 8) : last]):
+    best, longest = None, -tolerance_ns
+    first = bisect.bisect_left(calls, start - tolerance_ns, key=lambda call: call.start_ns)
+    last = bisect.bisect_right(calls, end + tolerance_ns, key=lambda call: call.start_ns)
+    # Calls of a connection follow each other: those that began earlier and still run are just before.
+    for call in calls[max(0, first - CALLS_BEFORE) : last]:
         if call.seen_by == "caller" and not (
             call.start_ns - tolerance_ns <= start and end <= call.end_ns + tolerance_ns
         ):
             continue
-        overlap = min(end, call.end_ns) - max(start, call.start_ns) + 2 * tolerance_ns
+        overlap = min(end, call.end_ns) - max(start, call.start_ns)
         if overlap > longest:
             best, longest = call, overlap
     return best

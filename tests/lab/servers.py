@@ -84,7 +84,7 @@ def start_mariadb(network: Network, directory: Path, host: str = "maria1") -> No
         [
             "mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={data}/socket", f"--pid-file={data}/pid",
             f"--port={topology.MARIADB_PORT}", "--bind-address=0.0.0.0", "--skip-name-resolve", "--skip-log-bin",
-            "--open-files-limit=4096", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M",
+            "--table-open-cache=200", "--max-connections=100", "--open-files-limit=1000", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M",
             f"--log-error={data}/error.log", *MARIADB_FILES,
         ],
         user="mysql",

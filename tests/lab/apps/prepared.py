@@ -21,7 +21,7 @@ class PreparedStatement:
         self._connection = connection
         connection._execute_command(COM_STMT_PREPARE, text)
         answer = connection._read_packet()
-        self._number, columns, parameters = struct.unpack_from("<IHH", answer.get_all_data(), 1)
+        self.number, columns, parameters = struct.unpack_from("<IHH", answer.get_all_data(), 1)
         for count in (parameters, columns):
             self._skip_definitions(count)
 
@@ -47,7 +47,7 @@ class PreparedStatement:
                 types += struct.pack("<BB", FIELD_TYPE.VAR_STRING, 0)
                 values += _length(len(encoded)) + encoded
         bitmap = bytes((len(parameters) + 7) // 8)
-        head = struct.pack("<IBI", self._number, 0, 1)
+        head = struct.pack("<IBI", self.number, 0, 1)
         self._connection._execute_command(
             COM_STMT_EXECUTE, head + bitmap + (b"\x01" if parameters else b"") + types + values
         )
