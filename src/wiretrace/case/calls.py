@@ -107,13 +107,14 @@ class CallRecord(msgspec.Struct, gc=False):
     attributes: dict[str, Any]
 
 
-def call_records(case: Case) -> Iterator[CallRecord]:
-    """All calls of a case, sorted by start and then by id.
+def call_records(case: Case, order: pa.Array | None = None) -> Iterator[CallRecord]:
+    """All calls of a case, sorted by start and then by id; or the rows of `calls` named by `order`, in that order.
 
     Raises UserError if the case contradicts itself (attributes that are not JSON, rows that do not exist).
     """
     calls = case.table("calls")
-    order = in_order(calls)
+    if order is None:
+        order = in_order(calls)
     evidence = _EvidenceOfCalls(case)
     views = _ViewsOfCalls(case)
     attributes_seen: dict[str | None, dict[str, Any]] = {None: {}, "": {}, "{}": {}}

@@ -71,6 +71,7 @@ class Case:
                 read = pq.read_table(
                     self._file(name), read_dictionary=categories, page_checksum_verification=True, partitioning=None
                 )
+                read.validate(full=True)
                 self._tables[name] = read.select(schema.names).cast(schema).unify_dictionaries()
             except (OSError, pa.ArrowException) as error:
                 raise self._damaged(name, error) from None
