@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from wiretrace.model.note import NoteKind
+from wiretrace.report.details import CALLS_PER_BLOCK
 from wiretrace.report.grouping import CallFigures, grouped, plain, quantile_index, to_bool
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 BASES = ("stated", "measured", "inferred")
 """What a link may rest on, the surest first."""
+
+
+FINDING_CALLS = 20
+"""Calls of a finding that the page can link to."""
 
 
 def origin_ns(case: "Case") -> int:
@@ -47,7 +52,8 @@ def overview(case: "Case", figures: CallFigures, origin: int) -> dict[str, Any]:
         "accounting": case.manifest.accounting,
         "connections": _connections(case.table("connections"), case.table("notes")),
         "links": _links(calls),
-        "findings": case.table("findings").to_pylist(),
+        "findings": _findings(case.table("findings")),
+        "callsPerBlock": CALLS_PER_BLOCK,
         "operations": grouped(
             {
                 "server": figures.server,
@@ -96,6 +102,11 @@ def _captures(captures: pa.Table, origin: int) -> list[dict[str, Any]]:
         for name in ("first_ns", "last_ns"):
             row[name] = row[name] - origin if row[name] >= 0 else -1
     return rows
+
+
+def _findings(findings: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = findings.to_pylist()
+    return [row | {"calls": row["calls"][:FINDING_CALLS], "callCount": len(row["calls"])} for row in rows]
 
 
 def _connections(connections: pa.Table, notes: pa.Table) -> dict[str, int]:
