@@ -87,7 +87,7 @@ def test_every_exchange_with_its_frames_and_times() -> None:
     assert first["request_end_ns"] < first["response_start_ns"] <= first["response_end_ns"]
     assert first["request_seq"] == 1001
     assert exchanges.unexplained == 0
-    assert exchanges.accounting == {"in exchanges": exchanges.payload_bytes}
+    assert exchanges.accounting == {"in_exchanges": exchanges.payload_bytes}
 
 
 @given(seed=st.integers(0, 2**32), chunk=st.sampled_from([2500, 6000, 1 << 20]))
@@ -207,7 +207,7 @@ def test_unknown_bytes_are_counted() -> None:
     conversation.send(Side.CLIENT, b"\x00\x01\x02ping").send(Side.SERVER, b"\x00\x01\x02pong").close()
     exchanges = Exchanges(conversation.packets)
     assert exchanges.rows == []
-    assert exchanges.accounting == {"unknown protocol": 14}
+    assert exchanges.accounting == {"protocol_unknown": 14}
     assert exchanges.notes.counts[NoteKind.PROTOCOL_UNKNOWN, "server port 9999"] == 1
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wiretrace.exchanges.detection import SURE, identify, looks_encrypted
 from wiretrace.exchanges.direction import Direction
+from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol, Succession, Violation
@@ -27,6 +28,11 @@ VIOLATIONS_AT_MOST = 20
 """Violations after which a conversation is given up, unless it brought twice as many messages."""
 OPENINGS = 8
 """Places that are tried as the start of a message in a direction that was joined midway."""
+PAYLOAD_OF = {
+    NoteKind.ENCRYPTED: Payload.ENCRYPTED,
+    NoteKind.PROTOCOL_UNKNOWN: Payload.PROTOCOL_UNKNOWN,
+    NoteKind.MALFORMED: Payload.MALFORMED,
+}
 EPHEMERAL_PORTS = 32768
 """Where the ports begin that Linux gives to clients."""
 
@@ -62,7 +68,7 @@ class Conversation:
         """Name of the protocol, or "" while or if it is not known."""
         self.decided = False
         """Whether the protocol was recognised, or given up."""
-        self.given_up = ""
+        self.given_up = Payload.PROTOCOL_UNKNOWN
         """Why the bytes are not read, where they are not."""
         self.hint: type[Protocol] | None = None
         """What the last connection to the same server spoke."""
@@ -72,14 +78,14 @@ class Conversation:
         """By side: stream offset behind the last message read."""
         self.aligned = all(started)
         """Whether nothing is missing so far, so that requests and responses can be counted."""
-        self.unread: Counter[str] = Counter()
+        self.unread: Counter[Payload] = Counter()
         """Captured bytes that ended in no message, by reason."""
         self._limits = limits
         self._notes = notes
         self._shared = shared
         self._keep_values = keep_values
         self._excluded: frozenset[str] = frozenset()
-        self._unread_before: Counter[str] = Counter()
+        self._unread_before: Counter[Payload] = Counter()
         self._violations = 0
         self._produced = 0
 
@@ -124,13 +130,12 @@ class Conversation:
             return
         for side in Side:
             self.protocol.finish(side, max(self.side(side).end, self.last_end[side]))
-        reasons = [self.protocol.unread(side) for side in Side]
         self._collect()
         for side in Side:
             state = self.side(side)
             left = state.end - max(state.position, self.last_end[side])
             if left > 0:
-                self.unread[reasons[side]] += left
+                self.unread[Payload.UNFINISHED] += left
 
     def _decide(self, *, final: bool) -> None:
         bound = self._limits.probe_bytes
@@ -161,7 +166,9 @@ class Conversation:
             if not self.client_known:
                 self.client = int(self.ports[0] < self.ports[1])
             encrypted = any(looks_encrypted(opening) for direction in both for opening in direction[:1])
-            self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN)
+            port = self.ports[1 - self.client]
+            reason = f"server port {port}" if port < EPHEMERAL_PORTS else "server port above 32767"
+            self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN, reason)
 
     def _adopt(self, protocol: type[Protocol]) -> None:
         self.decided = True
@@ -182,14 +189,11 @@ class Conversation:
         if not all(started):
             self._notes.add(NoteKind.STARTED_MIDWAY, protocol.name)
 
-    def _give_up(self, kind: NoteKind, reason: str = "") -> None:
+    def _give_up(self, kind: NoteKind, reason: str) -> None:
         self.decided = True
         self.protocol = None
-        self.given_up = reason or ("encrypted" if kind is NoteKind.ENCRYPTED else "unknown protocol")
-        port = self.ports[1 - self.client]
-        self._notes.add(
-            kind, reason or (f"server port {port}" if port < EPHEMERAL_PORTS else "server port above 32767")
-        )
+        self.given_up = PAYLOAD_OF[kind]
+        self._notes.add(kind, reason)
 
     def _drop(self) -> None:
         """Count what is not read."""
@@ -259,7 +263,7 @@ class Conversation:
         self._collect()
         if state.at < len(state.buffer):
             if self.last_end[side] <= offset:
-                self.unread["malformed"] += 1
+                self.unread[Payload.MALFORMED] += 1
             state.at += 1
         state.resync = True
 
@@ -284,7 +288,7 @@ class Conversation:
         index = self.protocol.resync(side, state.buffer, state.at, state.base)
         skipped = (len(state.buffer) - RESYNC_TAIL if index is None else index) - state.at
         if skipped > 0:
-            self.unread["behind a gap, before the next message"] += skipped
+            self.unread[Payload.SKIPPED_AFTER_GAP] += skipped
             state.at += skipped
         state.resync = index is None
         return index is not None
@@ -302,7 +306,7 @@ class Conversation:
             self.protocol.lost(side, lost_from, start)
             self._collect()
             if left and self.last_end[side] < lost_from:
-                self.unread["cut off by a gap"] += left
+                self.unread[Payload.SKIPPED_AFTER_GAP] += left
             state.base, state.buffer, state.at, state.skip_to = start, data, 0, None
             state.resync = True
             return True
@@ -325,8 +329,10 @@ class Conversation:
             self._adopt(successor)
         elif succession.protocol:
             encrypted = succession.protocol == "tls"
-            reason = "encrypted" if encrypted else f"{succession.protocol} is not read"
-            self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN, reason)
+            self._give_up(
+                NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN,
+                f"{succession.protocol} after {self.protocol_name}",
+            )
         else:
             self.decided = False
             self._decide(final=final)

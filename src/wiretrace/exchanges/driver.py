@@ -27,6 +27,7 @@ from wiretrace.exchanges.pairing import (
 )
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
+from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
@@ -46,13 +47,6 @@ if TYPE_CHECKING:
     from wiretrace.protocols.contract import Protocol
     from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
-
-IN_EXCHANGES = "in exchanges"
-IN_HALVES = "in half exchanges"
-AROUND_EXCHANGES = "around exchanges (greetings, goodbyes, padding)"
-RETRANSMITTED = "sent again"
-AFTER_THE_END = "behind the end of their connection"
-"""Where payload bytes end up, beside the reasons of `Conversation.unread`."""
 
 
 class Thread:
@@ -111,7 +105,7 @@ class ExchangeDriver:
         self._claimed = 0
         """Captured bytes inside messages."""
         self._addresses: dict[bytes, str] = {}
-        self.accounting: Counter[str] = Counter()
+        self.accounting: Counter[Payload] = Counter()
         """TCP payload bytes by where they ended up. They add up to `payload_bytes`."""
 
     @property
@@ -133,8 +127,10 @@ class ExchangeDriver:
         """The capture has ended: finish every connection."""
         yield from self._work(self._reassembler.finish(), final=True)
         missing = self._reassembler.payload_bytes - self._reassembler.delivered_bytes
-        self.accounting[RETRANSMITTED] += missing
-        self.accounting[AROUND_EXCHANGES] += self._claimed - self.accounting[IN_EXCHANGES] - self.accounting[IN_HALVES]
+        self.accounting[Payload.REPEATED] += missing
+        self.accounting[Payload.CONTROL] += (
+            self._claimed - self.accounting[Payload.IN_EXCHANGES] - self.accounting[Payload.IN_HALVES]
+        )
 
     def connections(self) -> pa.Table:
         """The table `connections` of this vantage point."""
@@ -173,7 +169,7 @@ class ExchangeDriver:
                 self._advance(previous)
                 previous = None
             if table.finished_of[connection]:
-                self.accounting[AFTER_THE_END] += int(chunk.segments.length[run.first : run.last].sum())
+                self.accounting[Payload.AFTER_THE_END] += int(chunk.segments.length[run.first : run.last].sum())
                 continue
             thread = self._threads.get(connection)
             if thread is None:
@@ -379,8 +375,8 @@ class ExchangeDriver:
                 whole += captured
             else:
                 half += captured
-        self.accounting[IN_EXCHANGES] += whole
-        self.accounting[IN_HALVES] += half
+        self.accounting[Payload.IN_EXCHANGES] += whole
+        self.accounting[Payload.IN_HALVES] += half
 
     def _announce(self, conversation: Conversation) -> int:
         table = self._reassembler.connections

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from wiretrace.exchanges.driver import ExchangeDriver
 from wiretrace.exchanges.values import ValueHasher
+from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.schema import table_schema
 from wiretrace.packets.columns import UDP, FlowTable
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wiretrace.model.settings import Settings
-    from wiretrace.packets.sets import CaptureSet
+    from wiretrace.packets.captures import CaptureSet
     from wiretrace.packets.summary import CaptureSummary
 
-UDP_PAYLOAD = "UDP, which is not read yet"
 KEY_BYTES = 65536
 """Bytes of the beginning of each capture that the key of its values is made from."""
 
@@ -43,7 +43,7 @@ class VantagePoint:
     connections: pa.Table
     files: list[tuple[Path, CaptureSummary]] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
-    accounting: Counter[str] = field(default_factory=Counter)
+    accounting: Counter[Payload] = field(default_factory=Counter)
     """Payload bytes by where they ended up; they add up to `payload_bytes` unless we have a defect."""
     payload_bytes: int = 0
 
@@ -101,7 +101,7 @@ def read_vantage_point(
             count += len(batch)
     accounting = driver.accounting
     if udp_bytes:
-        accounting[UDP_PAYLOAD] += udp_bytes
+        accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
         notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
     lost = driver.lost_bytes
     if lost:

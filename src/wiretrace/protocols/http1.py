@@ -176,12 +176,6 @@ class Http1(Protocol):
         direction.finished = True
         self._succeed()
 
-    def unread(self, side: Side) -> str:
-        """Why bytes of `side` stay unread."""
-        if side is Side.CLIENT and self._waits_for:
-            return "behind a request to switch protocols whose answer was not captured"
-        return super().unread(side)
-
     def _read_requests(self, data: bytes, at: int, base: int) -> int:
         direction, size, requests = self._client, len(data), self.requests
         room, keep_values = self.context.value_bytes, self.context.keep_values

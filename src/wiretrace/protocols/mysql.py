@@ -60,10 +60,6 @@ class MySQL(Protocol):
         (self._client, self._server)[side].break_off(offset, False)
         self._session.ended[side] = True
 
-    def unread(self, side: Side) -> str:
-        """See `Protocol.unread`."""
-        return "compressed" if self._session.compressed else "unfinished message"
-
 
 def _probe_client(data: bytes) -> float:
     if len(data) < 5:

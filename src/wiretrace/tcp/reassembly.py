@@ -2,8 +2,9 @@
 
 Rules: every byte is delivered once, in order of its sequence number (RFC 9293 section 3.4), with the time and frame of
 the first packet that brought it. A hole is given up as lost when the receiver acknowledges bytes behind it (it has them,
-the capture lacks them) and it is not at the end of its chunk, when the next chunk does not fill it either, or when too much waits behind it. Directions whose
-segments are in order, which is nearly all, are handled by array operations alone; the others one direction at a time.
+the capture lacks them) and nothing late is expected any more, when the next chunk does not fill it either, or when too
+much waits behind it. Directions whose segments are in order, which is nearly all, are handled by array operations alone;
+the others one direction at a time.
 """
 
 from __future__ import annotations
