@@ -176,25 +176,31 @@ def pair_by_identifier(requests: list[Located], responses: list[Located], pairs:
 
 
 def pair_by_acknowledgement(
-    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits, *, final: bool
+    requests: list[Located],
+    responses: list[Located],
+    pairs: list[Pair],
+    habits: Habits,
+    reached: tuple[int, int] | None,
 ) -> tuple[int, int]:
     """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
 
-    Returns how many requests and responses were used up; the last batch waits for what comes, unless `final`.
+    `reached` holds, by side, the stream offset up to which bytes were delivered; None: nothing more will come. What speaks
+    of bytes behind that waits, and so does the last batch. Returns how many requests and responses were used up.
     """
+    if reached is not None:
+        known = next((at for at, each in enumerate(responses) if each.ack > reached[0]), len(responses))
+        responses = responses[:known]
     batches = _batches(requests)
     regions = _regions(batches, responses)
     begins = [_begins(batches, regions, index) for index in range(len(batches))]
     _learn(batches, regions, begins, habits)
     used_requests = used_responses = 0
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
-        last = index == len(batches) - 1
-        following = None if last else batches[index + 1][0]
+        following = batches[index + 1][0] if index + 1 < len(batches) else None
+        waits = reached is not None and (following is None or following.ack > reached[1])
         paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
-        keep_from = len(batch)
-        if last and not final and habits.trusted:
-            # Requests behind the last one that was answered may still be.
-            keep_from = max(paired, default=-1) + 1
+        # Requests behind the last one that was answered may still be.
+        keep_from = max(paired, default=-1) + 1 if waits else len(batch)
         answered = {id(response) for response in paired.values()}
         for position, request in enumerate(batch[:keep_from]):
             response = paired.get(position)
@@ -209,6 +215,8 @@ def pair_by_acknowledgement(
         )
         used_requests += keep_from
         used_responses += len(region)
+        if waits:
+            break
     return used_requests, used_responses
 
 
