@@ -24,10 +24,10 @@ WINDOW_NS = 5e9
 """Clocks are taken to run evenly for this long (temperature moves them over minutes)."""
 LONGEST_WINDOW_NS = 60e9
 """A window grows up to this where too little was seen."""
-WINDOW_SAMPLES = 40
+WINDOW_SAMPLES = 100
 """Samples of each way that make a window of `WINDOW_NS` worth its own estimate; a longer one does with `FEW_SAMPLES`."""
 FEW_SAMPLES = 4
-HULL_BINS = 48
+HULL_BINS = 24
 """Each window keeps its best sample of so many equal stretches of time."""
 STAMP_ERROR_NS = 1_000.0
 """Resolution of classic capture files, which is added to every bound."""
@@ -170,6 +170,8 @@ def carry_on(
 
 def compare_pairs(samples: PairSamples, clocks: int) -> dict[tuple[int, int], Difference]:
     """The difference of every two clocks that saw the same packets, by (lower number, higher number)."""
+    if not len(samples.first):
+        return {}
     swap = samples.first > samples.second
     low = np.where(swap, samples.second, samples.first)
     high = np.where(swap, samples.first, samples.second)
@@ -179,7 +181,7 @@ def compare_pairs(samples: PairSamples, clocks: int) -> dict[tuple[int, int], Di
     pair = low * clocks + high
     order = np.lexsort((at_low, pair))
     pair, at_low, at_high, from_above = pair[order], at_low[order], at_high[order], from_above[order]
-    edges = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1]))) if len(pair) else np.zeros(0, dtype=int)
+    edges = np.flatnonzero(np.concatenate(([True], pair[1:] != pair[:-1])))
     found = {}
     for start, end in zip(edges, [*edges[1:], len(pair)], strict=True):
         rows = slice(int(start), int(end))

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 MISSING = -(2**63)
 """Stands in a time column for: this side did not see the call."""
-HASHED_BYTES = 256
-"""Positions of a text that have a factor of their own in its hash."""
 
 
 @dataclass(slots=True)
@@ -174,11 +172,14 @@ def join_transactions(exchanges: pa.Table, views: Views, roles: Roles) -> NDArra
     return np.where(transaction[row] >= 0, component[number[row]], -1)
 
 
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
 def lists(column: pa.ChunkedArray) -> Lists:
     """A list column as offsets and values."""
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], column.type)
+    whole = one_array(column)
     offsets = whole.offsets.to_numpy().astype(np.int64)
     values = whole.flatten().to_numpy().astype(np.uint64, copy=False)
     return Lists(offsets - offsets[0], values)
@@ -186,16 +187,14 @@ def lists(column: pa.ChunkedArray) -> Lists:
 
 def hash_identifiers(column: pa.ChunkedArray) -> tuple[Lists, dict[int, str]]:
     """Hashes of the identifiers of each call, and the kind behind each hash that occurs more than once."""
-    whole = column.combine_chunks()
-    if isinstance(whole, pa.ChunkedArray):
-        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], column.type)
+    whole = one_array(column)
     offsets = whole.offsets.to_numpy().astype(np.int64)
-    texts = whole.flatten()
-    values = hash_texts(texts)
-    distinct, first, times = np.unique(values, return_index=True, return_counts=True)
-    shared = times > 1
-    kinds = [text.split(":", 1)[0] for text in texts.take(pa.array(first[shared])).to_pylist()]
-    return Lists(offsets - offsets[0], values), dict(zip(distinct[shared].tolist(), kinds, strict=True))
+    coded = whole.flatten().dictionary_encode()
+    codes = coded.indices.to_numpy()
+    hashes = hash_texts(coded.dictionary)
+    shared = np.flatnonzero(np.bincount(codes, minlength=len(hashes)) > 1)
+    kinds = [text.split(":", 1)[0] for text in coded.dictionary.take(pa.array(shared)).to_pylist()]
+    return Lists(offsets - offsets[0], hashes[codes]), dict(zip(hashes[shared].tolist(), kinds, strict=True))
 
 
 def hash_texts(texts: pa.Array) -> NDArray[np.uint64]:
@@ -204,12 +203,11 @@ def hash_texts(texts: pa.Array) -> NDArray[np.uint64]:
         return np.zeros(0, dtype=np.uint64)
     texts = texts.cast(pa.large_binary())
     offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(texts.buffers()[2], dtype=np.uint8)[offsets[0] : offsets[-1]].astype(np.uint64)
-    length = np.diff(offsets)
-    start = np.repeat(offsets[:-1] - offsets[0], length)
-    place = np.arange(len(data)) - start
-    factors = mix(23, np.arange(HASHED_BYTES)) | np.uint64(1)
-    terms = mix(24, data + np.uint64(1), place // HASHED_BYTES) * factors[place % HASHED_BYTES]
-    total = np.concatenate((np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64)))
+    data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
     ends = offsets - offsets[0]
+    length = np.diff(ends)
+    place = np.arange(len(data)) - np.repeat(ends[:-1], length)
+    factors = mix(23, np.arange(int(length.max()))) | np.uint64(1)
+    total = np.zeros(len(data) + 1, dtype=np.uint64)
+    np.cumsum(data * factors[place], out=total[1:])
     return mix(25, total[ends[1:]] - total[ends[:-1]], length)

@@ -61,7 +61,7 @@ def identify(
     number = mix(31, conversation[row], seq)
     rank = rank_within(number, raw_start[row], views.connection[row], row)
     number = np.where(rank > 0, mix(32, number, rank), number)
-    while len(np.unique(number)) < len(number) or not number.all():
+    while not (number.all() and np.diff(np.sort(number)).all()):
         number = np.where((rank_within(number, row) > 0) | (number == 0), mix(33, number, row), number)
     return number
 

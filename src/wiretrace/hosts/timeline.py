@@ -91,7 +91,8 @@ def correct(
             moment[rows] = estimate.corrected(column[rows])
         seen = np.maximum(views.request_start[rows], views.response_start[rows])
         error[rows] = np.rint(estimate.error_at(seen)).astype(np.int64)
-    return Moments(*moments, error)
+    request_start, request_end, response_start, response_end, ended = moments
+    return Moments(request_start, request_end, response_start, response_end, ended, error)
 
 
 def connection_ends(views: Views, connection: NDArray[np.int64], closed: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -136,10 +136,10 @@ def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list
 
 
 def everywhere(client: NDArray[np.int32], server: NDArray[np.int32], addresses: int) -> list[int]:
-    """The addresses that take part in (nearly) every one of these connections, in order of their numbers."""
+    """The addresses that take part in most of these connections, and in nearly all, in order of their numbers."""
     part = np.bincount(client, minlength=addresses) + np.bincount(server, minlength=addresses)
     part -= np.bincount(client[client == server], minlength=addresses)
-    return [int(address) for address in np.flatnonzero(part >= COVERAGE * len(client))]
+    return [int(address) for address in np.flatnonzero(part >= max(COVERAGE * len(client), part.max(initial=1)))]
 
 
 def resolve_pairs(

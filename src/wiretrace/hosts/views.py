@@ -112,10 +112,12 @@ def mix(seed: int, *columns: NDArray[Any]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row of the columns (the finaliser of SplitMix64 over each in turn)."""
     value = np.full(len(columns[0]), seed, dtype=np.uint64)
     for column in columns:
-        value ^= column.astype(np.uint64)
+        value ^= column.astype(np.uint64, copy=False)
         value += np.uint64(0x9E3779B97F4A7C15)
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        value ^= value >> np.uint64(30)
+        value *= np.uint64(0xBF58476D1CE4E5B9)
+        value ^= value >> np.uint64(27)
+        value *= np.uint64(0x94D049BB133111EB)
         value ^= value >> np.uint64(31)
     return value
 
