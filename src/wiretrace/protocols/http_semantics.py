@@ -1,0 +1,238 @@
+"""What all versions of HTTP share (RFC 9110): targets, operations, status classes, and breadcrumbs in header fields.
+
+Rules: functions of bytes, cached where their arguments repeat; nothing here knows framing. Text is redacted by the names of
+query keys unless the user keeps values. Attribute names are those of the OpenTelemetry semantic conventions 1.44; a path is
+never called a route there, because only an application knows its routes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import lru_cache
+
+import msgspec
+
+from wiretrace.model.identifier import IdentifierKind
+from wiretrace.model.message import Result
+from wiretrace.protocols.sensitive import REDACTED, redact_query
+
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+"""Methods that OpenTelemetry reports by name (RFC 9110 section 9 and RFC 5789)."""
+LONGEST_PATH = 2000
+"""Characters of a path or query that are kept; the rest is cut off and shown as '…'."""
+DEEPEST_TEMPLATE = 12
+"""Segments of a path that an operation keeps."""
+CACHED_TARGETS = 8192
+"""Targets whose reading is remembered."""
+
+VARIABLE_MARK = "{id}"
+VARIABLE = re.compile(
+    r"""(?<![A-Za-z0-9])(?:
+      [0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}  # a UUID
+    | [0-9]+
+    | (?=[a-fA-F]*[0-9]) [0-9a-fA-F]{8,}                                           # a hexadecimal number
+    | (?=(?:[A-Za-z]*[0-9]){4}) [A-Za-z0-9]{5,}                                    # user88123
+    | (?=[A-Z0-9]*[a-z]) (?=[a-z0-9]*[A-Z]) (?=(?:[A-Za-z]*[0-9]){2}) [A-Za-z0-9]{8,}  # base 62
+    | (?=[A-Za-z]*[0-9]) [A-Za-z0-9]{20,}
+    )(?![A-Za-z0-9])""",
+    re.VERBOSE,
+)
+"""The parts of a path that vary from request to request of one kind."""
+VARIABLE_RUN = re.compile(r"\{id\}(?:[-_.:,~+]*\{id\})+")
+AFTER_AUTHORITY = re.compile(rb"[/?]")
+MATRIX_PARAMETERS = re.compile(r";[^/]*")
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """What a request asks for."""
+
+    method: str
+    operation: str
+    """'GET /orders/{id}'."""
+    summary: str
+    """'GET /orders/42?token=[redacted]'."""
+    path: str
+    query: str
+    """Redacted; empty if there is none."""
+    authority: str
+    """Host, and port if given, of an absolute or CONNECT target, without user information; else empty."""
+    values: bytes
+    """Path and query as they stood, for linking."""
+
+
+def path_template(path: str) -> str:
+    """`path` with everything that looks like an identifier replaced: '/orders/42/items' gives '/orders/{id}/items'."""
+    segments = [
+        segment
+        if segment.isalpha() or not segment
+        else VARIABLE_MARK
+        if segment.isdigit()
+        else segment_template(segment)
+        for segment in path.split("/")
+    ]
+    if len(segments) > DEEPEST_TEMPLATE + 1:
+        segments[DEEPEST_TEMPLATE + 1 :] = ["…"]
+    return "/".join(segments)
+
+
+@lru_cache(maxsize=CACHED_TARGETS)
+def segment_template(segment: str) -> str:
+    """One segment of a path, with everything that looks like an identifier replaced.
+
+    A segment with percent-encoding is a title or a text, one with @ an address: neither names a kind of request.
+    """
+    segment = segment.partition(";")[0]
+    if "%" in segment or "@" in segment:
+        return VARIABLE_MARK
+    template = VARIABLE.sub(VARIABLE_MARK, segment)
+    return VARIABLE_RUN.sub(VARIABLE_MARK, template) if "}" in template else template
+
+
+def clipped(text: str) -> str:
+    """`text`, cut off behind the longest path that is kept."""
+    return text if len(text) <= LONGEST_PATH else text[:LONGEST_PATH] + "…"
+
+
+@lru_cache(maxsize=CACHED_TARGETS)
+def read_target(method: bytes, target: bytes, keep_values: bool) -> Target:
+    """Read a request target in any of its four forms (RFC 9112 section 3.2; the pseudo-headers of HTTP/2 give the first)."""
+    verb = method.decode("latin-1")
+    authority = ""
+    values = target
+    if not target.startswith((b"/", b"*")):
+        if verb == "CONNECT":
+            authority = without_user(target)
+            return Target(verb, verb, f"{verb} {authority}", "", "", authority, authority.encode())
+        _, scheme, rest = target.partition(b"://")
+        if scheme:
+            path_at = AFTER_AUTHORITY.search(rest)
+            host, path = (rest[: path_at.start()], rest[path_at.start() :]) if path_at else (rest, b"")
+            authority = without_user(host)
+            values = path if path.startswith(b"/") else b"/" + path
+    raw_path, _, raw_query = values.partition(b"?")
+    path_text = clipped(raw_path.decode("utf-8", "replace"))
+    query_text = clipped(raw_query.decode("utf-8", "replace"))
+    operation = f"{verb} {path_template(path_text)}"
+    if not keep_values:
+        if query_text:
+            query_text = redact_query(query_text)
+        if ";" in path_text:
+            path_text = MATRIX_PARAMETERS.sub(lambda part: redact_query(part[0]), path_text)
+    shown = f"{authority}{path_text}?{query_text}" if query_text else authority + path_text
+    return Target(verb, operation, f"{verb} {shown}", path_text, query_text, authority, values)
+
+
+def without_user(authority: bytes) -> str:
+    """An authority with its user information, which holds passwords, replaced."""
+    text = clipped(authority.decode("utf-8", "replace"))
+    _, at_sign, host = text.rpartition("@")
+    return f"{REDACTED}@{host}" if at_sign else text
+
+
+def request_attributes(target: Target, host: str, user_agent: str, version: str) -> dict[str, str | int]:
+    """OpenTelemetry attributes of a request."""
+    authority = target.authority.rpartition("@")[2] or host
+    attributes = common_attributes(target.method, authority, user_agent, version).copy()
+    if target.path:
+        attributes["url.path"] = target.path
+    if target.query:
+        attributes["url.query"] = target.query
+    return attributes
+
+
+@lru_cache(maxsize=1024)
+def common_attributes(method: str, authority: str, user_agent: str, version: str) -> dict[str, str | int]:
+    """Attributes that many requests share; equal arguments give the same dict, which nobody may change."""
+    attributes: dict[str, str | int] = {"http.request.method": method if method in KNOWN_METHODS else "_OTHER"}
+    if method not in KNOWN_METHODS:
+        attributes["http.request.method_original"] = method
+    if authority:
+        name, colon, port = authority.rpartition(":")
+        if colon and port.isascii() and port.isdigit() and len(port) <= 5:
+            attributes["server.address"] = name.strip("[]")
+            attributes["server.port"] = int(port)
+        else:
+            attributes["server.address"] = authority.strip("[]")
+    if user_agent:
+        attributes["user_agent.original"] = user_agent
+    attributes["network.protocol.version"] = version
+    return attributes
+
+
+@lru_cache(maxsize=1000)
+def response_attributes(code: int) -> dict[str, str | int]:
+    """OpenTelemetry attributes of a response; equal arguments give the same dict, which nobody may change."""
+    return {"http.response.status_code": code}
+
+
+def result_of(code: int) -> Result:
+    """How a status judges the request (RFC 9110 section 15)."""
+    return Result.OK if code < 400 else Result.CLIENT_ERROR if code < 500 else Result.SERVER_ERROR
+
+
+TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-[!-~]*)?\Z")
+HEXADECIMAL_ID = re.compile(rb"(?!0+\Z)(?:[0-9a-f]{1,32})\Z")
+AMAZON_ROOT = re.compile(rb"(?:^|;)\s*Root=([0-9A-Za-z-]{8,80})", re.IGNORECASE)
+DECIMAL_ID = re.compile(rb"(?!0+\Z)[0-9]{1,20}\Z")
+REQUEST_ID = re.compile(rb"[!-~]{4,128}\Z")
+
+BREADCRUMBS = {
+    b"traceparent": IdentifierKind.TRACEPARENT,
+    b"b3": IdentifierKind.B3,
+    b"x-b3-traceid": IdentifierKind.B3,
+    b"uber-trace-id": IdentifierKind.UBER_TRACE_ID,
+    b"sw8": IdentifierKind.SW8,
+    b"x-amzn-trace-id": IdentifierKind.AMZN_TRACE_ID,
+    b"x-datadog-trace-id": IdentifierKind.DATADOG,
+    b"x-cloud-trace-context": IdentifierKind.CLOUD_TRACE,
+    b"x-request-id": IdentifierKind.REQUEST_ID,
+    b"x-correlation-id": IdentifierKind.REQUEST_ID,
+    b"request-id": IdentifierKind.REQUEST_ID,
+    b"correlation-id": IdentifierKind.REQUEST_ID,
+}
+"""Header fields, in lower case, that name the request to which a message belongs."""
+
+
+def read_breadcrumb(kind: IdentifierKind, value: bytes) -> bytes | None:
+    """The identifier in the value of a header field of BREADCRUMBS, in one canonical form; None if it holds none.
+
+    Trace ids in hexadecimal are given in lower case, of B3 and Jaeger padded to 32 digits, so that the 64-bit and the
+    128-bit form of one id are equal.
+    """
+    value = value.strip()
+    if kind is IdentifierKind.REQUEST_ID:
+        return value if REQUEST_ID.match(value) else None
+    if kind is IdentifierKind.TRACEPARENT:
+        found = TRACEPARENT.match(value)
+        if found is None or found[1] == b"ff" or found[2] == b"0" * 32 or found[3] == b"0" * 16:
+            return None
+        return found[2]
+    if kind is IdentifierKind.DATADOG:
+        return value if DECIMAL_ID.match(value) else None
+    if kind is IdentifierKind.AMZN_TRACE_ID:
+        found = AMAZON_ROOT.search(value)
+        return found[1] if found else None
+    if kind is IdentifierKind.SW8:
+        return skywalking_trace_id(value)
+    if kind is IdentifierKind.B3:
+        trace_id = value.partition(b"-")[0]
+    elif kind is IdentifierKind.UBER_TRACE_ID:
+        trace_id = value.replace(b"%3A", b":").replace(b"%3a", b":").partition(b":")[0]
+    else:
+        trace_id = value.partition(b"/")[0]
+    trace_id = trace_id.lower()
+    return trace_id.rjust(32, b"0") if HEXADECIMAL_ID.match(trace_id) and trace_id not in (b"0", b"d") else None
+
+
+def skywalking_trace_id(value: bytes) -> bytes | None:
+    """The trace id of ``sw8``: the second of its fields, in base 64."""
+    fields = value[:2048].split(b"-")
+    if len(fields) < 8:
+        return None
+    try:
+        trace_id = base64.b64decode(fields[1], validate=True)
+    except binascii.Error:
+        return None
+    return trace_id if REQUEST_ID.match(trace_id) else None
