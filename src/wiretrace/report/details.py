@@ -118,7 +118,11 @@ def _put_parent(block: Block, name: str, claims: pa.Table, owners: NDArray[np.in
 def _views(order: TreeOrder, calls: pa.Table, exchanges: pa.Table) -> _Owned:
     """What each vantage point saw of a call: role 0 at the caller, 1 at the callee, 2 elsewhere."""
     others = calls["other_exchanges"]
-    rows = [calls["client_exchange"].to_numpy(), calls["server_exchange"].to_numpy(), pc.list_flatten(others).to_numpy()]
+    rows = [
+        calls["client_exchange"].to_numpy(),
+        calls["server_exchange"].to_numpy(),
+        pc.list_flatten(others).to_numpy(),
+    ]
     owners = [order.places, order.places, np.repeat(order.places, _lengths(others))]
     roles = np.repeat(np.arange(3), [len(part) for part in rows])
     row, owner = np.concatenate(rows), np.concatenate(owners)

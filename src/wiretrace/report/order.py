@@ -79,9 +79,7 @@ def tree_order(calls: pa.Table, trees: pa.Table) -> TreeOrder:
     return TreeOrder(rows, places, parents, node_depths[:call_count][rows], sorted_trees, first_places, tree_sizes)
 
 
-def _levels(
-    above: NDArray[np.int64], start_ns: NDArray[np.int64], trees: NDArray[np.int64]
-) -> list[NDArray[np.int64]]:
+def _levels(above: NDArray[np.int64], start_ns: NDArray[np.int64], trees: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Nodes by distance from the top: `trees`, then roots, their children, ...; the last level is empty."""
     children = np.lexsort((start_ns, above))
     bounds = np.searchsorted(above[children], np.arange(len(above) + len(trees) + 1))
