@@ -1,7 +1,8 @@
 """client: people who use the shop. A thread a person at a time, a kept connection a visit, a few requests a visit.
 
 Usage: python -m tests.lab.client TRUTH_FILE REQUESTS CONCURRENCY THINK_MS SEED WARM_UP_REQUESTS
-Prints ``ready`` after the warm-up, waits for a line on standard input, makes its requests, and prints one JSON line of what it saw.
+Prints ``ready`` after the warm-up, waits for a line on standard input, makes its requests, and prints one JSON line
+of what it saw.
 """
 
 import collections
@@ -10,12 +11,15 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.lab import shopdata, topology
 from tests.lab.apps.blocking_http import HttpClient
 from tests.lab.truth import HEADER, TruthLog, endpoint, new_id, now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VISIT_LENGTH = 12
 """Requests of a visit on average."""

@@ -1,7 +1,9 @@
-"""Capture files of the lab: recorded by ``wiretrace capture``, then freed of truth ids, and shifted in time where asked for.
+"""Capture files of the lab: recorded by ``wiretrace capture``, then freed of truth ids, and shifted in time where asked
+for.
 
-Rules of this file: files are classic pcap in the byte order of this machine, as libpcap writes them. Masking and shifting change bytes in
-place and no length. `leaks` proves the masking by looking for every id of the truth in every byte of a file.
+Rules of this file: files are classic pcap in the byte order of this machine, as libpcap writes them. Masking and
+shifting change bytes in place and no length. `leaks` proves the masking by looking for every id of the truth in
+every byte of a file.
 """
 
 import mmap

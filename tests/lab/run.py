@@ -110,15 +110,21 @@ def run_directory() -> Iterator[Path]:
 
 
 def _start_servers(network: Network, directory: Path) -> None:
-    servers.start_postgresql(network, directory)
-    servers.start_mariadb(network, directory)
-    servers.start_redis(network, directory)
-    servers.start_memcached(network)
-    servers.start_nginx(network, directory)
+    """Start all, then wait for all."""
+    waits = [
+        servers.start_mariadb(network, directory),
+        servers.start_postgresql(network, directory),
+        servers.start_redis(network, directory),
+        servers.start_memcached(network),
+        servers.start_nginx(network, directory),
+    ]
+    for wait in waits:
+        wait()
 
 
 def _start_applications(network: Network, directory: Path, seed: int) -> None:
-    """Start the applications in the order in which they need each other."""
+    """Start all, then wait for all: they call each other only when they are called."""
+    started = []
     for name, port in (
         ("price", topology.PRICE_PORT),
         ("account", topology.ACCOUNT_PORT),
@@ -126,6 +132,8 @@ def _start_applications(network: Network, directory: Path, seed: int) -> None:
     ):
         command = [sys.executable, "-m", f"tests.lab.apps.{name}", str(directory / f"{name}.truth"), str(seed)]
         process = network.start(f"{name}1", command)
+        started.append((process, port))
+    for process, port in started:
         network.wait_until_listening(process, port)
 
 

@@ -3,12 +3,15 @@
 Usage: python -m tests.lab.score TRUTH.jsonl CALLS.jsonl [--examples N] [--tolerance-ms MS]
 
 Rules of this file:
-- A wire call belongs to the truth call on the same client and server address and port whose interval contains it, give or take the
-  tolerance. Where the callee wrote the truth (``seen_by``), the intervals must overlap instead, for the wire call is the longer one. Of several the
-  one with the longest overlap is meant. A truth call may own several wire calls (a statement is prepared and executed).
-- The analyzer's common time line may be any host's: a constant difference is found first and taken away, and told as ``shift_ms``.
-- Parents are judged over the wire calls of truth calls that are not set-up. A root must have none; any other call must have a wire call
-  of its true parent. A tree is right when all its calls are found, all their parents are right, and nothing foreign hangs in it.
+- A wire call belongs to the truth call on the same client and server address and port whose interval contains it,
+  give or take the tolerance. Where the callee wrote the truth (``seen_by``), the intervals must overlap instead, for
+  the wire call is the longer one. Of several the one with the longest overlap is meant. A truth call may own several
+  wire calls (a statement is prepared and executed).
+- The analyzer's common time line may be any host's: a constant difference is found first and taken away, and told as
+  ``shift_ms``.
+- Parents are judged over the wire calls of truth calls that are not set-up. A root must have none; any other call
+  must have a wire call of its true parent. A tree is right when all its calls are found, all their parents are
+  right, and nothing foreign hangs in it.
 """
 
 import bisect
