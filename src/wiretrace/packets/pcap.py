@@ -199,7 +199,8 @@ class PcapIndex:
         size = 4096
         while begin + self._header <= end:
             stop = min(begin + size, end - self._header + 1)
-            start = np.arange(begin, stop)
+            captured = words[begin + 8 : stop + 8]
+            start = np.flatnonzero((captured > 0) & (captured <= self._longest)) + begin
             start = start[self._plausible(words, start)]
             at = start
             reached = np.ones(len(start), np.int64)
