@@ -81,6 +81,8 @@ class ServerReader:
         self._session = session
         self._greeting = starting
         """The server's first packet comes next."""
+        self._login = starting
+        """The first response comes next: that to the login."""
         self._compressed = False
         """Behind the login everything is compressed."""
         self._deprecates_eof: bool | None = None
@@ -169,6 +171,9 @@ class ServerReader:
                 return False
             session.misalign()
         self._command = session.asked.popleft() if session.aligned else _UNKNOWN
+        if self._login and self._command == _UNKNOWN:
+            self._command = LOGIN
+        self._login = False
         self._start = start
         if self._command in (LOGIN, CHANGE_USER):
             self._part = _Part.LOGIN
@@ -371,4 +376,4 @@ class ServerReader:
             self._append(end, "", damaged=True)
         self._clear()
         if lost:
-            self._greeting = False
+            self._greeting = self._login = False

@@ -237,7 +237,10 @@ def client_boundary(data: bytes, at: int) -> int | None:
         while count < 3 and is_command(data, position):
             position += 4 + (HEADER.unpack_from(data, position)[0] & LENGTH)
             count += 1
-        if position == size or count == 3 or (position > size and data[start + 4] in (QUERY, PREPARE) and start == at):
+        if position == size or count == 3:
+            return start
+        full = data[start : start + 3] == b"\xff\xff\xff"
+        if start == at and (position > size or full) and data[start + 4] in (QUERY, PREPARE):
             return start
     return None
 
