@@ -74,6 +74,10 @@ class ClientReader:
         self._partial: tuple[int, bytes] | None = None
         """Offset and first bytes of a command whose rest has not arrived."""
 
+    def begin(self) -> None:
+        """The direction was joined in front of the handshake response after all."""
+        self._starting = self._dialogue = True
+
     def parse(self, data: bytes, at: int, base: int) -> int:
         """See `Protocol.parse`."""
         session = self._session

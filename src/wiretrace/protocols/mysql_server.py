@@ -48,6 +48,7 @@ _ANY = -1
 _UNKNOWN = -2
 """Stands for the command where the client's bytes are missing."""
 _GREETING = 0x0A
+_SHORTEST_OK = 7  # an OK packet that replaces EOF; an EOF packet has five bytes, before MySQL 4.1 one
 _TYPE_FROM_END = 6  # of a column definition: type, flags (2), decimals, filler (2)
 
 
@@ -81,6 +82,8 @@ class ServerReader:
         self._session = session
         self._greeting = starting
         """The server's first packet comes next."""
+        self._login = starting
+        """The first response comes next: that to the login."""
         self._compressed = False
         """Behind the login everything is compressed."""
         self._deprecates_eof: bool | None = None
@@ -105,6 +108,10 @@ class ServerReader:
         self._continued = False
         """The last packet was full: the next one goes on with it."""
 
+    def begin(self) -> None:
+        """The direction was joined in front of the greeting after all."""
+        self._greeting = self._login = True
+
     def parse(self, data: bytes, at: int, base: int) -> int:
         """See `Protocol.parse`."""
         size = len(data)
@@ -127,7 +134,7 @@ class ServerReader:
                         self._unasked(data, at, end, base)
                         at = end
                         continue
-                    if length == 5 and data[at + 4] == _EOF and sequence > 1:
+                    if 0 < length < _SHORTEST_OK and data[at + 4] == _EOF and sequence > 1 and not self._login:
                         # Behind the definitions of a prepared statement, where it was not known that one would come.
                         self._owner.responses.append(Message(Role.CONTROL, base + at, base + end))
                         at = end
@@ -169,6 +176,9 @@ class ServerReader:
                 return False
             session.misalign()
         self._command = session.asked.popleft() if session.aligned else _UNKNOWN
+        if self._login and self._command == _UNKNOWN:
+            self._command = LOGIN
+        self._login = False
         self._start = start
         if self._command in (LOGIN, CHANGE_USER):
             self._part = _Part.LOGIN
@@ -199,10 +209,10 @@ class ServerReader:
                 self._part = _Part.AFTER_COLUMNS if self._deprecates_eof is not True else _Part.ROWS
         elif part is _Part.AFTER_COLUMNS:
             self._part = _Part.ROWS
-            self._deprecates_eof = not (first == _EOF and length == 5)
+            self._deprecates_eof = not (first == _EOF and length < _SHORTEST_OK)
             if self._deprecates_eof:
                 self._read(data, at, end, after)
-            elif UINT16.unpack_from(data, at + 3)[0] & _CURSOR:
+            elif length == 5 and UINT16.unpack_from(data, at + 3)[0] & _CURSOR:
                 self._end_result(data, at, end, after)
         elif part is _Part.PARAMETERS:
             self._read_definition(first, length, after)
@@ -263,7 +273,7 @@ class ServerReader:
 
     def _read_definition(self, first: int, length: int, after: int) -> None:
         """Definitions of parameters, then of columns, each kind with an EOF packet behind it unless that is deprecated."""
-        if first == _EOF and length == 5:
+        if first == _EOF and length < _SHORTEST_OK:
             self._deprecates_eof = False
             if not self._definitions:
                 self._definitions, self._later_definitions = self._later_definitions, 0
@@ -273,7 +283,7 @@ class ServerReader:
                 self._definitions, self._later_definitions = self._later_definitions, 0
             self._definitions -= 1
         if self._definitions <= 0 and not self._later_definitions:
-            ended = first == _EOF and length == 5
+            ended = first == _EOF and length < _SHORTEST_OK
             if ended or self._deprecates_eof is not False:
                 self._append(after, "OK")
 
@@ -281,8 +291,8 @@ class ServerReader:
         """OK or EOF: the end of the response, or of one of its results."""
         first = data[at]
         values = b""
-        if first == _EOF and end - at == 5:
-            status: int = UINT16.unpack_from(data, at + 3)[0]
+        if first == _EOF and end - at < _SHORTEST_OK:
+            status: int = UINT16.unpack_from(data, at + 3)[0] if end - at == 5 else 0
         else:
             _, position = lenenc(data, at + 1)
             inserted, position = lenenc(data, position)
@@ -371,4 +381,4 @@ class ServerReader:
             self._append(end, "", damaged=True)
         self._clear()
         if lost:
-            self._greeting = False
+            self._greeting = self._login = False

@@ -63,7 +63,8 @@ _UNSIGNED = 0x80
 _COMMAND = re.compile(rb"\x00[\x01-\x1f\xfa]")
 _ANSWER = re.compile(
     rb"\x01\x00\x00\x01[\x01-\xfa](?=...\x02\x03def)|\x02\x00\x00\x01[\x01-\xfa][\x00\x01](?=...\x02\x03def)"
-    rb"|.[\x00\x01]\x00\x01\xff..\#[0-9A-Z]{5}|[\x07-\x60]\x00\x00\x01\x00[\x00-\xfa][\x00-\xfa].[\x00-\x43].\x00",
+    rb"|.[\x00\x01]\x00\x01\xff..\#[0-9A-Z]{5}|[\x07-\x60]\x00\x00\x01\x00[\x00-\xfa][\x00-\xfa].[\x00-\x43].\x00"
+    rb"|\x0c\x00\x00\x01\x00.{8}\x00",
     re.DOTALL,
 )
 
@@ -237,7 +238,10 @@ def client_boundary(data: bytes, at: int) -> int | None:
         while count < 3 and is_command(data, position):
             position += 4 + (HEADER.unpack_from(data, position)[0] & LENGTH)
             count += 1
-        if position == size or count == 3 or (position > size and data[start + 4] in (QUERY, PREPARE) and start == at):
+        if position == size or count == 3:
+            return start
+        full = data[start : start + 3] == b"\xff\xff\xff"
+        if start == at and (position > size or full) and data[start + 4] in (QUERY, PREPARE):
             return start
     return None
 

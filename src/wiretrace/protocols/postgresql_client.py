@@ -77,6 +77,10 @@ class ClientReader:
         self._partial: tuple[int, int, bytes] | None = None
         """Offset, type and first bytes of a message whose rest has not arrived."""
 
+    def begin(self) -> None:
+        """The direction was joined in front of the StartupMessage after all."""
+        self._starting = True
+
     @property
     def encrypted(self) -> bool:
         """Whether what follows can only be read by whoever reads TLS or GSSAPI."""

@@ -7,6 +7,7 @@ DataRow and CopyData are passed over header by header; the first row lends its v
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role, Transaction
@@ -35,6 +36,11 @@ _LONGEST_READ = frozenset(b"ENACTGH")
 """Messages that are read, not passed over."""
 _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _command_tag(tag: bytes) -> str:
+    return shown(tag)
 
 
 class ServerReader:
@@ -143,6 +149,8 @@ class ServerReader:
 
     def _read(self, kind: int, data: bytes, at: int, end: int, base: int) -> None:
         """One message of a response."""
+        if kind == 0x54:  # RowDescription: the names of columns are not needed
+            return
         if kind in _EXTENDED:
             self._extended = True
             if kind == 0x74:  # ParameterDescription
@@ -159,7 +167,7 @@ class ServerReader:
                 self._status = self._status or "CLOSE"
         elif kind == 0x43:  # CommandComplete
             if self._error is None:
-                self._status = shown(data[at + 5 : end - 1])
+                self._status = _command_tag(data[at + 5 : end - 1])
             if self._extended:
                 self._complete = base + end
         elif kind == 0x49:  # EmptyQueryResponse

@@ -29,6 +29,7 @@ LONGEST_STARTUP = 10_000
 
 _READY = re.compile(rb"Z\x00\x00\x00\x05[ITE]")
 _REQUEST_START = re.compile(rb"[QPB]\x00[\x00-\x0f]|S\x00\x00\x00\x04")
+_RESPONSE_STARTS = tuple(bytes((kind,)) for kind in b"12CTEIGHVntRW")
 _UUID_BYTES = 16
 _SHORTEST_TEXT = 0x20
 _CHAIN = 8
@@ -178,16 +179,21 @@ def client_boundary(data: bytes, at: int) -> int | None:
 def server_boundary(data: bytes, at: int) -> int | None:
     """Where a response of its own begins: at `at`, if a chain leads from there to ReadyForQuery; or behind one."""
     ready = _READY.search(data, at)
-    if ready is None:
-        return None
-    if data[at] in b"12CTEIGHVntR3W" and ready.start() > at:
+    if data[at : at + 1] in _RESPONSE_STARTS and (ready is None or ready.start() > at):
         start = at
-        while start < ready.start():
+        total = 0
+        while start < len(data):
             count, end = chain(data, start, SERVER_KINDS)
-            if count <= 0:
+            total += count
+            if count < 0:
                 break
-            if end >= ready.end():
+            if ready is not None and end >= ready.end():
                 return at
+            if end == start or end == len(data):
+                # Whole messages up to where the data end, or more of them than chance makes.
+                if (end == len(data) and total > 0) or total >= _CHAIN:
+                    return at
+                break
             start = end
     while ready is not None:
         count, _ = chain(data, ready.end(), SERVER_KINDS)
