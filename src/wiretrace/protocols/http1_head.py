@@ -217,7 +217,7 @@ def known_fields(block: bytes) -> Fields | None:
 
 def stated_once(identifiers: list[tuple[IdentifierKind, bytes]]) -> tuple[tuple[IdentifierKind, bytes], ...]:
     """The identifiers, without traceparents that contradict each other (W3C Trace Context section 3.2: ignore them)."""
-    if sum(kind is IdentifierKind.TRACEPARENT for kind, _ in identifiers) > 1:
+    if len(identifiers) > 1 and [kind for kind, _ in identifiers].count(IdentifierKind.TRACEPARENT) > 1:
         identifiers = [pair for pair in identifiers if pair[0] is not IdentifierKind.TRACEPARENT]
     return tuple(identifiers)
 

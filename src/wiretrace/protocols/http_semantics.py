@@ -172,7 +172,8 @@ def result_of(code: int) -> Result:
     return Result.OK if code < 400 else Result.CLIENT_ERROR if code < 500 else Result.SERVER_ERROR
 
 
-TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-[!-~]*)?\Z")
+HEXADECIMAL_DIGITS = b"0123456789abcdef"
+NO_TRACE, NO_SPAN = b"0" * 32, b"0" * 16
 HEXADECIMAL_ID = re.compile(rb"(?!0+\Z)(?:[0-9a-f]{1,32})\Z")
 AMAZON_ROOT = re.compile(rb"(?:^|;)\s*Root=([0-9A-Za-z-]{8,80})", re.IGNORECASE)
 DECIMAL_ID = re.compile(rb"(?!0+\Z)[0-9]{1,20}\Z")
@@ -205,10 +206,7 @@ def read_breadcrumb(kind: IdentifierKind, value: bytes) -> bytes | None:
     if kind is IdentifierKind.REQUEST_ID:
         return value if REQUEST_ID.match(value) else None
     if kind is IdentifierKind.TRACEPARENT:
-        found = TRACEPARENT.match(value)
-        if found is None or found[1] == b"ff" or found[2] == b"0" * 32 or found[3] == b"0" * 16:
-            return None
-        return found[2]
+        return traceparent_id(value)
     if kind is IdentifierKind.DATADOG:
         return value if DECIMAL_ID.match(value) else None
     if kind is IdentifierKind.AMZN_TRACE_ID:
@@ -224,6 +222,19 @@ def read_breadcrumb(kind: IdentifierKind, value: bytes) -> bytes | None:
         trace_id = value.partition(b"/")[0]
     trace_id = trace_id.lower()
     return trace_id.rjust(32, b"0") if HEXADECIMAL_ID.match(trace_id) and trace_id not in (b"0", b"d") else None
+
+
+def traceparent_id(value: bytes) -> bytes | None:
+    """The trace id of ``traceparent`` (W3C Trace Context section 3.2); of a later version, its first four fields count."""
+    fields = value.split(b"-", 4)
+    if len(fields) < 4 or (len(fields) == 5 and fields[0] == b"00"):
+        return None
+    version, trace_id, span_id, flags = fields[:4]
+    if (len(version), len(trace_id), len(span_id), len(flags)) != (2, 32, 16, 2):
+        return None
+    if b"".join(fields[:4]).translate(None, HEXADECIMAL_DIGITS):
+        return None
+    return None if version == b"ff" or trace_id == NO_TRACE or span_id == NO_SPAN else trace_id
 
 
 def skywalking_trace_id(value: bytes) -> bytes | None:
