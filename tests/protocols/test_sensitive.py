@@ -9,9 +9,11 @@ from wiretrace.protocols.sensitive import is_sensitive, redact_query
 
 @pytest.mark.parametrize(
     "name",
-    ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "apiKey", "api_key", "access_token", "password",
+    ["Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "apiKey", "api_key", "access_token",
+     "password",
      "user[password]", "PHPSESSID", "JSESSIONID", "sessionId", "client_secret", "X-Amz-Signature", "X-Amz-Credential",
-     "X-Amz-Security-Token", "AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "pin", "cvv", "%70assword", "x-csrf-token"],
+     "X-Amz-Security-Token", "AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature", "pin", "cvv", "%70assword",
+     "x-csrf-token"],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
     assert is_sensitive(name)

@@ -26,6 +26,8 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "O
 """Methods that OpenTelemetry reports by name (RFC 9110 section 9 and RFC 5789)."""
 LONGEST_PATH = 2000
 """Characters of a path or query that are kept; the rest is cut off and shown as '…'."""
+LONGEST_SEGMENT = 64
+"""Characters of a segment that may name a kind of request; a longer one is an identifier."""
 DEEPEST_TEMPLATE = 12
 """Segments of a path that an operation keeps."""
 CACHED_TARGETS = 8192
@@ -88,7 +90,7 @@ def segment_template(segment: str) -> str:
     A segment with percent-encoding is a title or a text, one with @ an address: neither names a kind of request.
     """
     segment = segment.partition(";")[0]
-    if "%" in segment or "@" in segment:
+    if "%" in segment or "@" in segment or len(segment) > LONGEST_SEGMENT:
         return VARIABLE_MARK
     template = VARIABLE.sub(VARIABLE_MARK, segment)
     return VARIABLE_RUN.sub(VARIABLE_MARK, template) if "}" in template else template
