@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.evidence.order import order_weight
 from wiretrace.linking.initial import correlogram_model, first_assignment
 from wiretrace.linking.request_model import RequestModel
 from wiretrace.linking.sampler import Sampler, fill_slots
@@ -80,7 +81,13 @@ def solve(service: Service) -> Posterior:
     for _ in range(ROUNDS):
         sampler.run(max(sweep // 2, 4))
         _learn(model, sampler, held_alone, alone)
+        drawn = sampler.parents()
+        settled = np.where((drawn == drawn[0]).all(axis=0), drawn[0], -1)
+        settled = np.where((settled < 0) & (counts == 1), fixed, settled)
+        model.order_weight = order_weight(service, _hold(service, settled, np.arange(service.requests)))
         sampler.refresh()
+    import os
+    if os.environ.get('V'): print(service.name, 'order', model.order_weight, 'cue', model.delays.cue.tolist(), model.delays.closing.tolist(), 'alone', len(alone))
     return _count(service, model, sampler, sweep)
 
 

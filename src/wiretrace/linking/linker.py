@@ -28,7 +28,7 @@ def build(obs, cand, children, svc_requests, name):
     st, en = obs.starts[u], obs.ends[u]
     off = np.concatenate(([0], np.cumsum(cnt)))
     return Service(
-        name=name, resolution=obs.resolution_ns, request_call=req, arrives=obs.arrives[req],
+        name=name, resolution=obs.resolution_ns, request_call=req, instance=p.callee[req].astype(np.int64), arrives=obs.arrives[req],
         responds=np.where(obs.responded[req], obs.responds[req], np.nan), live_until=obs.responds[req], kind=kind,
         unit_call=u, starts=pad(st), ends=pad(en), earliest=pad(st + obs.start_slack[u]),
         latest=pad(np.where(cand.contained_only[u], en, st) - obs.start_slack[u]), unit_class=ucls,

@@ -35,8 +35,8 @@ class RequestModel:
     """Slots that are exchanged together, shape (classes, choices, slots): see `Sampler`."""
     repeating: NDArray[np.bool_] = field(init=False)
     """Classes that a request may call more than once."""
-    order_weight: NDArray[np.float64] = field(init=False)
-    """Nats by which each slot keeping the order of arrivals is likelier than independent delays would make it."""
+    order_weight: float = 0.0
+    """Nats by which a pair of calls keeping the order of arrivals is likelier than independent delays would make it."""
     weighted: bool = field(init=False)
     """Whether contents give any evidence."""
 
@@ -48,7 +48,6 @@ class RequestModel:
         with np.errstate(divide="ignore"):
             self.background = np.log(service.background_rate * service.resolution)
         self.repeating = np.bincount(service.slot_class, minlength=classes) > 1
-        self.order_weight = np.zeros(service.slots)
         self.weighted = bool(np.any(service.weights))
         self.groups = np.zeros((classes, 1, service.slots), bool)
 
@@ -111,14 +110,14 @@ class RequestModel:
         after_target: NDArray[np.int64],
     ) -> NDArray[np.float64] | float:
         """What an exchange gains because calls then leave in the order in which their requests arrived."""
-        if not self.order_weight.any():
+        if self.order_weight <= 0.0:
             return 0.0
         starts = self.service.starts
         direction = np.sign(target - source)
 
         def kept(of_source: NDArray[np.int64], of_target: NDArray[np.int64]) -> NDArray[np.float64]:
             ahead = np.sign(np.take(starts, of_target, mode="wrap") - np.take(starts, of_source, mode="wrap"))
-            total: NDArray[np.float64] = self.order_weight @ (np.nan_to_num(ahead) * direction > 0)
+            total: NDArray[np.float64] = self.order_weight * (np.nan_to_num(ahead) * direction > 0).sum(axis=0)
             return total
 
         gain = kept(after_source, after_target) - kept(before_source, before_target)

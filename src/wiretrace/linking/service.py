@@ -30,6 +30,8 @@ class Service:
     """Step of the clocks, in nanoseconds."""
     request_call: NDArray[np.int64]
     """Index of the call that each request is."""
+    instance: NDArray[np.int64]
+    """Process that served the request."""
     arrives: NDArray[np.float64]
     """When the request arrived."""
     responds: NDArray[np.float64]
