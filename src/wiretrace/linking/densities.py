@@ -9,18 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-BIN_WIDTH = 0.15
+BIN_WIDTH = 0.05
 """Width of a bin in units of log(1 + delay / resolution)."""
 REACH = 24.0
 """Largest |log(1 + delay / resolution)|: nine hours at a resolution of a microsecond."""
 BINS = int(2 * REACH / BIN_WIDTH) + 1
 """Bins of a density; delays below zero fall into the lower half."""
+BANDWIDTH = 6.0
+"""Standard deviation of the smoothing of a single observation, in bins; n of them are smoothed n ** -0.2 times as much."""
+LEAST_BANDWIDTH = 0.6
+"""The smoothing does not get finer than this, in bins."""
 FLOOR = 4e-3
 """Probability that is spread evenly, and again widely smoothed: no delay is impossible."""
-WIDE_BINS = 12.0
+WIDE_BINS = 36.0
 """Standard deviation of the wide smoothing, in bins."""
 
-_WIDE_KERNEL = np.exp(-0.5 * (np.arange(-40, 41) / WIDE_BINS) ** 2)
+_WIDE_KERNEL = np.exp(-0.5 * (np.arange(-120, 121) / WIDE_BINS) ** 2)
 _WIDE_KERNEL /= _WIDE_KERNEL.sum()
 
 
@@ -44,7 +48,7 @@ def fit_density(bins: NDArray[np.int64], weights: NDArray[np.float64] | None, sa
     total = histogram.sum()
     if total <= 0:
         return np.full(BINS, np.log(1.0 / (BINS * BIN_WIDTH)))
-    bandwidth = max(0.6, 2.0 * max(samples, 1.0) ** -0.2)
+    bandwidth = max(LEAST_BANDWIDTH, BANDWIDTH * max(samples, 1.0) ** -0.2)
     radius = int(4 * bandwidth) + 1
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / bandwidth) ** 2)
     smooth = np.convolve(histogram / total, kernel / kernel.sum(), "same")

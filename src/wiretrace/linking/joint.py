@@ -26,6 +26,8 @@ ROUNDS = 14
 """Rounds of drawing and learning."""
 SEED = 20240804
 """Of the draws: equal input gives equal output."""
+SETTLED_ROUNDS = 6
+"""A unit's parent is settled if all draws of this many rounds agree on it."""
 COLUMNS = 8000
 """Columns that the chains of a service fill together where it is small: more chains, better averages."""
 MOST_CHAINS = 16
@@ -78,10 +80,12 @@ def solve(service: Service) -> Posterior:
     sampler.start(parent)
     options = counts[movable].mean() if len(movable) else 0.0
     sweep = int(np.ceil(len(movable) * options / (0.35 * max(len(active), 1)))) + 4
+    recent: list[NDArray[np.int64]] = []
     for _ in range(ROUNDS):
         sampler.run(max(sweep // 2, 4))
         _learn(model, sampler, held_alone, alone)
-        drawn = sampler.parents()
+        recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
+        drawn = np.concatenate(recent)
         settled = np.where((drawn == drawn[0]).all(axis=0), drawn[0], -1)
         settled = np.where((settled < 0) & (counts == 1), fixed, settled)
         model.order_weight = order_weight(service, _hold(service, settled, np.arange(service.requests)))
@@ -137,4 +141,8 @@ def _count(service: Service, model: RequestModel, sampler: Sampler, sweep: int) 
     totals = sampler.likelihood[:-1].reshape(sampler.chains, width).sum(axis=1)
     best = sampler.parents()[int(np.argmax(totals))]
     best = np.where(untouched, service.candidates[np.minimum(service.offsets[:-1], pairs - 1)], best)
+    import os
+    if os.environ.get('MARG'):
+        o=np.lexsort((share,pair_unit)); last=np.append(pair_unit[o][1:]!=pair_unit[o][:-1],True)
+        b2=np.full(service.units,-1); b2[pair_unit[o][last]]=service.candidates[o][last]; best=b2
     return Posterior(model, best, share, none_share)
