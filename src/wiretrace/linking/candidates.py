@@ -15,6 +15,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.evidence.contract import Pairs
     from wiretrace.linking.observations import Observations
 
 MOST_CANDIDATES = 128
@@ -115,3 +116,15 @@ def _live_pairs(
     if not found_child:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate(found_child), np.concatenate(found_parent)
+
+
+def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:
+    """`candidates` with further pairs that a kind of evidence proposes."""
+    n = np.int64(len(observations))
+    key = np.unique(np.concatenate((candidates.child * n + candidates.parent, proposed.child * n + proposed.parent)))
+    child, parent = key // n, key % n
+    order = np.lexsort((parent, observations.arrives[parent], child))
+    child, parent = child[order], parent[order]
+    offsets = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(child, minlength=int(n)), out=offsets[1:])
+    return Candidates(child, parent, offsets, candidates.contained_only)

@@ -302,6 +302,15 @@ class Sampler:
 
         return held(before_source, before_target) - held(after_source, after_target)
 
+    def weight_by(self, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+        """Evidence of the contents for the present links, summed by the group of each unit; shape (chains, groups)."""
+        units = self.service.units
+        totals = np.empty((self.chains, groups))
+        for chain, parent in enumerate(self.parents()):
+            weight = self._weight(np.arange(units)[None, :], parent)
+            totals[chain] = np.bincount(group[:units], weights=weight.ravel(), minlength=groups)
+        return totals
+
     def parents(self) -> NDArray[np.int64]:
         """Request of each unit in each chain (-1: none), shape (chains, units)."""
         return self._request(self.parent).reshape(self.chains, self.service.units)
