@@ -125,7 +125,9 @@ class ExchangeRows:
                 asked.end - asked.start,
                 *self._frames(request),
                 asked.start,
-                hasher.digest(asked.operation.encode() + b"\0" + asked.values) if asked.values else 0,
+                hasher.digest(asked.operation.encode() + b"\0" + asked.values.partition(b" ")[0])
+                if asked.values
+                else 0,
                 hasher.tokens(asked.values) if asked.values else _NO_TOKENS,
                 asked.role is Role.ONE_WAY,
             )

@@ -109,7 +109,7 @@ def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list
     loopback = np.array([is_loopback(address) for address in sightings.addresses], dtype=bool)
     version6 = np.array([":" in address for address in sightings.addresses], dtype=bool)
     found: list[set[str] | None] = []
-    pairs: dict[int, tuple[str, str]] = {}
+    pairs: dict[tuple[int, bool], tuple[str, str]] = {}
     for number, capture in enumerate(captures):
         if capture.addresses:
             found.append({address for address in capture.addresses if not is_loopback(address)})
@@ -126,11 +126,12 @@ def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list
             shared = everywhere(client[of_family], server[of_family], len(sightings.addresses))
             if len(shared) == 1 and own is not None:
                 own.add(sightings.addresses[shared[0]])
+            elif len(shared) == 2:
+                pairs[number, family] = (sightings.addresses[shared[0]], sightings.addresses[shared[1]])
             else:
-                if len(shared) == 2:
-                    pairs[number] = (sightings.addresses[shared[0]], sightings.addresses[shared[1]])
                 own = None
-        found.append(own)
+        undecided = (number, False) in pairs or (number, True) in pairs
+        found.append(None if not own and undecided else own)
     resolve_pairs(found, pairs, sightings, captures)
     return found
 
@@ -144,30 +145,30 @@ def everywhere(client: NDArray[np.int32], server: NDArray[np.int32], addresses: 
 
 def resolve_pairs(
     found: list[set[str] | None],
-    pairs: dict[int, tuple[str, str]],
+    pairs: dict[tuple[int, bool], tuple[str, str]],
     sightings: Sightings,
     captures: Sequence[CaptureInfo],
 ) -> None:
-    """Decide the captures in which all connections run between the same two addresses. Changes `found`."""
-    for number, pair in list(pairs.items()):
+    """Decide the captures in which all connections of a family run between the same two addresses. Changes `found`."""
+    for (number, family), pair in list(pairs.items()):
         label = captures[number].host or FILE_SUFFIX.sub("", captures[number].name)
         spoken = [address for address in pair if label in {capture.names.get(address) for capture in captures}]
         if len(spoken) == 1:
-            found[number] = {spoken[0]}
-            del pairs[number]
+            found[number] = (found[number] or set()) | {spoken[0]}
+            del pairs[number, family]
     progress = True
     while progress:
         progress = False
         taken = {address for own in found if own for address in own}
-        for number, pair in list(pairs.items()):
+        for (number, family), pair in list(pairs.items()):
             free = [address for address in pair if address not in taken]
             if len(free) == 1:
-                found[number] = {free[0]}
-                del pairs[number]
+                found[number] = (found[number] or set()) | {free[0]}
+                del pairs[number, family]
                 progress = True
                 break
     for pair in sorted(set(pairs.values())):
-        together = [number for number, other in pairs.items() if other == pair]
+        together = [number for (number, _), other in pairs.items() if other == pair]
         waiting = sightings.waiting_ns[together]
         if len(together) < 2 or np.isnan(waiting).any() or waiting.max() == waiting.min():
             continue
@@ -177,7 +178,7 @@ def resolve_pairs(
         asking, asked = pair if asks else pair[::-1]
         middle = (waiting.max() + waiting.min()) / 2
         for number, wait in zip(together, waiting, strict=True):
-            found[number] = {asking if wait > middle else asked}
+            found[number] = (found[number] or set()) | {asking if wait > middle else asked}
 
 
 def recognise_hosts(sightings: Sightings, captures: Sequence[CaptureInfo], addresses: Iterable[str]) -> Hosts:
