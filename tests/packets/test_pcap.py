@@ -11,6 +11,7 @@ import pytest
 from tests.support.captures import START_NS, Packet, pcap_bytes, write_pcap
 from tests.support.packet_rows import read_rows
 
+from wiretrace.model.limits import Limits
 from wiretrace.packets.buffer import unaligned
 from wiretrace.packets.pcap import FILE_HEADER_BYTES, HEADER_BYTES, USUAL_PACKET_BYTES, walk, walk_lanes
 
@@ -67,3 +68,15 @@ def test_times_far_apart_are_not_damage(tmp_path: Path) -> None:
     reading = read_rows(path)
     assert (reading.summary.packets, reading.summary.damaged_bytes) == (len(times), 0)
     assert [kind.value for kind, _ in reading.notes.counts] == ["file_truncated", "packet_not_decoded"]
+
+
+@pytest.mark.parametrize("cycle", [1, 3, 4, 7])
+def test_headers_that_lead_astray_come_to_an_end(tmp_path: Path, cycle: int) -> None:
+    """Plausible headers whose lengths are all wrong: every way back is tried once, and the file comes to its end."""
+    head = struct.pack("<IIII", START_NS // 10**9, 1, cycle, cycle)
+    path = tmp_path / "a"
+    path.write_bytes(pcap_bytes([]) + head * 3000)
+    for chunk in (4096, 1 << 20):
+        summary = read_rows(path, Limits(chunk_bytes=chunk)).summary
+        assert summary.damaged_bytes + summary.packets * (HEADER_BYTES + cycle) <= 3000 * HEADER_BYTES
+        assert summary.damaged_bytes > 0

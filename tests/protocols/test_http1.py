@@ -473,6 +473,7 @@ def test_distinct_operations_are_bounded() -> None:
             result = read(client.replace(b" HTTP", b"/%c HTTP" % (97 + suffix)), context=context)
     assert len({message.operation for message in result.requests}) == 1
     assert result.requests[0].operation == "GET /…"
+    assert result.requests[0].notes == ("more distinct operations than are told apart",)
     assert len(context.shared["operations"]) == DISTINCT_OPERATIONS  # type: ignore[arg-type]
 
 

@@ -148,8 +148,8 @@ def test_errors_are_judged(server: str) -> None:
     ]
 
 
-def test_quiet_meta_commands_are_one_unit_with_their_end(server: str) -> None:
-    """Hits of quiet gets belong to the unit that mn ends; what follows is paired on its own again."""
+def test_what_quiet_meta_commands_bring_is_part_of_the_reply_that_ends_them(server: str) -> None:
+    """Hits of quiet gets are part of the reply to mn; what follows is paired on its own again."""
     found = record(
         server,
         raw(
@@ -169,7 +169,8 @@ def test_quiet_meta_commands_are_one_unit_with_their_end(server: str) -> None:
         ("ma n", "HD"),
         ("mg a", "EN"),
     ]
-    assert [message.values for message in found.responses if not message.closes] == [b"hi", b"yo"]
+    assert found.responses[2].values == b"hi yo"
+    assert [message.role for message in found.requests[2:6]] == [Role.ONE_WAY] * 3 + [Role.REQUEST]
 
 
 def test_a_watcher_gets_pushes(server: str) -> None:
@@ -199,28 +200,54 @@ STORE = bytes(8)
 COUNT = struct.pack(">QQI", 1, 5, 0)
 
 
-def test_the_binary_protocol_is_paired_by_order_and_quiet_commands_by_opaque(server: str) -> None:
-    """A quiet get that misses is answered by nothing, one that hits by a reply with its opaque number."""
-    sent = [
-        packet(0x01, b"user:8812", b"Ada", STORE),
-        packet(0x00, b"user:8812"),
-        packet(0x00, b"nobody"),
-        packet(0x09, b"nobody", opaque=7),
-        packet(0x09, b"user:8812", opaque=8),
-        packet(0x0D, b"user:8812", opaque=9),
-        packet(0x0A),
-        packet(0x05, b"n", b"", COUNT),
-        packet(0x11, b"q", b"v", STORE, opaque=11),
-        packet(0x12, b"q", b"v", STORE, opaque=12),
-        packet(0x10),
-        packet(0x04, b"q"),
-        packet(0x0B),
-        packet(0x07),
+BINARY_TALK = [
+    (0x01, b"user:8812", b"Ada", STORE),
+    (0x00, b"user:8812", b"", b""),
+    (0x00, b"nobody", b"", b""),
+    (0x09, b"nobody", b"", b""),
+    (0x09, b"user:8812", b"", b""),
+    (0x0D, b"user:8812", b"", b""),
+    (0x0A, b"", b"", b""),
+    (0x05, b"n", b"", COUNT),
+    (0x11, b"q", b"v", STORE),
+    (0x12, b"q", b"v", STORE),
+    (0x10, b"", b"", b""),
+    (0x04, b"q", b"", b""),
+    (0x0B, b"", b"", b""),
+    (0x07, b"", b"", b""),
+]
+
+
+def test_a_client_that_numbers_its_requests_is_paired_by_number(server: str) -> None:
+    """A quiet get that misses is answered by nothing, one that hits by a reply with its number."""
+    sent = b"".join(packet(*parts, opaque=number) for number, parts in enumerate(BINARY_TALK, 1))
+    found = record(server, raw(sent))
+    replies = {message.key: message for message in found.responses}
+    answered = [(m.summary, m.role, replies[m.key].status if m.key in replies else None) for m in found.requests]
+    assert answered == [
+        ("set user:8812 ?", Role.REQUEST, "OK"),
+        ("get user:8812", Role.REQUEST, "OK"),
+        ("get nobody", Role.REQUEST, "KEY_NOT_FOUND"),
+        ("get nobody", Role.ONE_WAY, None),
+        ("get user:8812", Role.ONE_WAY, "OK"),
+        ("getk user:8812", Role.ONE_WAY, "OK"),
+        ("noop", Role.REQUEST, "OK"),
+        ("increment n ?", Role.REQUEST, "OK"),
+        ("set q ?", Role.ONE_WAY, None),
+        ("add q ?", Role.ONE_WAY, "KEY_EXISTS"),
+        ("stat", Role.REQUEST, "OK"),
+        ("delete q", Role.REQUEST, "OK"),
+        ("version", Role.REQUEST, "OK"),
+        ("quit", Role.ONE_WAY, "OK"),
     ]
-    found = record(server, raw(b"".join(sent)))
-    requests = [m for m in found.requests if m.role == Role.REQUEST]
-    replies = [m for m in found.responses if m.key == -1 and m.closes]
-    assert [(a.summary, b.status) for a, b in zip(requests, replies, strict=False)] == [
+    assert found.responses[1].values == b"Ada"
+
+
+def test_a_client_that_numbers_nothing_is_paired_by_order(server: str) -> None:
+    """What quiet commands bring is part of the next reply: which of them brought it is not known, and not guessed."""
+    found = record(server, raw(b"".join(packet(*parts) for parts in BINARY_TALK[:-1])))
+    assert {message.key for message in found.requests + found.responses} == {-1}
+    assert pairs(found) == [
         ("set user:8812 ?", "OK"),
         ("get user:8812", "OK"),
         ("get nobody", "KEY_NOT_FOUND"),
@@ -230,18 +257,6 @@ def test_the_binary_protocol_is_paired_by_order_and_quiet_commands_by_opaque(ser
         ("delete q", "OK"),
         ("version", "OK"),
     ]
-    quiet = {m.key: m for m in found.requests if m.role == Role.ONE_WAY and m.key != -1}
-    answered = [(quiet[m.key].summary, m.status) for m in found.responses if m.key != -1]
-    assert answered == [("get user:8812", "OK"), ("getk user:8812", "OK"), ("add q ?", "KEY_EXISTS")]
-    assert found.responses[1].values == b"Ada"
-
-
-def test_an_opaque_that_the_client_did_not_set_pairs_nothing() -> None:
-    """Two quiet gets with opaque 0, one reply: which of them it answers is not known, and not guessed."""
-    reply = struct.pack(">BBHBBHIIQ", 0x81, 0x09, 0, 4, 0, 0, 6, 0, 1) + bytes(4) + b"hi"
-    found = dissect(Memcached, packet(0x09, b"a") + packet(0x09, b"b"), reply)
-    assert [message.key for message in found.requests] == [-1, -1]
-    assert [message.key for message in found.responses] == [0]
 
 
 @pytest.mark.parametrize("keep_values", [False, True])

@@ -177,7 +177,7 @@ def test_a_command_that_can_not_be_queued_leaves_the_transaction_open(server: st
 
 @pytest.mark.parametrize("hello", [b"", command(b"HELLO", b"3")])
 def test_each_subscription_is_a_unit_and_messages_are_pushes(server: str, hello: bytes) -> None:
-    """SUBSCRIBE a b gets two confirmations that are one answer; what is published then answers nothing."""
+    """SUBSCRIBE a b gets two confirmations that are one reply; what is published then answers nothing."""
 
     def talk(port: int) -> None:
         publisher = redis_client.Redis(unix_socket_path=server)

@@ -200,6 +200,8 @@ class Http1(Protocol):
             )
             if fields.notes:
                 message.notes = fields.notes
+            if operation != target.operation:
+                message.notes = (*fields.notes, "more distinct operations than are told apart")
             if self._counted and self._asked >= self._answered:
                 self._methods.append(line.method)
                 if len(self._methods) > UNANSWERED_REQUESTS:

@@ -68,7 +68,9 @@ class Memcached(Protocol):
         """See the contract."""
         self._fresh[side] = True
         self._text.lost(side, start)
+        self._binary.end(side, start)
 
     def finish(self, side: Side, offset: int) -> None:
         """See the contract."""
         self._text.finish(side, offset)
+        self._binary.end(side, offset)

@@ -1,15 +1,15 @@
 """The binary protocol of memcached: a header of 24 bytes and a body.
 
-Rules: replies come in the order of their requests, but quiet commands are answered only on a hit or on an error; the
-reply repeats the quiet opcode and the opaque number, by which it is paired. An opaque of 0 is one that the client did
-not set, and pairs nothing. SASL bodies are neither shown nor handed on.
+Rules: replies come in the order of their requests, but quiet commands are answered only on a hit or on an error. A
+client that numbers its requests (opaque) is paired by number and opcode, which replies repeat. One that leaves the number
+at 0 is paired by order: what its quiet commands bring is then part of the next reply, for nothing says whose it is. The
+first packet shows which. SASL bodies are neither shown nor handed on.
 Format: https://github.com/memcached/memcached/wiki/BinaryProtocolRevamped.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
@@ -65,8 +65,6 @@ OPERATIONS = {
     0x24: "gatk",
 }
 QUIET = frozenset({0x09, 0x0D, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1E, 0x24})
-KEY_RETURNED = frozenset({0x0D, 0x24})
-"""Quiet commands whose reply holds the key."""
 SASL = frozenset({0x20, 0x21, 0x22})
 STAT = 0x10
 WITH_VALUE = frozenset({0x01, 0x02, 0x03, 0x05, 0x06, 0x0E, 0x0F, 0x11, 0x12, 0x13, 0x15, 0x16, 0x19, 0x1A})
@@ -98,11 +96,15 @@ REQUEST, ONE_WAY, RESPONSE = Role.REQUEST, Role.ONE_WAY, Role.RESPONSE
 
 
 class BinaryReader:
-    """Both directions of one connection that speaks the binary protocol. Nothing is remembered between packets."""
+    """Both directions of one connection that speaks the binary protocol."""
 
     def __init__(self, context: Context, requests: list[Message], responses: list[Message]) -> None:
         self.context = context
         self.messages = (requests, responses)
+        self._numbered: bool | None = None
+        """Whether the client numbers its requests."""
+        self._held: Message | None = None
+        """The beginning of a reply of several packets: entries of `stat`, or what unnumbered quiet commands brought."""
 
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
         """Read packets from `data[at:]`; returns the index behind them, as `Protocol.parse` does."""
@@ -128,17 +130,22 @@ class BinaryReader:
                 return position
             end = body + body_length
             content = data[key_start:content_end]
-            append(make(base + position, base + end, opcode, key_length, content, status, opaque))
+            if self._numbered is None:
+                self._numbered = opaque != 0
+            message = make(base + position, base + end, opcode, key_length, content, status)
+            if self._numbered:
+                message.key = opcode << 32 | opaque
             position = end
+            held = self._held is not None or (side == Side.SERVER and self._begins(opcode, status, body_length))
+            if held and side == Side.SERVER and not self._complete(message, opcode, status, body_length):
+                continue
+            append(message)
         return position
 
-    def _request(
-        self, start: int, end: int, opcode: int, key_length: int, content: bytes, status: int, opaque: int
-    ) -> Message:
+    def _request(self, start: int, end: int, opcode: int, key_length: int, content: bytes, status: int) -> Message:
         operation = OPERATIONS.get(opcode)
         if operation is None:
             raise Violation("not a command of memcached")
-        quiet = opcode in QUIET
         summary = operation
         if opcode in SASL:
             content = b""
@@ -148,19 +155,16 @@ class BinaryReader:
                 value = content[key_length:]
                 summary += f" {readable(value)}" if self.context.keep_values and value else " ?"
         return Message(
-            ONE_WAY if quiet or operation == "quit" else REQUEST,
+            ONE_WAY if opcode in QUIET or operation == "quit" else REQUEST,
             start,
             end,
             operation=operation,
             summary=summary,
-            key=pairing_key(opcode, opaque, content[:key_length]) if quiet and opaque else -1,
             values=content,
             attributes=ATTRIBUTES[operation],
         )
 
-    def _reply(
-        self, start: int, end: int, opcode: int, key_length: int, content: bytes, status: int, opaque: int
-    ) -> Message:
+    def _reply(self, start: int, end: int, opcode: int, key_length: int, content: bytes, status: int) -> Message:
         if opcode not in OPERATIONS and status != 0x81:
             raise Violation("not a reply of memcached")
         word, result = STATUSES.get(status, (f"0x{status:04x}", Result.SERVER_ERROR))
@@ -170,10 +174,30 @@ class BinaryReader:
             end,
             status=word,
             result=result,
-            closes=opcode != STAT or status != 0 or end - start == HEADER_BYTES,
-            key=pairing_key(opcode, opaque, content[:key_length] if status == 0 else b"") if opcode in QUIET else -1,
             values=b"" if opcode in SASL or status else content,
         )
+
+    def _begins(self, opcode: int, status: int, body_length: int) -> bool:
+        """Whether a reply goes on in the next packet."""
+        if opcode == STAT:
+            return status == 0 and body_length > 0
+        return opcode in QUIET and not self._numbered
+
+    def _complete(self, message: Message, opcode: int, status: int, body_length: int) -> bool:
+        """Join a packet to the reply that is held; False: more is to come."""
+        held = self._held
+        if held is not None:
+            message.start, message.values = held.start, held.values
+        self._held = message if self._begins(opcode, status, body_length) else None
+        return self._held is None
+
+    def end(self, side: Side, offset: int) -> None:
+        """Nothing of `side` comes behind stream offset `offset`, or bytes from there on are missing."""
+        if side == Side.SERVER and self._held is not None:
+            message, self._held = self._held, None
+            message.end = offset
+            message.damaged = True
+            self.messages[side].append(message)
 
     def resync(self, side: Side, data: bytes, at: int) -> int | None:
         """The first header whose fields agree with each other, and behind whose body another one begins."""
@@ -185,11 +209,6 @@ class BinaryReader:
                 return position
             position = data.find(magic, position + 1)
         return None
-
-
-def pairing_key(opcode: int, opaque: int, key: bytes) -> int:
-    """What pairs the reply of a quiet command with it: its opaque number, and its key where the reply repeats it."""
-    return opaque | zlib.crc32(key) << 32 if opcode in KEY_RETURNED else opaque
 
 
 def next_header(data: bytes, position: int) -> int:

@@ -1,8 +1,8 @@
 """The text protocol of memcached, classic and meta commands.
 
 Rules: a command is a line, and a block of data where the line says how long; a reply is a line, or items and lines up to
-END. Keys are shown, everything else is ``?``. Quiet meta commands and the ``mn`` that ends them are one unit, because
-which of them were answered can not be told from the replies.
+END. Keys are shown, everything else is ``?``. Quiet meta commands ask for nothing: which of them were answered can not be
+told from the replies, so what they bring is part of the reply to the ``mn`` that ends them.
 Format: https://github.com/memcached/memcached/blob/master/doc/protocol.txt.
 """
 
@@ -105,13 +105,15 @@ class TextReader:
         self._followed = context.started[Side.CLIENT] and context.started[Side.SERVER]
         """Whether both directions were read from the beginning and more of the client's may come."""
         self._asked = 0
-        """Units of the client that are closed, while `_followed`."""
+        """Requests of the client, while `_followed`."""
         self._answered = 0
-        """Units of the server that are closed, while `_followed`."""
+        """Replies of the server, while `_followed`."""
         self._quiet = False
-        """Whether the client's unit that is open began with quiet commands."""
+        """Whether quiet commands stand before the client's next request."""
         self._batches: deque[int] = deque(maxlen=Limits().pending_messages)
-        """Numbers of the client's units that are quiet commands ended by ``mn``."""
+        """Numbers of the requests that are an ``mn`` behind quiet commands."""
+        self._hits: Message | None = None
+        """What quiet commands have brought, before the reply to their ``mn``."""
         self._open: Message | None = None
         """A reply of several items of which more is to come."""
         self._budget = 0
@@ -141,7 +143,6 @@ class TextReader:
             if attributes is None:
                 raise Violation("not a command of memcached")
             role = REQUEST
-            closes = True
             if len(words) == 2 and plain and name not in META:
                 values = words[1][:value_bytes]
                 operation = name.decode()
@@ -163,13 +164,14 @@ class TextReader:
                     shown = f"{operation} {readable(words[1])} ?"
                 else:
                     shown = self._summary(name, words, data[line_end + 1 : line_end + 1 + SHOWN_BYTES], length)
-                if name in META:
-                    role, closes = self._meta(name, words)
+                if name in META and is_quiet(name, words):
+                    self._quiet = True
+                    role = ONE_WAY
                 elif words[-1] == b"noreply" and len(words) > 1 and name not in (b"get", b"gets"):
                     role = ONE_WAY
             if name == b"quit" or (name == b"shutdown" and role == REQUEST):
                 role = ONE_WAY
-            if role == REQUEST and closes:
+            if role == REQUEST:
                 if self._quiet and name == b"mn":
                     self._batches.append(self._asked)
                 self._quiet = False
@@ -181,7 +183,6 @@ class TextReader:
                     base + end,
                     operation=operation,
                     summary=shown,
-                    closes=closes,
                     values=values,
                     attributes=attributes,
                 )
@@ -214,14 +215,6 @@ class TextReader:
         elif others and name not in META:
             shown.append("?")
         return " ".join(shown)
-
-    def _meta(self, name: bytes, words: list[bytes]) -> tuple[Role, bool]:
-        """Role of a meta command, and whether it closes its unit: quiet ones (flag q) do not."""
-        flags = words[3 if name == b"ms" else 2 :]
-        if name in (b"mg", b"ms", b"md", b"ma") and b"q" in flags:
-            self._quiet = True
-            return REQUEST, False
-        return REQUEST, True
 
     def parse_replies(self, data: bytes, at: int, base: int) -> int:
         """Read replies from `data[at:]`; returns the index behind them, as `Protocol.parse` does."""
@@ -330,14 +323,23 @@ class TextReader:
             if is_meta and self._answered >= self._asked:
                 return False
             if self._batches and self._batches[0] == self._answered:
-                if message.status == "MN":
-                    self._batches.popleft()
-                else:
-                    message.closes = False
-            if message.closes:
-                self._answered += 1
+                if message.status != "MN":
+                    self._add_hit(message)
+                    return True
+                self._batches.popleft()
+                if self._hits is not None:
+                    message.start, message.values, self._hits = self._hits.start, self._hits.values, None
+            self._answered += 1
         self.responses.append(message)
         return True
+
+    def _add_hit(self, message: Message) -> None:
+        """What a quiet command brought becomes part of the reply to the ``mn`` behind it."""
+        if self._hits is None:
+            self._hits = message
+        else:
+            self._hits.end = message.end
+            self._hits.values = (b"%b %b" % (self._hits.values, message.values))[: self.context.value_bytes]
 
     def _violate(self) -> NoReturn:
         self._open = None
@@ -379,11 +381,18 @@ class TextReader:
         """Nothing comes behind stream offset `offset`."""
         if side == Side.CLIENT:
             self._followed = False
-        elif self._open is not None:
-            message, self._open = self._open, None
+            return
+        message = self._hits or self._open
+        self._hits = self._open = None
+        if message is not None:
             message.end = offset
             message.damaged = True
             self.responses.append(message)
+
+
+def is_quiet(name: bytes, words: list[bytes]) -> bool:
+    """Whether a meta command has the flag q: it is answered only if it brings something."""
+    return name not in (b"mn", b"me") and b"q" in words[3 if name == b"ms" else 2 :]
 
 
 def data_length(name: bytes, words: list[bytes]) -> int:

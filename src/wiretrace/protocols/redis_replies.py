@@ -75,6 +75,8 @@ class ReplyReader:
         self.followed = context.started[Side.SERVER]
         """Whether every reply since the beginning was read."""
         self._reply: OpenReply | None = None
+        self._confirmations: Message | None = None
+        """The confirmations of a subscription of several channels, of which more are to come: they are one reply."""
         self._channels: dict[str, set[bytes]] = {}
         self._in_transaction = False
         self._replication_start = NOT_REPLICATING
@@ -230,9 +232,12 @@ class ReplyReader:
         if awaited and awaited[0][0] == operation:
             expected = awaited[0][1] or max(1, len(channels))
             awaited[0] = (operation, expected - 1)
-            message.closes = expected <= 1
-            if message.closes:
+            if expected > 1:
+                self._confirmations = self._confirmations or message
+            else:
                 awaited.popleft()
+                if self._confirmations is not None:
+                    message.start, self._confirmations = self._confirmations.start, None
         if "UNSUB" in operation:
             channels.discard(channel)
         elif len(channels) < CHANNELS:
@@ -288,7 +293,10 @@ class ReplyReader:
     def _finish_reply(self, message: Message) -> None:
         if self._in_transaction and message.role == RESPONSE:
             self._close_transaction(message)
-        self.responses.append(message)
+        if self._confirmations is None:
+            self.responses.append(message)
+        else:
+            self._confirmations.end = message.end
 
     def _close_transaction(self, message: Message) -> None:
         """A reply within MULTI that is not QUEUED ends the transaction, but for a command that could not be queued."""
@@ -349,11 +357,13 @@ class ReplyReader:
                     )
                 )
             self._replication_start = REPLICATION_INTERRUPTED
-        elif self._reply is not None:
-            message, self._reply = self._reply.message, None
-            message.end = offset
-            message.damaged = True
-            self.responses.append(message)
+        elif self._reply is not None or self._confirmations is not None:
+            message = self._confirmations or (self._reply.message if self._reply is not None else None)
+            self._reply = self._confirmations = None
+            if message is not None:
+                message.end = offset
+                message.damaged = True
+                self.responses.append(message)
 
 
 def is_type(first: int) -> bool:
