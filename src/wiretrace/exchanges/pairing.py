@@ -275,7 +275,9 @@ def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: l
         asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
         answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
         answered_whole = following is not None and region[-1].message.end == following.ack
-        asked_whole = begins[index] and _contiguous(batch) and (following is None or _adjacent(batch[-1], following))
+        # The server's acknowledgements tell of requests behind the last one that was captured.
+        ends = region[-1].last_ack <= batch[-1].message.end if following is None else _adjacent(batch[-1], following)
+        asked_whole = begins[index] and ends and _contiguous(batch)
         if (answered_whole and len(answers) < len(asked)) or (asked_whole and len(answers) > len(asked)):
             habits.overlaps = True
         if answered_whole and asked_whole:
