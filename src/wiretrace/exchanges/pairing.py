@@ -185,7 +185,7 @@ def pair_by_acknowledgement(
     """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
 
     `reached` holds, by side, the stream offset up to which bytes were delivered; None: nothing more will come. What speaks
-    of bytes behind that waits, and so does the last batch. Returns how many requests and responses were used up.
+    of bytes behind that waits, and so does what the last batch leaves unanswered. Returns how many requests and responses were used up.
     """
     if reached is not None:
         known = next((at for at, each in enumerate(responses) if each.ack > reached[0]), len(responses))
@@ -197,7 +197,7 @@ def pair_by_acknowledgement(
     used_requests = used_responses = 0
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
         following = batches[index + 1][0] if index + 1 < len(batches) else None
-        waits = reached is not None and (following is None or following.ack > reached[1])
+        waits = following is None or (reached is not None and following.ack > reached[1])
         paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
         # Requests behind the last one that was answered may still be.
         keep_from = max(paired, default=-1) + 1 if waits else len(batch)
