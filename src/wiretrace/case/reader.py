@@ -1,0 +1,134 @@
+"""Reads a case: Arrow tables by name, and SQL over them.
+
+A case comes from somebody else's machine as often as from ours: what it holds is checked against the declared tables,
+and the SQL engine that reads it can reach no file, extension, network or variable of this process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from wiretrace.case.manifest import Manifest
+from wiretrace.case.writer import stored_schema
+from wiretrace.model.errors import UserError
+from wiretrace.model.schema import table_schema
+from wiretrace.model.tables import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+
+    from wiretrace.model.analysis import Analysis
+    from wiretrace.model.settings import Settings
+
+LOCKED_DOWN = (
+    "SET python_enable_replacements = false",  # a name in SQL is a table of the case, never a Python variable
+    "SET enable_external_access = false",  # no files, no extensions, no network
+    "SET lock_configuration = true",  # and the SQL can not undo it
+)
+
+
+class Case:
+    """A case that is open for reading: `manifest`, `table(name)` and `query(sql)`."""
+
+    def __init__(self, path: Path | None, manifest: Manifest, tables: dict[str, pa.Table]) -> None:
+        self.path = path
+        """Where it is stored; None for a case that was never written."""
+        self.manifest = manifest
+        self._tables = tables
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> Case:
+        """Open the case at `path`. Raises UserError if it is not a case, damaged, or of a newer version."""
+        case = cls(path, Manifest.read(path), {})
+        for name in TABLES:
+            case._check(name)
+        return case
+
+    @classmethod
+    def of(cls, analysis: Analysis, settings: Settings, path: Path | None = None) -> Case:
+        """The case of an analysis that has just been made, without reading it back from `path` (if it is stored)."""
+        tables = {
+            name: analysis.tables[name].select(table_schema(name).names).cast(table_schema(name))
+            if name in analysis.tables
+            else table_schema(name).empty_table()
+            for name in TABLES
+        }
+        return cls(path, Manifest.of(analysis, settings), tables)
+
+    def table(self, name: str) -> pa.Table:
+        """The table `name`, in the schema of `table_schema(name)`; read once. Raises UserError if it is damaged."""
+        if name not in self._tables:
+            schema = table_schema(name)
+            categories = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+            try:
+                read = pq.read_table(
+                    self._file(name), read_dictionary=categories, page_checksum_verification=True, partitioning=None
+                )
+                read.validate(full=True)
+                self._tables[name] = read.select(schema.names).cast(schema).unify_dictionaries()
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise self._damaged(name, error) from None
+        return self._tables[name]
+
+    def query(self, sql: str) -> duckdb.DuckDBPyRelation | None:
+        """Run one SQL query over views named as the tables.
+
+        Returns None for a statement that has no result. Raises UserError with DuckDB's own words in one line; reading
+        rows from the relation may raise duckdb.Error.
+        """
+        import duckdb
+
+        try:
+            return self._connected().sql(sql)
+        except duckdb.Error as error:
+            raise UserError(f"query: {' '.join(str(error).split())}") from None
+
+    def _connected(self) -> duckdb.DuckDBPyConnection:
+        """The SQL connection, with views and locks, made when first needed."""
+        if self._connection is None:
+            import duckdb
+
+            connection = duckdb.connect(":memory:")
+            for name in TABLES:
+                connection.register(name, self._source(name))
+            for statement in LOCKED_DOWN:
+                connection.execute(statement)
+            self._connection = connection
+        return self._connection
+
+    def _source(self, name: str) -> pa.Table | pads.Dataset:
+        """The rows of a table for SQL: lazily from the file where it was not read yet, so that only needed columns are."""
+        if name in self._tables:
+            return self._tables[name]
+        return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
+
+    def _file(self, name: str) -> Path:
+        if self.path is None:
+            raise KeyError(name)
+        return self.path / f"{name}.parquet"
+
+    def _check(self, name: str) -> None:
+        """Raise UserError unless the file of a table is there and has the declared columns."""
+        try:
+            found = pq.read_schema(self._file(name))
+        except FileNotFoundError:
+            raise UserError(f"{self.path}: damaged: the table {name} is missing; make the case again") from None
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
+        for field in stored_schema(name):
+            if field.name not in found.names or found.field(field.name).type != field.type:
+                raise UserError(
+                    f"{self.path}: damaged: the column {field.name} of the table {name} is not what it should be; "
+                    "make the case again"
+                )
+
+    def _damaged(self, name: str, error: Exception) -> UserError:
+        reason = str(error).splitlines()[0] if str(error) else "it can not be read"
+        return UserError(f"{self.path}: damaged: table {name}: {reason}; make the case again")

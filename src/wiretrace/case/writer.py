@@ -1,0 +1,153 @@
+"""Writes a case: under a temporary name beside it, renamed when complete. A case exists whole or not at all.
+
+Equal tables give equal bytes, however they were chunked and whatever the order of their dictionaries: categories are
+stored as strings (Parquet makes its own dictionaries, in order of appearance), and rows are regrouped.
+"""
+
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wiretrace.case.manifest import MANIFEST_NAME, Manifest
+from wiretrace.model.analysis import Analysis
+from wiretrace.model.errors import UserError
+from wiretrace.model.schema import table_schema
+from wiretrace.model.settings import Settings
+from wiretrace.model.tables import TABLES
+
+ROW_GROUP_ROWS = 1 << 17
+"""Rows of a Parquet row group: what is held in memory at once while a table streams by."""
+
+
+def stored_schema(table: str) -> pa.Schema:
+    """The schema of a table as it is stored: that of the model, with categories as plain strings."""
+    return pa.schema(
+        field.with_type(pa.string()) if pa.types.is_dictionary(field.type) else field for field in table_schema(table)
+    )
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Raise UserError where a case may not take the name `path`: only an empty directory, or a case, makes way."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not path.is_symlink():
+        if not any(path.iterdir()):
+            return
+        if (path / MANIFEST_NAME).is_file():
+            if not overwrite:
+                raise UserError(f"{path}: a case is already there; give --overwrite to replace it, or another name")
+            Manifest.read(path)
+            return
+    raise UserError(f"{path}: something that is not a case is already there; give another name")
+
+
+class CaseWriter:
+    """Writes the case at `path`; use as a context manager, and call `commit` last.
+
+    Leaving the block without `commit`, by an error or not, leaves nothing behind. All errors of the file system are
+    UserErrors of one line. `overwrite` replaces a case that is there; anything that is not a case is never replaced.
+    """
+
+    def __init__(self, path: Path, overwrite: bool = False) -> None:
+        self.path = path
+        self.overwrite = overwrite
+        check_target(self.path, self.overwrite)
+        self._partial: Path | None = None
+
+    def __enter__(self) -> "CaseWriter":
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.partial")
+            partial.mkdir()
+            self._partial = partial
+        except OSError as error:
+            raise self._failure(error) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._partial is not None:
+            shutil.rmtree(self._partial, ignore_errors=True)
+            self._partial = None
+
+    def write_table(self, name: str, rows: pa.Table | Iterable[pa.RecordBatch]) -> None:
+        """Write one table, from a whole table or from batches that stream by. Columns are taken by name.
+
+        Raises KeyError for a table or column that is not declared: that is a defect of ours.
+        """
+        schema = stored_schema(name)
+        batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+        try:
+            with pq.ParquetWriter(
+                self._directory / f"{name}.parquet", schema, compression="zstd", write_page_checksum=True
+            ) as writer:
+                for group in _row_groups(batches, schema):
+                    writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def commit(self, manifest: Manifest) -> None:
+        """Write the manifest and the tables that were not written (empty), and give the case its name."""
+        for name in TABLES:
+            if not (self._directory / f"{name}.parquet").exists():
+                self.write_table(name, ())
+        try:
+            (self._directory / MANIFEST_NAME).write_bytes(manifest.encoded())
+            self._take_name()
+        except OSError as error:
+            raise self._failure(error) from None
+
+    @property
+    def _directory(self) -> Path:
+        if self._partial is None:
+            raise ValueError("the writer is not open")
+        return self._partial
+
+    def _take_name(self) -> None:
+        """Rename the finished case to its name; the case that had it goes last, so that one of them always exists."""
+        check_target(self.path, self.overwrite)
+        if not self.path.exists():
+            self._directory.rename(self.path)
+        else:
+            replaced = self._directory.with_suffix(".replaced")
+            self.path.rename(replaced)
+            try:
+                self._directory.rename(self.path)
+            except OSError:
+                replaced.rename(self.path)
+                raise
+            shutil.rmtree(replaced, ignore_errors=True)
+        self._partial = None
+
+    def _failure(self, error: OSError) -> UserError:
+        return UserError(f"{self.path}: the case can not be written: {error.strerror or error}")
+
+
+def write_case(path: Path, analysis: Analysis, settings: Settings, overwrite: bool = False) -> None:
+    """Write the whole result of an analysis as the case at `path`. Raises UserError."""
+    with CaseWriter(path, overwrite) as writer:
+        for name, table in analysis.tables.items():
+            writer.write_table(name, table)
+        writer.commit(Manifest.of(analysis, settings))
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+    """Regroup rows into groups of ROW_GROUP_ROWS (the last may be shorter), each of one chunk, in `schema`."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch.select(schema.names).cast(schema))
+        rows += batch.num_rows
+        while rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting, schema)
+            yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.Table.from_batches(waiting, schema).combine_chunks()

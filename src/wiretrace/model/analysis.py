@@ -1,0 +1,76 @@
+"""What the pipeline hands to the case: the tables, where every payload byte went, and the files that were read."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class InputFile(msgspec.Struct, frozen=True):
+    """A capture file that was read."""
+
+    path: str
+    """As given on the command line."""
+    bytes: int
+    """Its size."""
+    sha256: str
+    """Digest of what was read."""
+    packets: int
+    """Packets in it."""
+    dropped: int
+    """Packets that the capturing host says it dropped; -1 where it does not say."""
+
+
+class Payload(enum.StrEnum):
+    """Where captured payload bytes went: the keys of `Analysis.accounting`.
+
+    All but CAPTURED add up to CAPTURED; what does not is *unexplained*, and a defect of ours. The docstring of a
+    member completes the sentence "N bytes ...".
+    """
+
+    CAPTURED = "captured"
+    """were captured in TCP and UDP packets, repetitions included, at all vantage points"""
+    IN_EXCHANGES = "in_exchanges"
+    """are in exchanges, a request with its response"""
+    IN_HALVES = "in_halves"
+    """are in requests or responses whose other half is missing"""
+    CONTROL = "control"
+    """belong to a protocol and to no exchange (greetings, goodbyes, padding)"""
+    REPEATED = "repeated"
+    """were sent, or captured, more than once"""
+    ENCRYPTED = "encrypted"
+    """are encrypted"""
+    PROTOCOL_UNKNOWN = "protocol_unknown"
+    """belong to no protocol that wiretrace reads"""
+    MALFORMED = "malformed"
+    """break the rules of their protocol"""
+    SKIPPED_AFTER_GAP = "skipped_after_gap"
+    """lie beside a gap, in a message of which too little was captured"""
+    UNFINISHED = "unfinished"
+    """are of messages that the end of the connection or of the capture cut off"""
+    AFTER_THE_END = "after_the_end"
+    """came when their connection was over"""
+
+
+@dataclass(slots=True)
+class Analysis:
+    """The result of the pipeline."""
+
+    tables: dict[str, pa.Table]
+    """The tables of `model/tables.py` by name, in their Arrow schemas; a missing one is empty."""
+    accounting: dict[str, int]
+    """Payload bytes by where they went; keys are values of `Payload`."""
+    inputs: list[InputFile] = field(default_factory=list)
+    """The files that were read, in the order given."""
+
+
+def unexplained_bytes(accounting: dict[str, int]) -> int:
+    """Captured payload bytes that no entry of `accounting` explains (0 if all is well; negative if counted twice)."""
+    captured = accounting.get(Payload.CAPTURED, 0)
+    return captured - sum(count for fate, count in accounting.items() if fate != Payload.CAPTURED)

@@ -1,0 +1,144 @@
+"""A case exists whole or not at all, never replaces what it should not, and is equal for equal inputs."""
+
+import errno
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.support.cases import build_analysis, build_case
+
+from wiretrace.case.manifest import Manifest
+from wiretrace.case.reader import Case
+from wiretrace.case.writer import ROW_GROUP_ROWS, CaseWriter, write_case
+from wiretrace.model.errors import UserError
+from wiretrace.model.limits import Limits
+from wiretrace.model.settings import Settings
+from wiretrace.model.tables import TABLES
+
+
+def contents(case: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in case.iterdir()}
+
+
+def test_equal_inputs_give_byte_equal_cases(tmp_path: Path) -> None:
+    build_case(tmp_path / "one.case")
+    build_case(tmp_path / "two.case")
+    assert contents(tmp_path / "one.case") == contents(tmp_path / "two.case")
+
+
+def test_chunks_and_dictionaries_do_not_change_the_bytes(tmp_path: Path) -> None:
+    """The same rows in other chunks, with dictionaries in another order, make the same case."""
+    analysis = build_analysis()
+    write_case(tmp_path / "one.case", analysis, Settings())
+    for name, table in analysis.tables.items():
+        pieces = [table.slice(begin, 7) for begin in range(0, len(table), 7)]
+        decoded = [
+            pa.table(
+                {
+                    field.name: piece[field.name].cast(pa.string()).combine_chunks().dictionary_encode()
+                    if pa.types.is_dictionary(field.type)
+                    else piece[field.name]
+                    for field in table.schema
+                }
+            )
+            for piece in pieces
+        ]
+        analysis.tables[name] = pa.concat_tables(decoded) if decoded else table
+    write_case(tmp_path / "two.case", analysis, Settings(jobs=8))
+    assert contents(tmp_path / "one.case") == contents(tmp_path / "two.case")
+
+
+def test_streamed_batches_are_regrouped_into_full_row_groups(tmp_path: Path) -> None:
+    """Small batches do not become small row groups, and no row is lost at their seams."""
+    rows = ROW_GROUP_ROWS + 1000
+    chance = random.Random(3)
+
+    def batches():
+        done = 0
+        while done < rows:
+            size = min(chance.randrange(1, 30_000), rows - done)
+            yield pa.record_batch(
+                {
+                    "kind": pa.array(["encrypted"] * size),
+                    "subject": pa.array([str(number) for number in range(done, done + size)]),
+                    "count": pa.array(range(done, done + size), pa.int64()),
+                    "sentence": pa.array(["x"] * size),
+                }
+            )
+            done += size
+
+    with CaseWriter(tmp_path / "a.case") as writer:
+        writer.write_table("notes", batches())
+        writer.commit(Manifest())
+    metadata = pq.read_metadata(tmp_path / "a.case" / "notes.parquet")
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [ROW_GROUP_ROWS, 1000]
+    assert Case.open(tmp_path / "a.case").table("notes")["count"].to_pylist() == list(range(rows))
+
+
+def test_an_abandoned_case_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), CaseWriter(tmp_path / "a.case") as writer:
+        writer.write_table("calls", build_analysis().tables["calls"])
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(UserError, match=r"a\.case: the case can not be written: No space left on device"):
+        write_case(tmp_path / "a.case", build_analysis(), Settings())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_case_is_replaced_only_on_demand(tmp_path: Path) -> None:
+    build_case(tmp_path / "a.case", calls=70)
+    before = contents(tmp_path / "a.case")
+    with pytest.raises(UserError, match="--overwrite"):
+        build_case(tmp_path / "a.case", calls=140)
+    assert contents(tmp_path / "a.case") == before
+    case = build_case(tmp_path / "a.case", calls=140, overwrite=True)
+    assert len(case.table("calls")) == 140
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.case"]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_is_not_a_case_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    """--overwrite replaces cases; it does not delete a directory of the user's that happens to have the name."""
+    target = tmp_path / "thing"
+    if kind == "file":
+        target.write_text("mine")
+    elif kind == "directory":
+        target.mkdir()
+        (target / "mine").write_text("mine")
+    else:
+        target.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="not a case is already there"):
+        write_case(target, build_analysis(70), Settings(), overwrite=True)
+    assert target.is_symlink() or target.exists()
+
+
+def test_an_empty_directory_takes_a_case(tmp_path: Path) -> None:
+    """`-o $(mktemp -d)` works."""
+    (tmp_path / "empty").mkdir()
+    assert len(build_case(tmp_path / "empty", calls=70).table("calls")) == 70
+
+
+def test_settings_that_change_results_are_recorded_and_others_are_not(tmp_path: Path) -> None:
+    write_case(
+        tmp_path / "a.case", build_analysis(70), Settings(keep_values=True, jobs=5, limits=Limits(connections=9))
+    )
+    manifest = Manifest.read(tmp_path / "a.case")
+    assert manifest.keeps_values
+    assert "jobs" not in manifest.settings
+    assert manifest.settings["limits"]["connections"] == 9  # type: ignore[index]
+
+
+def test_a_table_that_was_not_written_is_empty(tmp_path: Path) -> None:
+    with CaseWriter(tmp_path / "a.case") as writer:
+        writer.commit(Manifest())
+    case = Case.open(tmp_path / "a.case")
+    assert {len(case.table(name)) for name in TABLES} == {0}
