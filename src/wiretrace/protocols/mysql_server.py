@@ -73,6 +73,11 @@ class _Part(enum.IntEnum):
     """An event of a binary log: there is no end."""
 
 
+_COLUMNS, _ROWS = _Part.COLUMNS, _Part.ROWS
+_COUNTED = (_COLUMNS, _ROWS, _Part.PARAMETERS)
+"""Parts whose packets have sequence numbers without holes: the client says nothing in between."""
+
+
 class ServerReader:
     """Cuts what the server sends into responses."""
 
@@ -147,20 +152,17 @@ class ServerReader:
                 elif sequence != self._sequence and self._sequence != _ANY:
                     raise Violation("a MySQL packet of a server out of sequence")
                 part = self._part
-                if (
-                    part is _Part.ROWS
-                    and self._rows
-                    and length
-                    and data[at + 4 : at + 5] not in (b"\xfe", b"\xff", b"")
-                ):
-                    self._rows += 1  # the common case: a row that is only counted
-                else:
-                    if end > size and size - at < READ_BYTES:
-                        return at
-                    self._read(data, at + 4, end, base + end)
+                if part is _COLUMNS or (part is _ROWS and self._rows):
+                    after = (self._pass_definitions if part is _COLUMNS else self._pass_rows)(data, at)
+                    if after > at:
+                        at = after
+                        continue
+                if end > size and size - at < READ_BYTES:
+                    return at
+                self._read(data, at + 4, end, base + end)
                 if length == LENGTH:
                     self._continued = True
-                if self._sequence != _ANY or self._part in (_Part.COLUMNS, _Part.ROWS, _Part.PARAMETERS):
+                if self._sequence != _ANY or self._part in _COUNTED:
                     self._sequence = (sequence + 1) & 0xFF if self._start >= 0 else _ANY
                 at = end
         except Violation:
@@ -203,10 +205,7 @@ class ServerReader:
                 if not self._values and self._context.value_bytes and self._command != FIELD_LIST:
                     self._values = self._row(data, at, min(end, at + READ_BYTES))
         elif part is _Part.COLUMNS:
-            self._types.append(data[end - _TYPE_FROM_END] if length > _TYPE_FROM_END else 0)
-            self._definitions -= 1
-            if not self._definitions:
-                self._part = _Part.AFTER_COLUMNS if self._deprecates_eof is not True else _Part.ROWS
+            raise Violation("not a MySQL column definition")
         elif part is _Part.AFTER_COLUMNS:
             self._part = _Part.ROWS
             self._deprecates_eof = not (first == _EOF and length < _SHORTEST_OK)
@@ -226,6 +225,40 @@ class ServerReader:
         else:  # _Part.STREAM
             self._owner.responses.append(Message(Role.CONTROL, after - length - 4, after))
             self._start = after
+
+    def _pass_definitions(self, data: bytes, at: int) -> int:
+        """Column definitions, as many as are there: of each only the type is needed. Returns where reading goes on."""
+        size = len(data)
+        remaining, sequence = self._definitions, self._sequence
+        types = self._types
+        while remaining and at + 4 <= size:
+            header: int = HEADER.unpack_from(data, at)[0]
+            end = at + 4 + (header & LENGTH)
+            if end > size or header >> 24 != sequence or end - at <= 4 + _TYPE_FROM_END:
+                break
+            types.append(data[end - _TYPE_FROM_END])
+            sequence = (sequence + 1) & 0xFF
+            remaining -= 1
+            at = end
+        self._definitions, self._sequence = remaining, sequence
+        if not remaining:
+            self._part = _ROWS if self._deprecates_eof else _Part.AFTER_COLUMNS
+        return at
+
+    def _pass_rows(self, data: bytes, at: int) -> int:
+        """Rows that are only counted, as many as begin in the data. Returns where reading goes on."""
+        size = len(data)
+        rows, sequence = self._rows, self._sequence
+        while at + 4 < size:
+            header: int = HEADER.unpack_from(data, at)[0]
+            length = header & LENGTH
+            if data[at + 4] >= _EOF or header >> 24 != sequence or not 0 < length < LENGTH:
+                break
+            sequence = (sequence + 1) & 0xFF
+            rows += 1
+            at += 4 + length
+        self._rows, self._sequence = rows, sequence
+        return at
 
     def _read_first(self, data: bytes, at: int, end: int, after: int, first: int) -> None:
         length = end - at

@@ -32,7 +32,7 @@ _UNASKED = frozenset({"25P03", "57P05"})
 """idle_in_transaction_session_timeout and idle_session_timeout: errors that answer nothing."""
 _ASYNCHRONOUS = frozenset(b"ANS")
 """NotificationResponse, NoticeResponse, ParameterStatus: may stand anywhere."""
-_LONGEST_READ = frozenset(b"ENACTGH")
+_WITH_TEXT = frozenset(b"ENAC")
 """Messages that are read, not passed over."""
 _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
@@ -113,7 +113,7 @@ class ServerReader:
                         rows += 1
                     self._rows += rows
                     continue
-                if end > size and (kind == 0x5A or (kind in _LONGEST_READ and size - at < READ_BYTES)):
+                if end > size and (kind == 0x5A or (kind in _WITH_TEXT and size - at < READ_BYTES)):
                     return at
                 if self._streaming:
                     at = self._pass_stream(data, at, end, base)
