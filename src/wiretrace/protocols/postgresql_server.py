@@ -38,6 +38,10 @@ _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
 
 
+_RESPONSE, _SUCCESS, _UNTOLD = Role.RESPONSE, Result.OK, Transaction.UNKNOWN
+"""Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
+
+
 @functools.lru_cache(maxsize=1024)
 def _command_tag(tag: bytes) -> str:
     return shown(tag)
@@ -125,7 +129,7 @@ class ServerReader:
                         continue
                     self._start = base + at
                 if kind == 0x5A:  # ReadyForQuery
-                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], Transaction.UNKNOWN))
+                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], _UNTOLD))
                     at = end
                     continue
                 if self._complete >= 0:
@@ -194,7 +198,7 @@ class ServerReader:
             self._negotiating = False
             return at
         self._owner.responses.append(
-            Message(Role.RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
+            Message(_RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
         )
         self.accepted_tls = word == b"S"
         self.encrypted = word == b"G"
@@ -207,17 +211,15 @@ class ServerReader:
         self._append(end, True, transaction)
         self._extended = False
 
-    def _append(
-        self, end: int, closes: bool, transaction: Transaction = Transaction.UNKNOWN, damaged: bool = False
-    ) -> None:
+    def _append(self, end: int, closes: bool, transaction: Transaction = _UNTOLD, damaged: bool = False) -> None:
         error = self._error
         self._owner.responses.append(
             Message(
-                Role.RESPONSE,
+                _RESPONSE,
                 self._start,
                 end,
                 status=self._status or "READY",
-                result=Result.OK if error is None else Result.SERVER_ERROR,
+                result=_SUCCESS if error is None else Result.SERVER_ERROR,
                 closes=closes,
                 damaged=damaged,
                 values=self._values,
