@@ -177,7 +177,7 @@ class ClientReader:
                     if self._segment < 0:
                         self._segment = start
                     if kind == 0x44:
-                        self._described = data[at + 5] == 0x53
+                        self._described = data[at + 5 : at + 6] == b"S"
                         self._segment_operation = self._segment_operation or "DESCRIBE"
                     elif kind == 0x43:
                         self._deallocate(data, at + 5, end)
@@ -371,7 +371,7 @@ class ClientReader:
 
     def _deallocate(self, data: bytes, at: int, end: int) -> None:
         name = data[at + 1 : min(end - 1, at + READ_BYTES)]
-        if data[at] == 0x53:
+        if data[at : at + 1] == b"S":
             self._statements.pop(name, None)
         else:
             self._portals.pop(name, None)

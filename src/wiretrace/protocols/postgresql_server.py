@@ -129,6 +129,8 @@ class ServerReader:
                         continue
                     self._start = base + at
                 if kind == 0x5A:  # ReadyForQuery
+                    if length != 5:
+                        raise Violation("not a PostgreSQL message of a server")
                     self._ready(base + end, _TRANSACTIONS.get(data[at + 5], _UNTOLD))
                     at = end
                     continue
