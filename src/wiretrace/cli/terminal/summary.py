@@ -30,13 +30,14 @@ SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow"}
 FATES: dict[str, str] = {
     Payload.IN_EXCHANGES: "in exchanges",
     Payload.IN_HALVES: "in halves",
-    Payload.PUSHED: "sent unasked",
     Payload.CONTROL: "of the protocols themselves",
+    Payload.REPEATED: "sent or captured again",
     Payload.ENCRYPTED: "encrypted",
     Payload.PROTOCOL_UNKNOWN: "of unknown protocols",
     Payload.MALFORMED: "malformed",
-    Payload.SKIPPED_AFTER_GAP: "skipped after gaps",
-    Payload.LIMIT_REACHED: "given up at a limit",
+    Payload.SKIPPED_AFTER_GAP: "skipped beside gaps",
+    Payload.UNFINISHED: "cut off by the end",
+    Payload.AFTER_THE_END: "behind the end of their connection",
 }
 """Where payload bytes went, as the summary says it."""
 

@@ -1,0 +1,122 @@
+// The filter language: words and field:value terms, all of which must hold. Parsing only; search.js applies it.
+//
+//   checkout                 a word found anywhere in the tree
+//   service:api              the root call's field is the value (* stands for any text)
+//   operation~orders         it contains the value;  != and !~ turn both round
+//   duration>200ms calls>=5  numbers compare; durations take ns, us, ms, s, min
+//   any.service:db           some call of the tree, not only its root
+//   -status:200              a minus turns a term round
+
+/** @typedef {{ word: string, negated: boolean }} WordTerm */
+/** @typedef {{ field: string, any: boolean, operator: string, value: string, number: number, negated: boolean }} FieldTerm */
+/** @typedef {{ words: WordTerm[], fields: FieldTerm[], error: string }} Filter */
+
+export const TEXT_FIELDS = ["service", "client", "protocol", "operation", "summary", "path", "status", "outcome", "id"];
+export const NUMBER_FIELDS = ["duration", "calls", "errors", "questions"];
+/** Fields of a tree as a whole: `any.` means nothing to them. */
+const TREE_FIELDS = new Set(["calls", "errors", "questions"]);
+
+const TOKEN = /(?:[^\s"]|"[^"]*"?)+/g;
+const TERM = /^(any\.)?([a-z]+)(!=|!~|>=|<=|:|=|~|>|<)(.*)$/is;
+/** @type {Record<string, number>} */
+const UNITS = { "": 1e6, ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, min: 6e10 };
+
+/**
+ * Reads a filter. The terms before a mistake hold; `error` says in a sentence what the mistake is, or is empty.
+ * @param {string} text @returns {Filter}
+ */
+export function parseFilter(text) {
+  /** @type {Filter} */
+  const filter = { words: [], fields: [], error: "" };
+  for (const token of text.match(TOKEN) ?? []) {
+    const negated = token.length > 1 && token.startsWith("-");
+    const body = negated ? token.slice(1) : token;
+    const match = body.startsWith('"') ? null : TERM.exec(body);
+    if (!match) {
+      filter.words.push({ word: unquoted(body).toLowerCase(), negated });
+      continue;
+    }
+    const term = fieldTerm(match, negated);
+    if (typeof term === "string") filter.error ||= term;
+    else if (term) filter.fields.push(term);
+  }
+  return filter;
+}
+
+/** Whether a text satisfies a term. @param {FieldTerm} term @param {string} text @returns {boolean} */
+export function textMatches(term, text) {
+  const found = text.toLowerCase();
+  switch (term.operator) {
+    case "=": return globMatches(term.value, found);
+    case "!=": return !globMatches(term.value, found);
+    case "~": return found.includes(term.value);
+    case "!~": return !found.includes(term.value);
+    default: return found !== "" && numberMatches({ ...term, number: Number(term.value) }, Number(found));
+  }
+}
+
+/** Whether a number satisfies a term. @param {FieldTerm} term @param {number} value @returns {boolean} */
+export function numberMatches(term, value) {
+  switch (term.operator) {
+    case "=": return value === term.number;
+    case "!=": return value !== term.number;
+    case ">": return value > term.number;
+    case ">=": return value >= term.number;
+    case "<": return value < term.number;
+    case "<=": return value <= term.number;
+    default: return false;
+  }
+}
+
+/** A term that finds a value again, quoted where it must be. @param {string} field @param {string} value @returns {string} */
+export function termFor(field, value) {
+  return /^[^\s"*]+$/.test(value) ? `${field}:${value}` : `${field}:"${value.replace(/["*]/g, "*")}"`;
+}
+
+/** The term of a match, a sentence about what is wrong with it, or null while its value is still being typed.
+ * @param {RegExpExecArray} match @param {boolean} negated @returns {FieldTerm | string | null} */
+function fieldTerm([, any, name, sign, rest], negated) {
+  const field = name.toLowerCase();
+  const value = unquoted(rest).toLowerCase();
+  const operator = sign === ":" ? "=" : sign;
+  const isNumber = NUMBER_FIELDS.includes(field);
+  if (!isNumber && !TEXT_FIELDS.includes(field)) {
+    return `There is no field \u201c${name}\u201d. Fields: ${[...TEXT_FIELDS, ...NUMBER_FIELDS].join(", ")}. Quote a word that holds a sign.`;
+  }
+  if (any && TREE_FIELDS.has(field)) return `\u201c${field}\u201d is of the whole tree: leave out \u201cany.\u201d.`;
+  if (!value) return null;
+  let number = Number.NaN;
+  if (isNumber) {
+    if (operator.endsWith("~")) return `\u201c${field}\u201d is a number: compare it with = != > >= < <=.`;
+    number = field === "duration" ? durationOf(value) : Number(value);
+    if (Number.isNaN(number)) {
+      return field === "duration" ? `\u201c${rest}\u201d is not a duration: write 200ms or 1.5s.` : `\u201c${rest}\u201d is not a number.`;
+    }
+  }
+  return { field, any: Boolean(any), operator, value, number, negated };
+}
+
+/** Nanoseconds. @param {string} text @returns {number} */
+function durationOf(text) {
+  const match = /^(\d+(?:\.\d*)?|\.\d+)\s*([a-zµ]*)$/.exec(text);
+  return match ? Number(match[1]) * (UNITS[match[2]] ?? Number.NaN) : Number.NaN;
+}
+
+/** @param {string} pattern text in which * stands for any text @param {string} text @returns {boolean} */
+function globMatches(pattern, text) {
+  const parts = pattern.split("*");
+  if (parts.length === 1) return pattern === text;
+  const last = /** @type {string} */ (parts.pop());
+  let at = 0;
+  for (const [number, part] of parts.entries()) {
+    const found = text.indexOf(part, at);
+    if (found < 0 || (number === 0 && found > 0)) return false;
+    at = found + part.length;
+  }
+  return text.length - last.length >= at && text.endsWith(last);
+}
+
+/** @param {string} text @returns {string} */
+function unquoted(text) {
+  return text.replaceAll('"', "");
+}

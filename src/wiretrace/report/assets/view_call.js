@@ -1,0 +1,180 @@
+// The side panel: all that is known of one call, and why it stands where it stands.
+
+import { element } from "./dom.js";
+import { count, duration, probability, size } from "./format.js";
+import { copyButton, copyLine, definitions, outcomeMark } from "./parts.js";
+import { routeTo } from "./router.js";
+import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
+
+/** @typedef {import("./main.js").App} App */
+/** @typedef {import("./model.js").Details} Details */
+/** @typedef {ReturnType<Details["views"]>[number]} View */
+/** @typedef {ReturnType<Details["candidates"]>[number]} Candidate */
+/** @typedef {ReturnType<Details["reasons"]>[number]} Reason */
+
+const ROLES = ["at the caller", "at the callee", "in between"];
+/** Evidence of this weight multiplies the odds by ten. */
+const TENFOLD = Math.log(10);
+
+/** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement[]} */
+export function callPanel(app, place, details) {
+  const { model } = app;
+  const views = details.views();
+  return [
+    summary(app, place, details),
+    parentSection(app, place, details),
+    element("section", {}, element("h3", {}, "Endpoints"), definitions([
+      ["Caller", endpoint(details, "client", model.client.at(place))],
+      ["Callee", endpoint(details, "server", model.server.at(place))],
+    ])),
+    packets(model.protocol.at(place), views),
+    list("Attributes", details.attributes().map(([name, value]) => [name, value])),
+    texts("Notes", details.list("notes")),
+  ].filter((node) => node !== null);
+}
+
+/** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement} */
+function summary(app, place, details) {
+  const { model, clock } = app;
+  const outcome = model.outcome.at(place);
+  const possible = details.list("possible");
+  const tree = model.treeAt(place);
+  return element("section", { class: "call-summary" },
+    element("h2", {}, model.summary.at(place) || model.operation.at(place)),
+    element("p", {}, outcomeMark(outcome), " ", OUTCOMES[outcome]?.sentence ?? ""),
+    possible.length > 1 ? element("p", {}, `The packets leave open: ${possible.map(outcomeLabel).join(", ")}.`) : null,
+    definitions([
+      ["Operation", model.operation.at(place)],
+      ["Protocol", model.protocol.at(place)],
+      ["Status", model.status.at(place) || "none"],
+      ["Duration", [duration(model.duration[place]), model.serverDuration[place] >= 0 ? element("span", { class: "muted" }, ` of which ${duration(model.serverDuration[place])} at the server`) : null]],
+      ["Start", clock.full(model.treeStart[tree] + model.start[place])],
+      ["Bytes", `${size(details.number("request_bytes"))} asked, ${size(details.number("response_bytes"))} answered`],
+      ["Call", [element("code", {}, model.id.at(place)), " ", copyButton(model.id.at(place), "the id of the call")]],
+    ]));
+}
+
+/** Why this parent: the evidence in words, and who else it could have been. @param {App} app @param {number} place @param {Details} details */
+function parentSection(app, place, details) {
+  const { model } = app;
+  const parent = model.parentOf(place);
+  const candidates = details.candidates();
+  const reasons = details.reasons();
+  if (parent < 0) {
+    return element("section", { class: "why" }, element("h3", {}, "Why it has no parent"),
+      element("p", {}, candidates.length ? "No call that was captured is likely enough to have caused it." : "Nothing in the captures caused it: it came from outside, or from a host that was not captured."),
+      alternatives(app, place, candidates, -1));
+  }
+  const link = model.linkOf(place);
+  const confidence = model.confidenceOf(place);
+  return element("section", { class: "why" },
+    element("h3", {}, link === "question" ? "Why this parent may be right" : "Why this parent"),
+    element("p", {}, callLink(app, parent)),
+    element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? "",
+      confidence === null ? null : ` Confidence ${probability(confidence)}.`),
+    evidence(reasons.filter((reason) => reason.parent === parent)),
+    alternatives(app, place, candidates, parent));
+}
+
+/** @param {Reason[]} reasons @returns {HTMLElement} */
+function evidence(reasons) {
+  if (!reasons.length) return element("p", { class: "muted" }, "The case holds no evidence for this link.");
+  return element("ul", { class: "evidence" }, reasons.map((reason) => element("li", {},
+    element("b", {}, reason.kind), ` ${reason.detail} `, element("span", { class: "muted" }, weightInWords(reason.weight)))));
+}
+
+/** @param {App} app @param {number} place @param {Candidate[]} candidates @param {number} parent @returns {HTMLElement | null} */
+function alternatives(app, place, candidates, parent) {
+  const others = candidates.filter((candidate) => candidate.parent !== parent);
+  if (!others.length) return null;
+  return element("div", {}, element("h4", {}, "It could also have been"),
+    element("ul", { class: "alternatives" }, others.map((candidate) => element("li", {},
+      element("span", { class: "chance" }, probability(candidate.confidence)), " ",
+      candidate.parent < 0 ? "caused by nothing that was captured" : callLink(app, candidate.parent)))));
+}
+
+/** @param {App} app @param {number} place @returns {HTMLElement} */
+function callLink({ model }, place) {
+  const root = model.first[model.treeAt(place)];
+  return element("a", { href: routeTo(["tree", model.id.at(root), model.id.at(place)]) },
+    `${model.server.at(place)}: ${model.summary.at(place) || model.operation.at(place)}`);
+}
+
+/** @param {Details} details @param {string} side @param {string} name @returns {HTMLElement} */
+function endpoint(details, side, name) {
+  const address = joined(details.text(`${side}_address`), details.number(`${side}_port`));
+  const host = details.text(`${side}_host`);
+  return element("span", {}, name === details.text(`${side}_address`) ? null : `${name} `, element("code", {}, address), host ? element("span", { class: "muted" }, ` on ${host}`) : null);
+}
+
+/** @param {string} protocol @param {View[]} views @returns {HTMLElement} */
+function packets(protocol, views) {
+  if (!views.length) return element("section", {}, element("h3", {}, "Packets"), element("p", { class: "muted" }, "No capture holds packets of it."));
+  const filters = new Set(views.map((view) => conversationFilter(protocol, view)));
+  return element("section", {}, element("h3", {}, "Packets"),
+    views.map((view) => element("div", { class: "view" },
+      element("p", {}, element("b", {}, view.capture), ` ${ROLES[view.role]}`),
+      definitions([
+        ["Request", framesInWords(view.request)],
+        ["Response", framesInWords(view.response)],
+        ["Paired by", view.proof || "not paired"],
+      ]),
+      view.request.total + view.response.total > 0 && copyLine(frameFilter(view), `the Wireshark filter of these frames in ${view.capture}`))),
+    element("h4", {}, filters.size > 1 ? "Wireshark filters of the conversation" : "Wireshark filter of the conversation"),
+    [...filters].map((filter) => copyLine(filter, "the Wireshark filter of the conversation")));
+}
+
+/** A Wireshark display filter of the connection that carried the call. @param {string} protocol @param {View} view @returns {string} */
+export function conversationFilter(protocol, view) {
+  const transport = protocol === "dns" ? "udp" : "tcp";
+  return [view.client, view.server].map(({ address, port }) =>
+    `${address.includes(":") ? "ipv6" : "ip"}.addr==${address} && ${transport}.port==${port}`).join(" && ");
+}
+
+/** A Wireshark display filter of the very packets. @param {View} view @returns {string} */
+export function frameFilter(view) {
+  const frames = [...view.request.frames, ...view.response.frames];
+  return `frame.number in {${ranges(frames, "..").join(", ")}}`;
+}
+
+/** @param {View["request"]} part @returns {string} */
+function framesInWords({ frames, total, bytes }) {
+  if (!total) return "not captured";
+  const more = total > frames.length ? ` and ${count(total - frames.length)} more` : "";
+  return `${total === 1 ? "frame" : "frames"} ${ranges(frames, "\u2013").join(", ")}${more}, ${size(bytes)}`;
+}
+
+/** Numbers as ranges: 1, 4–6. @param {number[]} numbers @param {string} dash @returns {string[]} */
+function ranges(numbers, dash) {
+  const sorted = [...new Set(numbers)].sort((left, right) => left - right);
+  const result = [];
+  for (let from = 0, to = 0; from < sorted.length; from = to + 1) {
+    to = from;
+    while (sorted[to + 1] === sorted[to] + 1) to += 1;
+    result.push(to > from ? `${sorted[from]}${dash}${sorted[to]}` : `${sorted[from]}`);
+  }
+  return result;
+}
+
+/** @param {number} weight @returns {string} */
+function weightInWords(weight) {
+  if (Math.abs(weight) < 0.05) return "(says little)";
+  const times = Math.exp(Math.abs(weight));
+  const factor = Math.abs(weight) > 6 * TENFOLD ? "more than a million times" : `${times < 9.95 ? times.toFixed(1) : count(Math.round(times))} times`;
+  return `(${factor} ${weight > 0 ? "likelier" : "less likely"})`;
+}
+
+/** @param {string} title @param {[string, string][]} entries @returns {HTMLElement | null} */
+function list(title, entries) {
+  return entries.length ? element("section", {}, element("h3", {}, title), definitions(entries)) : null;
+}
+
+/** @param {string} title @param {string[]} lines @returns {HTMLElement | null} */
+function texts(title, lines) {
+  return lines.length ? element("section", {}, element("h3", {}, title), element("ul", {}, lines.map((line) => element("li", {}, line)))) : null;
+}
+
+/** @param {string} address @param {number} port @returns {string} */
+function joined(address, port) {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,64 @@
+// What the report calls things: outcomes, marks and bases in words. Colour never stands alone: every state has a mark.
+
+/** @typedef {{ label: string, sentence: string }} Wording */
+
+/** @type {Record<string, Wording>} */
+export const OUTCOMES = {
+  ok: { label: "ok", sentence: "The call was answered, and the answer is not an error." },
+  error: { label: "error", sentence: "The server answered with an error." },
+  request_lost: { label: "request lost", sentence: "The request was sent and never reached the server." },
+  response_lost: { label: "response lost", sentence: "The server answered and the answer never reached the client." },
+  server_silent: { label: "server silent", sentence: "The server's host acknowledged the request and never answered it." },
+  server_reset: { label: "server reset", sentence: "The server's end reset the connection before it had answered in full." },
+  server_closed: { label: "server closed", sentence: "The server's end closed the connection before it had answered in full." },
+  client_aborted: { label: "client aborted", sentence: "The client's end closed or reset the connection before the answer was complete." },
+  client_timeout: { label: "client timeout", sentence: "The client gave up after a wait that it shows again and again." },
+  refused: { label: "refused", sentence: "The server's host refused the connection." },
+  unreachable: { label: "unreachable", sentence: "Nobody answered the attempt to connect." },
+  tls_failed: { label: "TLS failed", sentence: "The TLS handshake failed." },
+  dns_failed: { label: "DNS failed", sentence: "The name of the server could not be looked up." },
+  malformed: { label: "malformed", sentence: "A message breaks the rules of its protocol." },
+  unfinished: { label: "unfinished", sentence: "The capture ended before the answer did." },
+  not_captured: { label: "not captured", sentence: "The other half happened, and the capture lacks it." },
+};
+
+/** @type {Record<string, Wording>} */
+export const BASES = {
+  stated: { label: "stated", sentence: "An identifier on the wire names the parent." },
+  measured: { label: "measured", sentence: "The same bytes, transaction or connection tie the two together." },
+  inferred: { label: "inferred", sentence: "A judgement from timing, values and habit: it may be wrong, as its confidence says." },
+  question: { label: "question", sentence: "The likeliest parent is too uncertain to be called a link." },
+};
+
+/** @type {Record<string, string>} */
+export const ACCOUNTS = {
+  captured: "were captured, each counted once at each vantage point",
+  in_exchanges: "are in exchanges, a request with its response",
+  in_halves: "are in requests or responses whose other half is missing",
+  pushed: "were sent by servers without having been asked",
+  control: "belong to a protocol and to no exchange",
+  encrypted: "are encrypted",
+  protocol_unknown: "belong to no protocol that wiretrace reads",
+  malformed: "break the rules of their protocol",
+  skipped_after_gap: "follow a gap, before the next message boundary that could be found",
+  limit_reached: "were given up at a named limit",
+};
+
+/** Outcomes that say only that the capture lacks the end of the call. */
+const UNKNOWN = new Set(["unfinished", "not_captured"]);
+
+/** The class of an outcome: "ok", "error" or "unknown". @param {string} outcome @returns {string} */
+export function outcomeClass(outcome) {
+  if (outcome === "ok") return "ok";
+  return UNKNOWN.has(outcome) ? "unknown" : "error";
+}
+
+/** The sign that stands beside a state. @param {string} state "ok", "error", "unknown" or "question" @returns {string} */
+export function mark(state) {
+  return { ok: "\u2713", error: "\u2715", unknown: "\u2026", question: "?" }[state] ?? "";
+}
+
+/** @param {string} outcome @returns {string} */
+export function outcomeLabel(outcome) {
+  return OUTCOMES[outcome]?.label ?? outcome;
+}

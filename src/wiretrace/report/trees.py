@@ -1,0 +1,68 @@
+"""The blocks ``trees`` and ``calls``: what lists, filters and waterfalls need, decoded as soon as the page is up.
+
+Calls stand in the order of `order.TreeOrder`. A call's start is stored from the start of its tree, and its parent as the
+number of places up, so that the columns hold small numbers.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from wiretrace.report.block import Block
+from wiretrace.report.grouping import CallFigures
+from wiretrace.report.order import TreeOrder
+
+CONFIDENCE_STEPS = 10_000
+"""Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
+
+
+def trees_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: CallFigures, origin_ns: int) -> Block:
+    """One row a tree, by start. Times are nanoseconds; `start` counts from `origin_ns`."""
+    tree_of_place = np.repeat(np.arange(len(order.trees)), order.call_counts)
+    rows = order.rows
+
+    def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(tree_of_place, mask[rows], len(order.trees)).astype(np.int64)
+
+    block = Block()
+    block.numbers("first", order.first_places, steps=True)
+    block.numbers("calls", order.call_counts)
+    block.numbers("errors", count(figures.error))
+    block.numbers("unknown", count(figures.unknown))
+    block.numbers("questions", count(calls["question"].to_numpy()))
+    block.numbers("start", trees["start_ns"].to_numpy()[order.trees] - origin_ns, steps=True)
+    block.numbers("duration", trees["duration_ns"].to_numpy()[order.trees])
+    block.numbers("confidence", confidence_steps(trees["confidence"])[order.trees])
+    return block
+
+
+def calls_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: CallFigures) -> Block:
+    """One row a call, in the order of the report."""
+    rows = order.rows
+    start_ns = calls["start_ns"].to_numpy()
+    server_start_ns = calls["server_start_ns"].to_numpy()
+    server_end_ns = calls["server_end_ns"].to_numpy()
+    tree_start_ns = np.repeat(trees["start_ns"].to_numpy()[order.trees], order.call_counts)
+    both_sides = (server_start_ns >= 0) & (server_end_ns >= 0) & (calls["client_exchange"].to_numpy() >= 0)
+
+    block = Block()
+    block.text("id", calls["id"].take(pa.array(rows)))
+    block.numbers("depth", order.depths)
+    block.numbers("up", np.where(order.parents >= 0, np.arange(len(rows)) - order.parents, 0))
+    block.numbers("start", start_ns[rows] - tree_start_ns)
+    block.numbers("duration", figures.duration_ns[rows])
+    block.numbers("serverStart", np.where(both_sides, server_start_ns - start_ns, 0)[rows])
+    block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1)[rows])
+    block.numbers("confidence", confidence_steps(calls["confidence"])[rows])
+    block.numbers("question", calls["question"].to_numpy()[rows].astype(np.uint8))
+    for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
+        block.text(name, calls[name].take(pa.array(rows)))
+    block.text("client", figures.client.take(pa.array(rows)))
+    block.text("server", figures.server.take(pa.array(rows)))
+    return block
+
+
+def confidence_steps(confidence: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Probabilities as whole steps; -1 for null."""
+    values = confidence.to_numpy() * CONFIDENCE_STEPS
+    return np.asarray(np.nan_to_num(np.round(values), nan=-1), dtype=np.int64)

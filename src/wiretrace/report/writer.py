@@ -1,0 +1,94 @@
+"""Writes the report: one HTML file that needs no network and no server, and that runs only its own script.
+
+Rules: captured text stands only inside inert data blocks and becomes text nodes in the page. The page's policy admits
+the one script and the one style sheet by digest, and nothing from anywhere; browsers that know Trusted Types refuse
+every way of turning text into markup. The first screen's figures come before the script, the large blocks behind it, so
+that the page shows something while the rest is still being read. Equal cases give equal files.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from wiretrace.model.errors import UserError
+from wiretrace.report.bundle import asset, page_script, page_style
+from wiretrace.report.details import details_blocks
+from wiretrace.report.grouping import call_figures
+from wiretrace.report.order import tree_order
+from wiretrace.report.overview import origin_ns, overview
+from wiretrace.report.trees import calls_block, trees_block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from wiretrace.case.reader import Case
+
+
+def write_report(case: Case, path: Path) -> None:
+    """Write `case` as one HTML file at `path`, whole or not at all. Raises UserError if it can not be written."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        try:
+            with partial.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(_page(case))
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{path}: the report can not be written: {error.strerror or error}") from None
+
+
+def _page(case: Case) -> Iterator[str]:
+    """The pieces of the page, in order."""
+    calls, trees = case.table("calls"), case.table("trees")
+    origin = origin_ns(case)
+    figures = call_figures(calls)
+    order = tree_order(calls, trees)
+    script, style = page_script(), page_style()
+    head, tail = asset("page.html").split("<!-- data -->\n")
+    yield head.replace("{policy}", _policy(script, style)).replace("{style}", style)
+    yield f'<script type="application/json" id="overview">{_inert_json(overview(case, figures, origin))}</script>\n'
+    yield f"<script>{script}</script>\n"
+    yield _data_block("trees", trees_block(order, calls, trees, figures, origin).encode())
+    yield _data_block("calls", calls_block(order, calls, trees, figures).encode())
+    details = details_blocks(order, calls, case.table("exchanges"), case.table("links"), case.table("evidence"))
+    for number, block in enumerate(details):
+        yield _data_block(f"details-{number}", block.encode())
+    yield tail
+
+
+def _policy(script: str, style: str) -> str:
+    """The Content-Security-Policy: this script, this style, nothing else from anywhere."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _data_block(name: str, text: str) -> str:
+    return f'<script type="application/octet-stream;base64" id="{name}">{text}</script>\n'
+
+
+def _inert_json(value: dict[str, Any]) -> str:
+    """JSON that can stand inside a script element: no character of markup is left in it."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
