@@ -69,7 +69,7 @@ def _analyze(captures: tuple[Path, ...], case_path: Path | None, overwrite: bool
     from wiretrace.case.writer import check_target, write_case
     from wiretrace.cli.terminal.progress import progress_on_terminal
     from wiretrace.model.settings import Settings
-    from wiretrace.pipeline import analyze  # type: ignore[attr-defined, unused-ignore]
+    from wiretrace.pipeline import analyze
 
     if case_path is not None:
         check_target(case_path, overwrite)  # now, and not after all the work

@@ -49,9 +49,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     for slot in first_slots:
         own = int(service.slot_class[slot])
         options = [(0, arrivals)]
-        options += [
-            (1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot
-        ]
+        options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
         for row, events in options:
             result = correlate(events, starts[own], longest, resolution)
             if result is not None:
@@ -129,9 +127,7 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
         score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)
         closes = delays.closing[of_kind] == 1 + slot
-        bins, stretch = delay_bins(
-            np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution
-        )
+        bins, stretch = delay_bins(np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution)
         score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
         score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
         copies = int((service.slot_class == own).sum())
@@ -179,9 +175,7 @@ def _assign_block(
     cost = score.max() + 1.0 - score
     places = len(requests) * copies
     rows = np.concatenate((np.repeat(row, copies), np.arange(len(units))))
-    columns = np.concatenate(
-        ((column[:, None] * copies + np.arange(copies)).ravel(), places + np.arange(len(units)))
-    )
+    columns = np.concatenate(((column[:, None] * copies + np.arange(copies)).ravel(), places + np.arange(len(units))))
     # A later copy of a place costs a little more, so that a second call goes to an empty request first.
     costs = np.concatenate(
         ((cost[:, None] + 0.5 * np.arange(copies)).ravel(), np.full(len(units), UNASSIGNED_COST + cost.min()))
@@ -190,5 +184,3 @@ def _assign_block(
     chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
     real = chosen < places
     parent[units[chosen_row[real]]] = requests[chosen[real] // copies]
-
-

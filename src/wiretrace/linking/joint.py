@@ -150,9 +150,7 @@ def _count(
     return share, none / total
 
 
-def _likeliest(
-    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], sweep: int
-) -> NDArray[np.int64]:
+def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], sweep: int) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     for temperature in COOLING:
         sampler.run(max(sweep // 2, 4), temperature)

@@ -29,7 +29,6 @@ from wiretrace.linking.words import tell
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.linking.background import Background
     from wiretrace.linking.observations import Observations
 
 SURE = 0.999
@@ -131,7 +130,9 @@ def _link_contested(
     if not len(contested):
         return []
     rate = _noticed(observations, units, rate)
-    service_of_unit = problem.callee_service[units.pair_parent[np.minimum(units.offsets[:-1], len(units.pair_parent) - 1)]]
+    service_of_unit = problem.callee_service[
+        units.pair_parent[np.minimum(units.offsets[:-1], len(units.pair_parent) - 1)]
+    ]
     solved = []
     for number in np.unique(service_of_unit[contested]).tolist():
         chosen = np.flatnonzero((service_of_unit == number) & (counts > 0))

@@ -167,9 +167,7 @@ class Sampler:
         if not len(alive):
             return 0
         if len(alive) < count:
-            unit, chain, source, target, correction = (
-                a[alive] for a in (unit, chain, source, target, correction)
-            )
+            unit, chain, source, target, correction = (a[alive] for a in (unit, chain, source, target, correction))
             before_source, before_target = before_source[:, alive], before_target[:, alive]
             after_source, after_target = after_source[:, alive], after_target[:, alive]
             request_source, request_target = request_source[alive], request_target[alive]

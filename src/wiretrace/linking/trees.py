@@ -37,9 +37,7 @@ class Trees:
     """Product of the confidences of each tree's links."""
 
 
-def grow_trees(
-    parent: NDArray[np.int64], confidence: NDArray[np.float64], start_ns: NDArray[np.int64]
-) -> Trees:
+def grow_trees(parent: NDArray[np.int64], confidence: NDArray[np.float64], start_ns: NDArray[np.int64]) -> Trees:
     """Turn parents into trees. `confidence` is that of each call's link, `start_ns` orders siblings; all shape (n,)."""
     n = len(parent)
     parent = cut_circles(parent, confidence)

@@ -62,7 +62,11 @@ def form_units(observations: Observations, candidates: Candidates, call_kind: ND
     if len(in_transaction):
         order = in_transaction[
             np.lexsort(
-                (observations.starts[in_transaction], problem.transaction[in_transaction], problem.caller[in_transaction])
+                (
+                    observations.starts[in_transaction],
+                    problem.transaction[in_transaction],
+                    problem.caller[in_transaction],
+                )
             )
         ]
         same = (problem.transaction[order[1:]] == problem.transaction[order[:-1]]) & (

@@ -94,12 +94,12 @@ def _delays(observations: Observations, child: NDArray[np.int64], links: Links) 
         f" after {name} received the request; usual {duration(usual[0])} to {duration(usual[1])}"
         if number >= LEAST_USUAL
         else f" after {name} received the request"
-        for name, number, usual in zip(names, count.tolist(), zip(low.tolist(), high.tolist(), strict=True), strict=True)
+        for name, number, usual in zip(
+            names, count.tolist(), zip(low.tolist(), high.tolist(), strict=True), strict=True
+        )
     ]
     milliseconds = (delay * 1e-6).tolist()
-    return [
-        f"starts {time:.3g} ms{tails[number]}" for time, number in zip(milliseconds, group.tolist(), strict=True)
-    ]
+    return [f"starts {time:.3g} ms{tails[number]}" for time, number in zip(milliseconds, group.tolist(), strict=True)]
 
 
 def duration(nanoseconds: float) -> str:
