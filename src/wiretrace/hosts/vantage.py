@@ -87,6 +87,8 @@ class Sightings:
     client: NDArray[np.int32]
     """Index into `addresses`."""
     server: NDArray[np.int32]
+    ends: NDArray[np.uint64]
+    """A hash of both ends with their ports, equal where two captures saw the same connection."""
     addresses: list[str]
     waiting_ns: NDArray[np.float64]
     """Shape (captures,): median time from a request to its response; NaN where there is none."""
@@ -170,6 +172,9 @@ def resolve_pairs(
         together = [number for number, other in pairs.items() if other == pair]
         waiting = sightings.waiting_ns[together]
         if len(together) < 2 or np.isnan(waiting).any() or waiting.max() == waiting.min():
+            continue
+        first_seen = sightings.ends[sightings.capture == together[0]]
+        if not all(np.isin(sightings.ends[sightings.capture == number], first_seen).any() for number in together):
             continue
         first = sightings.addresses.index(pair[0])
         rows = np.isin(sightings.capture, together)
