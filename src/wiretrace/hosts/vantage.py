@@ -26,8 +26,8 @@ COVERAGE = 0.98
 """Share of the connections of a capture that its host takes part in; the rest is stray broadcast."""
 FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst))+$")
 NOT_A_HOST = re.compile(
-    r"(?:any|lo|all|br|bridge|mirror|span|switch|tap|eth|ens|enp|wlan|docker|veth|capture|dump|trace|packets|test)"
-    r"[-_.]?\w{0,8}",
+    r"(?:any|all|bridge|mirror|span|switch|tap|capture|dump|trace|packets|test)(?:[-_.]?\d+)?"
+    r"|(?:lo|br|eth|ens|enp|wlan|docker|veth)(?:[-_.]?\d\w*)?|(?:br-|veth)\w+",
     re.IGNORECASE,
 )
 """Names of captures that name an interface or nothing at all."""
