@@ -15,8 +15,8 @@ HEAD = f"""# The case
 is written under another name beside it and renamed when it is complete, so that it exists whole or not at all. Equal
 captures and settings give byte-equal cases.
 
-The manifest holds the version of the tables (now {SCHEMA_VERSION}), the version of wiretrace, the capture files with their digests and
-drop counts, the settings that can change a result, and where every captured payload byte went.
+The manifest holds the version of the tables (now {SCHEMA_VERSION}), the version of wiretrace, the capture files with their
+digests and drop counts, the settings that can change a result, and where every captured payload byte went.
 
 `wiretrace query CASE SQL` runs SQL (DuckDB) over the tables. The SQL can read nothing but these tables:
 
@@ -43,10 +43,9 @@ def page() -> str:
     lines = [HEAD]
     for name, columns in TABLES.items():
         lines += [f"## {name}", "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [
-            f"| `{column.name}` | {column.type.replace('<', ' of ').strip('>')} | {column.sentence} |"
-            for column in columns
-        ]
+        for column in columns:
+            kind = column.type.replace("<", " of ").strip(">")
+            lines.append(f"| `{column.name}` | {kind} | {column.sentence} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,7 +1,8 @@
 """client: people who use the shop. A thread a person at a time, a kept connection a visit, a few requests a visit.
 
 Usage: python -m tests.lab.client TRUTH_FILE REQUESTS CONCURRENCY THINK_MS SEED WARM_UP_REQUESTS
-Prints ``ready`` after the warm-up, waits for a line on standard input, makes its requests, and prints one JSON line of what it saw.
+Prints ``ready`` after the warm-up, waits for a line on standard input, makes its requests, and prints one JSON line
+of what it saw.
 """
 
 import collections
@@ -10,12 +11,15 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.lab import shopdata, topology
 from tests.lab.apps.blocking_http import HttpClient
 from tests.lab.truth import HEADER, TruthLog, endpoint, new_id, now_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VISIT_LENGTH = 12
 """Requests of a visit on average."""
@@ -61,6 +65,7 @@ class Crowd:
         self._users = shopdata.Popularity(shopdata.USERS, seed)
         self._products = shopdata.Popularity(shopdata.PRODUCTS, seed + 1)
         self.statuses: collections.Counter[int] = collections.Counter()
+        self.failures: list[OSError] = []
         self._sources = [random.Random(f"{seed}/{number}") for number in range(concurrency)]
         self._connections: list[HttpClient | None] = [None] * concurrency
 
@@ -68,11 +73,19 @@ class Crowd:
         """Make that many requests, shared out over the people."""
         concurrency = len(self._sources)
         shares = [requests // concurrency + (number < requests % concurrency) for number in range(concurrency)]
-        threads = [threading.Thread(target=self._be, args=(number, share)) for number, share in enumerate(shares)]
+        threads = [threading.Thread(target=self._try, args=(number, share)) for number, share in enumerate(shares)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        if self.failures:
+            sys.exit(f"{len(self.failures)} people gave up: {self.failures[0]}")
+
+    def _try(self, number: int, requests: int) -> None:
+        try:
+            self._be(number, requests)
+        except OSError as error:
+            self.failures.append(error)
 
     def _be(self, number: int, requests: int) -> None:
         source = self._sources[number]

@@ -1,7 +1,8 @@
 """A link that loses and delays packets: two TAP devices in two namespaces, and this process between them.
 
 Usage: python -m tests.lab.link NAMESPACE DEVICE NAMESPACE DEVICE LOSS_PERCENT DELAY_MS SEED
-Prints ``ready`` when both devices are there. A frame is lost between the devices: its sender's capture has it, its receiver's has not.
+Prints ``ready`` when both devices are there. A frame is lost between the devices: its sender's capture has it, its
+receiver's has not.
 """
 
 import collections
@@ -13,6 +14,7 @@ import select
 import struct
 import sys
 import time
+from pathlib import Path
 
 TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
@@ -25,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def open_tap(namespace: str, device: str) -> int:
     """Make a TAP device in a namespace and return its descriptor."""
-    with open(f"/run/netns/{namespace}", "rb") as space:
+    with (Path("/run/netns") / namespace).open("rb") as space:
         if _libc.setns(space.fileno(), CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"can not enter {namespace}")
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
@@ -48,7 +50,7 @@ def relay(first: int, second: int, loss: float, delay: float, source: random.Ran
             _, target, frame = waiting.popleft()
             try:
                 os.write(target, frame)
-            except (BlockingIOError, OSError):
+            except OSError:
                 continue  # a device that is full or down loses the frame, as a real one does
 
 

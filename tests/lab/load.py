@@ -1,23 +1,27 @@
 """A plain load for each protocol, in which every response repeats the nonce of its request: it measures pairing.
 
 Usage: python -m tests.lab.load --protocol redis --exchanges 100000 --out DIR
-Writes ``load-PROTOCOL.pcap`` and ``load-PROTOCOL.truth.jsonl``: a line a connection, with its variant and its nonces in order.
+Writes ``load-PROTOCOL.pcap`` and ``load-PROTOCOL.truth.jsonl``: a line a connection, with its variant and its nonces
+in order.
 
-Rules of this file: the servers are the real ones; the clients are bare sockets for speed, after a login by the usual library.
-Pipelined variants send two to sixteen requests at once.
+Rules of this file: the servers are the real ones; the clients are bare sockets for speed, after a login by the usual
+library. Pipelined variants send two to sixteen requests at once.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tests.lab import servers
 from tests.lab.network import Network
 from tests.lab.recording import Recording
 from tests.lab.run import run_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SERVER_HOSTS = {"http": "web1", "postgresql": "pg1", "mysql": "maria1", "redis": "cache1", "memcached": "cache1"}
 ECHO_NGINX = """
@@ -39,14 +43,14 @@ def record_load(protocol: str, exchanges: int, connections: int, out: Path, seed
     capture.unlink(missing_ok=True)
     server = SERVER_HOSTS[protocol]
     with run_directory() as directory, Network(["client", server], offload=True) as network:
-        start: dict[str, Callable[[], None]] = {
+        start: dict[str, Callable[[], servers.Wait]] = {
             "http": lambda: servers.start_nginx(network, directory, ECHO_NGINX),
             "postgresql": lambda: servers.start_postgresql(network, directory),
             "mysql": lambda: servers.start_mariadb(network, directory),
             "redis": lambda: servers.start_redis(network, directory),
             "memcached": lambda: servers.start_memcached(network),
         }
-        start[protocol]()
+        start[protocol]()()
         numbers = [str(number) for number in (exchanges, connections, seed)]
         client = network.start(
             "client",

@@ -1,7 +1,9 @@
-"""How `tests.lab.load_client` speaks each protocol: a request that carries a nonce, and where the response that repeats it ends.
+"""How `tests.lab.load_client` speaks each protocol: a request that carries a nonce, and where the response that repeats
+it ends.
 
-Rules of this file: responses are small and whole; a function returns 0 where the response is not complete. Layouts: RFC 9112; PostgreSQL
-manual "Message Formats"; MariaDB "Server/Client protocol"; Redis "RESP"; memcached "protocol.txt" and "Binary protocol".
+Rules of this file: responses are small and whole; a function returns 0 where the response is not complete. Layouts:
+RFC 9112; PostgreSQL manual "Message Formats"; MariaDB "Server/Client protocol"; Redis "RESP"; memcached
+"protocol.txt" and "Binary protocol".
 """
 
 import random

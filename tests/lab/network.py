@@ -1,12 +1,13 @@
 """Hosts as network namespaces, joined by a bridge in a namespace of its own.
 
-Rules of this file: every name carries the process id of the run, so that two labs do not meet; everything made is removed, and what a
-killed run left is removed by the next one. A host's link is a veth pair, or, where it loses or delays packets, a pair of TAP
-devices with tests/lab/link.py between them: that needs no netem in the kernel.
+Rules of this file: every name carries the process id of the run, so that two labs do not meet; everything made is
+removed, and what a killed run left is removed by the next one. A host's link is a veth pair, or, where it loses or
+delays packets, a pair of TAP devices with tests/lab/link.py between them: that needs no netem in the kernel.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ class Network:
         self._hosts = hosts
         self._offload = offload
         self._run = os.getpid()
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
 
     def namespace(self, host: str) -> str:
         """The name of a host's namespace; ``hub`` is that of the bridge."""
@@ -91,8 +92,9 @@ class Network:
         stdin: int | None = subprocess.DEVNULL,
         stdout: int | IO[bytes] | None = None,
         stderr: int | IO[bytes] | None = None,
+        end_signal: signal.Signals = signal.SIGTERM,
     ) -> subprocess.Popen[bytes]:
-        """Start a process on a host (None: outside). It dies with this one whatever happens."""
+        """Start a process on a host (None: outside). ``end_signal`` ends it; it dies with this one whatever happens."""
         inside = [] if host is None else ["ip", "netns", "exec", self.namespace(host)]
         drop = [] if user is None else [f"--reuid={user}", f"--regid={user}", "--init-groups"]
         process = subprocess.Popen(
@@ -104,7 +106,7 @@ class Network:
             cwd=REPOSITORY if user is None else "/",
             env={**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "LC_ALL": "C.UTF-8"},
         )
-        self._processes.append(process)
+        self._processes.append((process, end_signal))
         return process
 
     def wait_until_listening(self, process: subprocess.Popen[bytes], port: int, seconds: float = 20.0) -> None:
@@ -114,25 +116,24 @@ class Network:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise RuntimeError(f"{process.args} ended with status {process.returncode}")
-            for table in ("tcp", "tcp6"):
-                try:
-                    text = Path(f"/proc/{process.pid}/net/{table}").read_text()
-                except OSError:
-                    continue
-                if wanted.search(text) and os.readlink(f"/proc/{process.pid}/ns/net") != os.readlink(
-                    "/proc/self/ns/net"
+            own = Path("/proc") / str(process.pid)
+            try:
+                if (own / "ns/net").readlink() != Path("/proc/self/ns/net").readlink() and wanted.search(
+                    (own / "net/tcp").read_text() + (own / "net/tcp6").read_text()
                 ):
                     return
+            except OSError:
+                continue  # it is just ending, which the next turn tells
             time.sleep(0.02)
         raise TimeoutError(f"{process.args} does not listen on port {port}")
 
     def close(self) -> None:
-        """End the processes, in the order they were started last, and remove the namespaces."""
-        for process in reversed(self._processes):
+        """End the processes and remove the namespaces."""
+        for process, end_signal in reversed(self._processes):
             if process.poll() is None:
-                process.terminate()
+                process.send_signal(end_signal)
         deadline = time.monotonic() + SECONDS_TO_END
-        for process in reversed(self._processes):
+        for process, _ in reversed(self._processes):
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -3,12 +3,15 @@
 Usage: python -m tests.lab.score TRUTH.jsonl CALLS.jsonl [--examples N] [--tolerance-ms MS]
 
 Rules of this file:
-- A wire call belongs to the truth call on the same client and server address and port whose interval contains it, give or take the
-  tolerance. Where the callee wrote the truth (``seen_by``), the intervals must overlap instead, for the wire call is the longer one. Of several the
-  one with the longest overlap is meant. A truth call may own several wire calls (a statement is prepared and executed).
-- The analyzer's common time line may be any host's: a constant difference is found first and taken away, and told as ``shift_ms``.
-- Parents are judged over the wire calls of truth calls that are not set-up. A root must have none; any other call must have a wire call
-  of its true parent. A tree is right when all its calls are found, all their parents are right, and nothing foreign hangs in it.
+- A wire call belongs to the truth call on the same client and server address and port whose interval contains it,
+  give or take the tolerance. Where the callee wrote the truth (``seen_by``), the intervals must overlap instead, for
+  the wire call is the longer one. Of several the one with the longest overlap is meant. A truth call may own several
+  wire calls (a statement is prepared and executed).
+- The analyzer's common time line may be any host's: a constant difference is found first and taken away, and told as
+  ``shift_ms``.
+- Parents are judged over the wire calls of truth calls that are not set-up. A root must have none; any other call
+  must have a wire call of its true parent. A tree is right when all its calls are found, all their parents are
+  right, and nothing foreign hangs in it.
 """
 
 import bisect
@@ -26,7 +29,7 @@ from tests.lab.truth import TruthCall
 Connection = tuple[str, int, str, int]
 SURE = 0.9
 BINS = 10
-SHIFT_BIN_NS = 1_000_000
+SHIFT_BIN_NS = 100_000
 SHIFT_IGNORED_NS = 5_000_000
 SHIFT_SAMPLE = 400
 CALLS_BEFORE = 8
@@ -187,7 +190,10 @@ def _owner(calls: list[TruthCall], row: dict[str, Any], shift_ns: int, tolerance
 
 
 def _shift(by_connection: dict[Connection, list[TruthCall]], wire: list[dict[str, Any]]) -> int:
-    """The difference between the two time lines in ns: the most frequent difference of starts on equal connections."""
+    """The difference between the two time lines in ns: what starts on equal connections most often differ by.
+
+    A wire call starts within some 0.1 ms after its truth call, while the distances to other calls are spread out.
+    """
     differences: collections.Counter[int] = collections.Counter()
     step = max(1, len(wire) // SHIFT_SAMPLE)
     for row in wire[::step]:
@@ -196,8 +202,8 @@ def _shift(by_connection: dict[Connection, list[TruthCall]], wire: list[dict[str
                 differences[(row["start_ns"] - call.start_ns) // SHIFT_BIN_NS] += 1
     if not differences:
         return 0
-    best = max(differences, key=lambda at: (differences[at] + differences[at + 1], -abs(at)))
-    return best * SHIFT_BIN_NS if abs(best * SHIFT_BIN_NS) > SHIFT_IGNORED_NS else 0
+    best = max(differences, key=lambda at: (differences[at - 1] + differences[at] + differences[at + 1], -abs(at)))
+    return (best - 1) * SHIFT_BIN_NS if abs(best * SHIFT_BIN_NS) > SHIFT_IGNORED_NS else 0
 
 
 def _judge_parents(result: Score) -> None:

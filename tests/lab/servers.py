@@ -1,12 +1,14 @@
 """The real servers: nginx, PostgreSQL, MariaDB, Redis and memcached, each on its own data directory without fsync.
 
-Rules of this file: filled data directories are made once and kept as templates in ``~/.cache/wiretrace-lab``, under a name that changes
-with the servers' versions and the data; a run works on copies. Nothing touches the directories and services of the distribution.
+Rules of this file: filled data directories are made once and kept as templates in ``~/.cache/wiretrace-lab``, under
+a name that changes with the servers' versions and the data; a run works on copies, which are thrown away: servers
+are ended without writing them out. Nothing touches the directories and services of the distribution.
 """
 
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -19,6 +21,9 @@ from tests.lab.network import Network
 POSTGRESQL_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wiretrace-lab"
 PREPARE_SECONDS = 120
+
+Wait = Callable[[], None]
+"""Waits until a server that was started is ready."""
 
 NGINX = """
 daemon off; worker_processes 1; user root; pid {directory}/nginx.pid; error_log {directory}/nginx.log warn;
@@ -41,7 +46,7 @@ http {{
 """
 
 
-def start_postgresql(network: Network, directory: Path, host: str = "pg1") -> None:
+def start_postgresql(network: Network, directory: Path, host: str = "pg1") -> Wait:
     """Start PostgreSQL with the shop's data."""
     data = _copy_of_template("postgresql", _make_postgresql, directory)
     process = network.start(
@@ -49,16 +54,21 @@ def start_postgresql(network: Network, directory: Path, host: str = "pg1") -> No
         [
             str(POSTGRESQL_BINARIES[-1] / "postgres"), "-D", str(data), "-p", str(topology.POSTGRESQL_PORT), "-k", "",
             "-c", "listen_addresses=*", "-c", "fsync=off", "-c", "max_connections=120", "-c", "full_page_writes=off",
-            "-c", "logging_collector=off", "-c", "log_min_messages=fatal", "-c", "autovacuum=off",
+            "-c", "logging_collector=off", "-c", "log_min_messages=panic", "-c", "autovacuum=off",
         ],
         user="postgres",
+        end_signal=signal.SIGQUIT,
     )  # fmt: skip
-    network.wait_until_listening(process, topology.POSTGRESQL_PORT)
-    deadline = time.monotonic() + 20
-    while "ready" not in (data / "postmaster.pid").read_text():
-        if time.monotonic() > deadline:
-            raise TimeoutError("PostgreSQL does not become ready")
-        time.sleep(0.02)
+
+    def wait() -> None:
+        network.wait_until_listening(process, topology.POSTGRESQL_PORT)
+        deadline = time.monotonic() + 20
+        while "ready" not in (data / "postmaster.pid").read_text():
+            if time.monotonic() > deadline:
+                raise TimeoutError("PostgreSQL does not become ready")
+            time.sleep(0.02)
+
+    return wait
 
 
 def _make_postgresql(data: Path) -> None:
@@ -76,7 +86,7 @@ def _make_postgresql(data: Path) -> None:
     _as_user("postgres", [*single, topology.DATABASE], "".join(f"{s};\n\n" for s in shopdata.postgresql_statements()))
 
 
-def start_mariadb(network: Network, directory: Path, host: str = "maria1") -> None:
+def start_mariadb(network: Network, directory: Path, host: str = "maria1") -> Wait:
     """Start MariaDB with the shop's data."""
     data = _copy_of_template("mariadb", _make_mariadb, directory)
     process = network.start(
@@ -84,12 +94,14 @@ def start_mariadb(network: Network, directory: Path, host: str = "maria1") -> No
         [
             "mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={data}/socket", f"--pid-file={data}/pid",
             f"--port={topology.MARIADB_PORT}", "--bind-address=0.0.0.0", "--skip-name-resolve", "--skip-log-bin",
-            "--table-open-cache=200", "--max-connections=100", "--open-files-limit=1000", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M",
+            "--table-open-cache=200", "--max-connections=100", "--open-files-limit=1000",
+            "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-buffer-pool-size=64M",
             f"--log-error={data}/error.log", *MARIADB_FILES,
         ],
         user="mysql",
+        end_signal=signal.SIGKILL,
     )  # fmt: skip
-    network.wait_until_listening(process, topology.MARIADB_PORT)
+    return lambda: network.wait_until_listening(process, topology.MARIADB_PORT)
 
 
 MARIADB_FILES = ["--innodb-log-file-size=8M", "--innodb-data-file-path=ibdata1:12M:autoextend"]
@@ -115,7 +127,7 @@ def _make_mariadb(data: Path) -> None:
     )  # fmt: skip
 
 
-def start_redis(network: Network, directory: Path, host: str = "cache1") -> None:
+def start_redis(network: Network, directory: Path, host: str = "cache1") -> Wait:
     """Start an empty Redis."""
     process = network.start(
         host,
@@ -125,18 +137,18 @@ def start_redis(network: Network, directory: Path, host: str = "cache1") -> None
         ],
         user="redis",
     )  # fmt: skip
-    network.wait_until_listening(process, topology.REDIS_PORT)
+    return lambda: network.wait_until_listening(process, topology.REDIS_PORT)
 
 
-def start_memcached(network: Network, host: str = "cache1") -> None:
+def start_memcached(network: Network, host: str = "cache1") -> Wait:
     """Start an empty memcached."""
     process = network.start(
         host, ["memcached", "-l", "0.0.0.0", "-p", str(topology.MEMCACHED_PORT), "-t", "1", "-u", "nobody"]
     )
-    network.wait_until_listening(process, topology.MEMCACHED_PORT)
+    return lambda: network.wait_until_listening(process, topology.MEMCACHED_PORT)
 
 
-def start_nginx(network: Network, directory: Path, configuration: str = NGINX, host: str = "web1") -> None:
+def start_nginx(network: Network, directory: Path, configuration: str = NGINX, host: str = "web1") -> Wait:
     """Start nginx in front of the applications."""
     (directory / "nginx.conf").write_text(
         configuration.format(
@@ -147,7 +159,7 @@ def start_nginx(network: Network, directory: Path, configuration: str = NGINX, h
         )
     )
     process = network.start(host, ["nginx", "-e", "stderr", "-p", str(directory), "-c", str(directory / "nginx.conf")])
-    network.wait_until_listening(process, topology.HTTP_PORT)
+    return lambda: network.wait_until_listening(process, topology.HTTP_PORT)
 
 
 def _copy_of_template(name: str, make: Callable[[Path], None], directory: Path) -> Path:

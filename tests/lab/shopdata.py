@@ -1,7 +1,8 @@
 """The shop's data: people, products, and how often each is asked for.
 
-Rules of this file: equal seeds give equal data. Popularity falls as 1/rank (Zipf), so that the same few products are in many requests and
-caches fill, as in a real shop; identifiers stand in paths, SQL and cache keys, and no identifier names a request.
+Rules of this file: equal seeds give equal data. Popularity falls as 1/rank (Zipf), so that the same few products are
+in many requests and caches fill, as in a real shop; identifiers stand in paths, SQL and cache keys, and no
+identifier names a request.
 """
 
 import bisect

@@ -1,9 +1,12 @@
 """The truth: what every process of the lab writes down about the calls it makes and serves.
 
-Rules of this file: one JSON object a line, one line a call, times from CLOCK_REALTIME, the clock that the kernel stamps packets with.
-- ``seen_by`` is ``caller`` where the times enclose the packets (before the first is sent, after the last is read), and ``callee`` where they
-  lie inside the exchange: nginx can not write down what it calls, so the application that it calls does.
-- ``exchanges`` is how many exchanges on the wire the call is, null where the library decides (a statement that is prepared first).
+Rules of this file: one JSON object a line, one line a call, times from CLOCK_REALTIME, the clock that the kernel
+stamps packets with.
+- ``seen_by`` is ``caller`` where the times enclose the packets (before the first is sent, after the last is read),
+  and ``callee`` where they lie inside the exchange: nginx can not write down what it calls, so the application that
+  it calls does.
+- ``exchanges`` is how many exchanges on the wire the call is, null where the library decides (a statement that is
+  prepared first).
 - ``setup`` marks logins and pings, which belong to no request; their parent is null.
 """
 

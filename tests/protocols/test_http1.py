@@ -15,7 +15,7 @@ from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
-from wiretrace.protocols.http1 import UNANSWERED_REQUESTS, Http1
+from wiretrace.protocols.http1 import DISTINCT_OPERATIONS, UNANSWERED_REQUESTS, Http1
 from wiretrace.protocols.registry import known_protocols
 
 if TYPE_CHECKING:
@@ -401,6 +401,7 @@ def test_text_about_http_is_no_boundary(body: bytes) -> None:
         (GET, OK, 0.9, 1),
         (b"rest of a body" + GET, b"", 0.5, 0.9),
         (b"GET /very/lo", b"", 0.5, 1),
+        (b"GET /Hello World HTTP/1.0\r\n\r\n", b"", 0.9, 1),
         (OK, GET, 0, 0),
         (b"", b"", 0, 0),
         (GET, b"\x16\x03\x01\x02", 0, 0),
@@ -420,6 +421,21 @@ def test_a_head_that_never_ends_is_given_up() -> None:
     data = b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 50_000
     with pytest.raises(Violation):
         protocol.parse(Side.CLIENT, data, 0, 0)
+
+
+def test_a_trailer_that_never_ends_is_given_up_and_its_message_kept() -> None:
+    protocol = Http1(Context(unparsed_bytes=100_000))
+    data = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 50_000
+    with pytest.raises(Violation):
+        protocol.parse(Side.CLIENT, data, 0, 0)
+    assert [(message.operation, message.damaged) for message in protocol.requests] == [("POST /a", True)]
+
+
+def test_empty_lines_before_a_violation_are_accounted_for() -> None:
+    protocol = Http1(Context())
+    with pytest.raises(Violation):
+        protocol.parse(Side.CLIENT, b"\r\n\r\n\x16\x03\x01", 0, 0)
+    assert [(message.role, message.start, message.end) for message in protocol.requests] == [(Role.CONTROL, 0, 4)]
 
 
 def test_ten_thousand_header_lines_are_read() -> None:
@@ -446,6 +462,19 @@ def test_heads_and_chunks_that_come_in_pieces_take_linear_time(data: bytes) -> N
     for end in range(0, len(data), 500):
         at = protocol.parse(Side.CLIENT, data[:end], at, 0)
     assert time.process_time() - started < 1.5
+
+
+def test_distinct_operations_are_bounded() -> None:
+    """Over all connections of one context, so that operations stay few enough to be told apart."""
+    context = Context()
+    for first in (b"a", b"b"):
+        client = b"".join(b"GET /%s%s HTTP/1.1\r\n\r\n" % (first, b"x" * n) for n in range(50))
+        for suffix in range(26):
+            result = read(client.replace(b" HTTP", b"/%c HTTP" % (97 + suffix)), context=context)
+    assert len({message.operation for message in result.requests}) == 1
+    assert result.requests[0].operation == "GET /…"
+    assert result.requests[0].notes == ("more distinct operations than are told apart",)
+    assert len(context.shared["operations"]) == DISTINCT_OPERATIONS  # type: ignore[arg-type]
 
 
 def test_requests_without_answers_are_bounded() -> None:
@@ -558,7 +587,7 @@ def without_values(messages: list[Message]) -> list[tuple[object, ...]]:
     ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(conversation(), st.randoms(use_true_random=False))
 def test_the_same_messages_however_the_bytes_arrive(
     made: tuple[bytes, bytes, list[bytes]], splits: random.Random
@@ -570,7 +599,7 @@ def test_the_same_messages_however_the_bytes_arrive(
     assert without_values(once.responses) == without_values(pieces.responses)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(conversation(), st.randoms(use_true_random=False), st.booleans())
 def test_with_bytes_missing_nothing_is_made_up(
     made: tuple[bytes, bytes, list[bytes]], source: random.Random, of_client: bool
@@ -594,7 +623,7 @@ def test_with_bytes_missing_nothing_is_made_up(
         assert without_values(seen.requests) == without_values(sent.requests)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(conversation(), st.randoms(use_true_random=False))
 def test_mutated_bytes_raise_nothing_but_violations(
     made: tuple[bytes, bytes, list[bytes]], source: random.Random

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.support.dissect import dissect
 from tests.support.relay import Relay
+
 from wiretrace.model.message import Role
 from wiretrace.protocols.http1 import Http1
 

@@ -81,9 +81,7 @@ def test_operation_and_redacted_text(text: str, operation: str, summary: str | N
     """Verbs and targets are found as OpenTelemetry's conventions ask, and literals become '?'."""
     read = fingerprint(text.encode())
     assert read.operation == operation
-    assert read.summary == (
-        text if summary is None and "'" not in text and "1" not in text else summary or read.summary
-    )
+    assert summary is None or read.summary == summary
 
 
 @pytest.mark.parametrize(("text", "operation", "summary"), MYSQL_OPERATIONS)
@@ -136,28 +134,8 @@ def test_text_in_one_line_has_no_control_characters() -> None:
     assert one_line(b"SELECT\n 'a\x1b[2Jb'\x00\xff") == "SELECT 'a [2Jb' \ufffd"
 
 
-WORDS = st.sampled_from(
-    [b"SELECT ", b"FROM t ", b"'", b'"', b"`", b"--", b"\n", b"/*", b"*/", b"#", b"$a$", b"$$", b"E'", b"\\", b"''"]
-    + [
-        b"(",
-        b")",
-        b",",
-        b"1",
-        b".",
-        b"-",
-        b"0x",
-        b"1e",
-        b"$1",
-        b";",
-        b"x",
-        b"\xff",
-        b"\x00",
-        b"[",
-        b"]",
-        b" AS (",
-        b"values",
-    ]
-)
+PIECES = "SELECT |FROM t |'|\"|`|--|\n|/*|*/|#|$a$|$$|E'|\\|''|(|)|,|1|.|-|0x|1e|$1|;|x|\xff|\x00|[|]| AS (|values"
+WORDS = st.sampled_from([piece.encode("latin-1") for piece in PIECES.split("|")])
 
 
 @given(st.lists(WORDS, max_size=60).map(b"".join), st.sampled_from(list(Dialect)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import dpkt
 
@@ -17,7 +17,9 @@ from wiretrace.model.limits import Limits
 from wiretrace.model.note import Notes
 from wiretrace.packets.columns import FlowTable
 from wiretrace.packets.reader import CaptureReader
-from wiretrace.packets.summary import CaptureSummary
+
+if TYPE_CHECKING:
+    from wiretrace.packets.summary import CaptureSummary
 
 
 class Row(NamedTuple):
@@ -107,7 +109,7 @@ LINKS = {
 
 
 def dpkt_row(link_type: int, data: bytes) -> tuple[object, ...] | None:
-    """(addresses, ports, transport, seq, ack, flags, window, payload) by dpkt; None where it sees no whole, plain TCP or UDP.
+    """(source, port, destination, port, transport, seq, ack, flags, window, payload) by dpkt; None if not plain TCP or UDP.
 
     Fragments, IPv6 extension headers and lengths that contradict each other are left to other tests: dpkt bends them.
     """

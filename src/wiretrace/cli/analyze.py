@@ -8,21 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from wiretrace.cli.terminal.streams import STANDARD_OUTPUT, result_stream
-from wiretrace.model.errors import UserError
 
 if TYPE_CHECKING:
     from wiretrace.case.reader import Case
 
 FILE = click.Path(path_type=Path)
-CAPTURE_MAGICS = (
-    b"\xd4\xc3\xb2\xa1",  # pcap, microseconds, little-endian
-    b"\xa1\xb2\xc3\xd4",  # and big-endian
-    b"\x4d\x3c\xb2\xa1",  # pcap, nanoseconds, little-endian
-    b"\xa1\xb2\x3c\x4d",  # and big-endian
-    b"\x0a\x0d\x0d\x0a",  # pcapng: the Section Header Block
-)
-COMPRESSED_MAGICS = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
-"""gzip and zstd. Anything may be compressed: such a file counts as a capture if its name has "cap" in it."""
 
 
 @click.command("analyze")
@@ -55,9 +45,9 @@ def command(
     to_stdout = [path for path in (json_path, jsonl_path) if path == STANDARD_OUTPUT]
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
-    case = _analyze(captures_in(captures), case_path, overwrite, keep_values, jobs or 0)
+    case = _analyze(captures, case_path, overwrite, keep_values, jobs or 0)
     if html_path is not None:
-        from wiretrace.report import write_report  # type: ignore[attr-defined, unused-ignore]
+        from wiretrace.report import write_report
 
         write_report(case, html_path)
     for path, format_name in ((json_path, "json"), (jsonl_path, "jsonl")):
@@ -73,13 +63,13 @@ def command(
         print_summary(output(), case)
 
 
-def _analyze(captures: list[Path], case_path: Path | None, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+def _analyze(captures: tuple[Path, ...], case_path: Path | None, overwrite: bool, keep_values: bool, jobs: int) -> Case:
     """Run the pipeline, and write the case where it is wanted."""
     from wiretrace.case.reader import Case
     from wiretrace.case.writer import check_target, write_case
     from wiretrace.cli.terminal.progress import progress_on_terminal
     from wiretrace.model.settings import Settings
-    from wiretrace.pipeline import analyze  # type: ignore[attr-defined, unused-ignore]
+    from wiretrace.pipeline import analyze
 
     if case_path is not None:
         check_target(case_path, overwrite)  # now, and not after all the work
@@ -93,36 +83,3 @@ def _analyze(captures: list[Path], case_path: Path | None, overwrite: bool, keep
     finally:
         progress.finish()
     return Case.of(analysis, settings, case_path)
-
-
-def captures_in(given: tuple[Path, ...]) -> list[Path]:
-    """The capture files among what the user gave: files as they are, directories searched.
-
-    Raises UserError for what does not exist, and for a directory without captures.
-    """
-    found: list[Path] = []
-    for path in given:
-        if not path.exists():
-            raise UserError(f"{path}: there is no such file")
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if is_capture(file))
-            if not inside:
-                raise UserError(f"{path}: there is no capture file in this directory")
-            found += inside
-        else:
-            found.append(path)
-    return found
-
-
-def is_capture(file: Path) -> bool:
-    """Whether a file of a directory is a capture, by its first bytes. Hidden files are none."""
-    if file.name.startswith(".") or not file.is_file():
-        return False
-    try:
-        with file.open("rb") as stream:
-            magic = stream.read(4)
-    except OSError as error:
-        raise UserError(f"{file}: can not be read: {error.strerror}") from None
-    if magic in CAPTURE_MAGICS:
-        return True
-    return magic.startswith(COMPRESSED_MAGICS) and "cap" in file.name.lower()

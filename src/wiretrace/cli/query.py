@@ -125,7 +125,7 @@ def _write_csv(reader: pa.RecordBatchReader, stream: BinaryIO) -> None:
 def _write_json(reader: pa.RecordBatchReader, stream: BinaryIO) -> None:
     import msgspec
 
-    encoder = msgspec.json.Encoder(enc_hook=str)
+    encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
     names = reader.schema.names
     before = b"[\n"
     for row in _rows(reader):

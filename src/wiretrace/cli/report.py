@@ -11,8 +11,13 @@ import click
     "-o", "path", metavar="FILE", type=click.Path(path_type=Path), required=True, help="File to write, an HTML page."
 )
 def command(case_path: Path, path: Path) -> None:
-    """Write a case as one self-contained HTML page that needs no network."""
+    """Write a case as one self-contained HTML page.
+
+    The page opens in any browser and needs no network.
+    """
     from wiretrace.case.reader import Case
+
+    case = Case.open(case_path)
     from wiretrace.report import write_report  # type: ignore[attr-defined, unused-ignore]
 
-    write_report(Case.open(case_path), path)
+    write_report(case, path)

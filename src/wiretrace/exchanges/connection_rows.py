@@ -27,8 +27,10 @@ class Spoken(NamedTuple):
     exchanges: int
 
 
-def connection_table(capture: str, table: ConnectionTable, flows: FlowTable, spoken: dict[int, Spoken]) -> pa.Table:
-    """All connections, in order of their numbers."""
+def connection_table(
+    capture: str, table: ConnectionTable, flows: FlowTable, spoken: dict[int, Spoken], first_connection: int
+) -> pa.Table:
+    """All connections, in order of their numbers, which count from `first_connection`."""
     count = table.count
     known = np.array(list(spoken), np.int64)
     client = np.maximum(table.client_of[:count], 0).astype(np.int64)
@@ -57,7 +59,7 @@ def connection_table(capture: str, table: ConnectionTable, flows: FlowTable, spo
         return pa.DictionaryArray.from_arrays(end_codes[flow][rows, direction], addresses)
 
     columns: dict[str, Any] = {
-        "connection": rows,
+        "connection": rows + first_connection,
         "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([capture])),
         "protocol": pa.array(protocol, pa.string()).dictionary_encode(),
         "client_address": address(client),

@@ -128,7 +128,13 @@ class Conversation:
         self.advance(final=True)
         if self.protocol is None:
             return
-        for side in Side:
+        # The server first: that it will say nothing more may release what the client's side waits for.
+        for side in (Side.SERVER, Side.CLIENT):
+            self._read(side)
+            self._collect()
+            if self.protocol is None:
+                self._drop()
+                return
             self.protocol.finish(side, max(self.side(side).end, self.last_end[side]))
         self._collect()
         for side in Side:

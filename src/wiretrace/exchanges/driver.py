@@ -87,16 +87,26 @@ class ExchangeDriver:
     """Turns the packets of one vantage point into exchanges. Connection numbers are local to it."""
 
     def __init__(
-        self, capture: str, flows: FlowTable, limits: Limits, notes: Notes, hasher: ValueHasher, *, keep_values: bool
+        self,
+        capture: str,
+        flows: FlowTable,
+        limits: Limits,
+        notes: Notes,
+        hasher: ValueHasher,
+        *,
+        keep_values: bool,
+        first_connection: int = 0,
     ) -> None:
+        """`first_connection` is what the vantage point's own numbers of connections are added to."""
         self._capture = capture
+        self._first_connection = first_connection
         self._flows = flows
         self._limits = limits
         self._notes = notes
         self._keep_values = keep_values
         self._reassembler = Reassembler(limits, notes)
         self._provenance = Provenance(limits, notes)
-        self._rows = ExchangeRows(capture, hasher)
+        self._rows = ExchangeRows(capture, hasher, first_connection)
         self._threads: dict[int, Thread] = {}
         self._last_protocol: dict[tuple[bytes, int], type[Protocol]] = {}
         self._shared: dict[str, dict[str, object]] = {}
@@ -134,7 +144,8 @@ class ExchangeDriver:
 
     def connections(self) -> pa.Table:
         """The table `connections` of this vantage point."""
-        return connection_table(self._capture, self._reassembler.connections, self._flows, self._spoken)
+        table = self._reassembler.connections
+        return connection_table(self._capture, table, self._flows, self._spoken, self._first_connection)
 
     def _work(self, chunk: StreamChunk, *, final: bool) -> Iterator[pa.RecordBatch]:
         table = self._reassembler.connections
@@ -335,7 +346,8 @@ class ExchangeDriver:
             if conversation.aligned:
                 used, answered = pair_in_order(requests, responses, pairs, thread.habits)
             else:
-                used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, final=final)
+                reached = None if final else (conversation.side(Side.CLIENT).next, conversation.side(Side.SERVER).next)
+                used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, reached)
             del requests[:used]
             del responses[:answered]
         bound = self._limits.pending_messages
@@ -361,12 +373,14 @@ class ExchangeDriver:
         response_end = conversation.side(Side.SERVER).next
         transactions = thread.transactions
         whole = half = 0
-        for pair in pairs + left:
+        for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
             role = (request or response).message.role  # type: ignore[union-attr]
             if role is Role.CONTROL:
                 continue
-            outcome, possible = judge(pair, closing if request is not None else None, response_end)
+            # How the connection ended judges what was left over then, and answers that were cut off.
+            ended = closing if response is not None or at >= len(pairs) else None
+            outcome, possible = judge(pair, ended, response_end)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
             self._rows.add(number, protocol, pair, outcome, possible, transaction)
             thread.exchanges += 1

@@ -176,25 +176,31 @@ def pair_by_identifier(requests: list[Located], responses: list[Located], pairs:
 
 
 def pair_by_acknowledgement(
-    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits, *, final: bool
+    requests: list[Located],
+    responses: list[Located],
+    pairs: list[Pair],
+    habits: Habits,
+    reached: tuple[int, int] | None,
 ) -> tuple[int, int]:
     """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
 
-    Returns how many requests and responses were used up; the last batch waits for what comes, unless `final`.
+    `reached` holds, by side, the stream offset up to which bytes were delivered; None: nothing more will come. What speaks
+    of bytes behind that waits, and so does what the last batch leaves unanswered. Returns how many requests and responses were used up.
     """
+    if reached is not None:
+        known = next((at for at, each in enumerate(responses) if each.ack > reached[0]), len(responses))
+        responses = responses[:known]
     batches = _batches(requests)
     regions = _regions(batches, responses)
     begins = [_begins(batches, regions, index) for index in range(len(batches))]
     _learn(batches, regions, begins, habits)
     used_requests = used_responses = 0
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
-        last = index == len(batches) - 1
-        following = None if last else batches[index + 1][0]
+        following = batches[index + 1][0] if index + 1 < len(batches) else None
+        waits = following is None or (reached is not None and following.ack > reached[1])
         paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
-        keep_from = len(batch)
-        if last and not final and habits.trusted:
-            # Requests behind the last one that was answered may still be.
-            keep_from = max(paired, default=-1) + 1
+        # Requests behind the last one that was answered may still be.
+        keep_from = max(paired, default=-1) + 1 if waits else len(batch)
         answered = {id(response) for response in paired.values()}
         for position, request in enumerate(batch[:keep_from]):
             response = paired.get(position)
@@ -209,6 +215,8 @@ def pair_by_acknowledgement(
         )
         used_requests += keep_from
         used_responses += len(region)
+        if waits:
+            break
     return used_requests, used_responses
 
 
@@ -267,7 +275,9 @@ def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: l
         asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
         answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
         answered_whole = following is not None and region[-1].message.end == following.ack
-        asked_whole = begins[index] and _contiguous(batch) and (following is None or _adjacent(batch[-1], following))
+        # The server's acknowledgements tell of requests behind the last one that was captured.
+        ends = region[-1].last_ack <= batch[-1].message.end if following is None else _adjacent(batch[-1], following)
+        asked_whole = begins[index] and ends and _contiguous(batch)
         if (answered_whole and len(answers) < len(asked)) or (asked_whole and len(answers) > len(asked)):
             habits.overlaps = True
         if answered_whole and asked_whole:

@@ -83,8 +83,9 @@ class ConnectionColumns:
 class ExchangeRows:
     """Rows of one vantage point, until they are flushed as a record batch."""
 
-    def __init__(self, capture: str, hasher: ValueHasher) -> None:
+    def __init__(self, capture: str, hasher: ValueHasher, first_connection: int) -> None:
         self._capture = capture
+        self._first_connection = first_connection
         self._hasher = hasher
         self._rows: list[tuple[Any, ...]] = []
         self._connections = ConnectionColumns()
@@ -124,7 +125,9 @@ class ExchangeRows:
                 asked.end - asked.start,
                 *self._frames(request),
                 asked.start,
-                hasher.digest(asked.operation.encode() + b"\0" + asked.values) if asked.values else 0,
+                hasher.digest(asked.operation.encode() + b"\0" + asked.values.partition(b" ")[0])
+                if asked.values
+                else 0,
                 hasher.tokens(asked.values) if asked.values else _NO_TOKENS,
                 asked.role is Role.ONE_WAY,
             )
@@ -212,7 +215,7 @@ class ExchangeRows:
         def taken(values: list[int], dtype: type[np.generic]) -> NDArray[Any]:
             return np.array(values, dtype)[connection]
 
-        numbers = np.array(list(known.index), np.int64)
+        numbers = np.array(list(known.index), np.int64) + self._first_connection
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([self._capture])),
             "connection": numbers[connection],

@@ -24,7 +24,15 @@ SHORTEST_NAME = 4
 DIGITS_OF_IDENTIFIER = 2
 """Digits that make a word look like an identifier: single digits are everywhere."""
 
-WORD = re.compile(rb"[0-9a-z\x80-\xff]{2,}+(?:[-_][0-9a-z\x80-\xff]+)*")
+WORD_BYTES = bytes(
+    byte
+    if byte in b"0123456789abcdefghijklmnopqrstuvwxyz-_" or byte >= 0x80
+    else byte + 32
+    if chr(byte).isupper()
+    else 32
+    for byte in range(256)
+)
+"""Translates what separates words into spaces, and capitals into small letters: several times faster than a pattern."""
 PART = re.compile(rb"[0-9a-z\x80-\xff]+")
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 NUMBERED = re.compile(rb"([a-z]+)([0-9]{2,})\Z")
@@ -49,17 +57,17 @@ class ValueHasher:
         At most `Limits.value_tokens`; where there are more, identifiers are preferred to names. The lowest bit of a hash
         is 1 for a name (a word with fewer than two digits).
         """
-        values = values[: self._bytes].lower()
+        values = values[: self._bytes]
         if b"%" in values:
-            values = unquote_to_bytes(values).lower()
+            values = unquote_to_bytes(values)
         remembered = self._words.get
         found: list[int] = []
-        for word in WORD.findall(values):
+        for word in values.translate(WORD_BYTES).split():
             hashes = remembered(word)
-            if hashes is None:
-                hashes = self._learn(word)
             if hashes:
                 found += hashes
+            elif hashes is None:
+                found += self._learn(word)
         tokens = list(dict.fromkeys(found))
         if len(tokens) > self._most:
             tokens.sort(key=IS_NAME)
@@ -85,7 +93,7 @@ class ValueHasher:
         elif len(word) <= LONGEST_WORD:
             parts = PART.findall(word)
             if len(parts) > 1 and is_identifier(word):
-                found.append(self._hash(word) & ~1)
+                found.append(self._hash(word.strip(b"-_")) & ~1)
             for part in parts:
                 if is_identifier(part):
                     found.append(self._hash(part) & ~1)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from wiretrace.packets.captures import CaptureSet
     from wiretrace.packets.summary import CaptureSummary
 
+CONNECTION_BITS = 32
+"""Connections are numbered through the case: the vantage point's number, then this many bits for its own."""
 KEY_BYTES = 65536
 """Bytes of the beginning of each capture that the key of its values is made from."""
 
@@ -65,12 +67,13 @@ def value_key(paths: Iterable[Path]) -> bytes:
 
 def read_vantage_point(
     capture: CaptureSet,
+    number: int,
     spool: Path,
     key: bytes,
     settings: Settings,
     advance: Callable[[int], None] | None = None,
 ) -> VantagePoint:
-    """Read the files of one vantage point, in order. `advance` is told the bytes of packets read since it was last told.
+    """Read the files of vantage point `number`, in order. `advance` is told how many bytes more are read.
 
     Raises UserError where a file can not be read at all.
     """
@@ -78,7 +81,13 @@ def read_vantage_point(
     flows = FlowTable()
     notes = Notes()
     driver = ExchangeDriver(
-        capture.name, flows, limits, notes, ValueHasher(key, limits), keep_values=settings.keep_values
+        capture.name,
+        flows,
+        limits,
+        notes,
+        ValueHasher(key, limits),
+        keep_values=settings.keep_values,
+        first_connection=number << CONNECTION_BITS,
     )
     files: list[tuple[Path, CaptureSummary]] = []
     udp_bytes = 0

@@ -74,6 +74,7 @@ def merge_vantage_points(exchanges: pa.Table, connections: pa.Table, captures: S
     `exchanges` and `connections` have the schemas of those tables; every capture in them is in `captures`.
     """
     notes = Notes()
+    exchanges = exchanges.combine_chunks()  # taking rows out of many chunks is slow
     views = read_views(exchanges, [capture.name for capture in captures])
     hosts = find_hosts(views, connections, captures)
     places = locate_views(views, hosts)

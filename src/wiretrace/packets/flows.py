@@ -96,7 +96,7 @@ class FlowNumbers:
         self._recent_flow = np.full(1 << SLOT_BITS, -1, np.int32)
 
     def number(self, words: Words) -> NDArray[np.int32]:
-        """(n,) flow numbers of packets with these key words; new flows are numbered in the order of their packets."""
+        """(n,) flow numbers of packets with these key words; new flows are numbered in the order of their first packets."""
         hashed = _mixed(words)
         slot = (hashed >> np.uint64(64 - SLOT_BITS)).astype(np.int64)
         flow = self._recent_flow[slot]

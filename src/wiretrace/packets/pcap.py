@@ -91,6 +91,7 @@ class PcapIndex:
             if lanes is not None and self._all_possible(words, lanes):
                 first, position = lanes, int(starts[-1])
         rest: list[int] = []
+        floor = 0  # no way back is taken twice: the search always moves on
         while True:
             if self._lost:
                 position = self._resume(words, position, end, final)
@@ -100,42 +101,52 @@ class PcapIndex:
             broken = position + self._header <= end and not possible(buffer.view, self._order, self._longest, position)
             if not broken and (position == end or not final):
                 break
-            back = self._way_back(words, rest, position, broken, end, final)
+            kept, back = self._way_back(words, rest, position, floor, broken, end, final)
             if not broken and back < 0:
                 self._notes.add(NoteKind.FILE_TRUNCATED, self._name)
                 position = end
                 break
             self._notes.add(NoteKind.FILE_DAMAGED, self._name)
-            position = self._give_up(words, rest, position, back)
-            self._lost = True
+            if kept < len(rest):
+                position = rest[kept]
+                del rest[kept:]
+            resume = back if back >= 0 else max(position, floor)
+            self._summary.damaged_bytes += resume - position
+            position, floor = resume, resume + 1
+            self._lost = back < 0
         offsets = np.concatenate([first, np.array(rest, np.int64)])
         if len(offsets):
             self._last_seconds = int(words[offsets[-1]])
         return self._records(words, offsets), position
 
     def _way_back(
-        self, words: NDArray[np.unsignedinteger], offsets: list[int], position: int, broken: bool, end: int, final: bool
-    ) -> int:
-        """Where readable records go on, when the chain of `offsets` breaks at `position`; -1 if that is not known."""
+        self,
+        words: NDArray[np.unsignedinteger],
+        offsets: list[int],
+        position: int,
+        floor: int,
+        broken: bool,
+        end: int,
+        final: bool,
+    ) -> tuple[int, int]:
+        """Where the chain of `offsets` breaks at `position`: how many of them are believed, and where records go on.
+
+        The second is -1 where that is not known, or where only the last record is not whole.
+        """
         trusted = self._trusted(words, offsets)
         resume = offsets[trusted - 1] + self._header if trusted else position + 1
-        back = self._find_chain(words, resume, end, final)
-        if back < 0 or (back not in offsets[trusted:] and back != position):
-            return back
-        # The records that looked odd are sound after all: only what stands at `position` is in doubt.
-        return self._find_chain(words, position + 1, end, final) if broken else -1
-
-    def _give_up(self, words: NDArray[np.unsignedinteger], offsets: list[int], position: int, back: int) -> int:
-        """Take back the records that reach beyond `back` (-1: that are not trusted). Returns where the damage begins."""
+        back = self._find_chain(words, max(resume, floor), end, final)
+        if back in offsets[trusted:] or back == position:
+            # The records that looked odd are sound after all: only what stands at `position` is in doubt.
+            back = self._find_chain(words, max(position + 1, floor), end, final) if broken else -1
+            return len(offsets), back
         if back < 0:
-            trusted = self._trusted(words, offsets)
-            if trusted < len(offsets):
-                position = offsets[trusted]
-                del offsets[trusted:]
-            return position
-        while position > back:
-            position = offsets.pop()
-        return position
+            return trusted, back
+        kept = len(offsets)
+        while kept and position > back:
+            kept -= 1
+            position = offsets[kept]
+        return kept, back
 
     def _resume(self, words: NDArray[np.unsignedinteger], position: int, end: int, final: bool) -> int:
         """Pass over damage from `position` on, to the next readable record or as far as can be said."""
@@ -199,7 +210,8 @@ class PcapIndex:
         size = 4096
         while begin + self._header <= end:
             stop = min(begin + size, end - self._header + 1)
-            start = np.arange(begin, stop)
+            captured = words[begin + 8 : stop + 8]
+            start = np.flatnonzero((captured > 0) & (captured <= self._longest)) + begin
             start = start[self._plausible(words, start)]
             at = start
             reached = np.ones(len(start), np.int64)

@@ -15,7 +15,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import enum
 import re
 from collections import deque
 from typing import ClassVar
@@ -24,6 +23,15 @@ from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol, Succession, Violation
 from wiretrace.protocols.http1_boundary import boundary_in, likelihood
+from wiretrace.protocols.http1_framing import (
+    Direction,
+    Stage,
+    careful_head,
+    first_chunk,
+    pass_over_chunks,
+    settle,
+    skip_empty_lines,
+)
 from wiretrace.protocols.http1_head import (
     CHUNKED,
     Fields,
@@ -31,7 +39,6 @@ from wiretrace.protocols.http1_head import (
     StatusLine,
     cut_request,
     cut_response,
-    normalised_head,
     read_fields,
     read_request_line,
     read_status_line,
@@ -40,69 +47,16 @@ from wiretrace.protocols.http_semantics import response_attributes
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
-LONGEST_CHUNK_LINE = 4096
-"""Bytes of a chunk's size and extensions; a longer line is not one."""
-LONGEST_CUT_LINE = 4096
-"""Bytes of an unfinished start line that are remembered in case that the rest is lost."""
+DISTINCT_OPERATIONS = 2000
+"""Operations that are told apart; beyond it a new path is shown as 'GET /…'."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
 
 REQUEST, RESPONSE, OK = Role.REQUEST, Role.RESPONSE, Result.OK
 
-EMPTY_LINES = re.compile(rb"[\r\n]+")
-END_OF_HEAD = re.compile(rb"\n\r?\n")
-FIRST_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
-CHUNK_LINE = re.compile(rb"\r?\n([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
-FIRST_CHUNK_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,13}[ \t]*(?:;[^\n]*)?\r?\Z")
-CHUNK_LINE_BEGUN = re.compile(rb"\r?\Z|\r?\n(?:[0-9A-Fa-f]{1,13}[ \t]*(?:;[^\n]*)?\r?)?\Z")
 STATUS_AHEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r\n]")
 STATUS_AHEAD_BYTES = 13
 REQUEST_AHEAD = re.compile(rb"[A-Z]{3,16} [^\x00-\x20\x7f]+ HTTP/1\.[01]\r?\n")
-REQUEST_BEGUN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?: [^\x00-\x1f\x7f]*\r?)?\Z")
-RESPONSE_BEGUN = re.compile(
-    rb"H(?:T(?:T(?:P(?:/(?:1(?:\.(?:[01](?: (?:[1-5](?:[0-9](?:[0-9](?:[ \r][^\n]*)?)?)?)?)?)?)?)?)?)?)?)?\Z"
-)
-
-
-class Stage(enum.IntEnum):
-    """Where the reading of a message that is under construction stands."""
-
-    CHUNK = 0
-    """Behind the head, before the line of the first chunk."""
-    NEXT_CHUNK = 1
-    """Behind the data of a chunk, before its line end."""
-    TRAILER = 2
-    """Behind the line of the last chunk."""
-    DOUBT = 3
-    """Behind the head of a response that may or may not have a body."""
-    CLOSE = 4
-    """In a body that ends with the connection."""
-
-
-class Direction:
-    """How far one side was read."""
-
-    __slots__ = ("building", "cut", "fields", "finished", "padding", "reached", "searched", "stage")
-
-    def __init__(self) -> None:
-        self.reached = 0
-        """Stream offset behind the last thing that was read or lost."""
-        self.finished = False
-        self.forget()
-
-    def forget(self) -> None:
-        """Begin at a message boundary."""
-        self.building: Message | None = None
-        """The message whose head was read and whose end is not known yet."""
-        self.stage = Stage.CHUNK
-        self.fields: Fields | None = None
-        """Those of the message in doubt."""
-        self.searched = 0
-        """Stream offset up to which the end of the head was looked for in vain."""
-        self.padding = -1
-        """Stream offset of empty lines that belong to no message yet."""
-        self.cut: tuple[int, bytes, bool] | None = None
-        """Of a head whose end has not come: its offset, its first line, and whether that line is whole."""
 
 
 class Http1(Protocol):
@@ -124,6 +78,10 @@ class Http1(Protocol):
         self._waits_for = 0
         """The client's side goes on when this many responses were read; 0: it does not wait."""
         self._asked_connect = False
+        operations = context.shared.setdefault("operations", set())
+        assert isinstance(operations, set)
+        self._operations: set[str] = operations
+        """Operations seen on all connections."""
         self._switched: tuple[str, int] | None = None
         """The server left HTTP: the next protocol, and its stream offset on the server's side."""
 
@@ -134,10 +92,14 @@ class Http1(Protocol):
 
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
         """Read messages; see the contract."""
-        if side is Side.CLIENT:
-            direction, read = self._client, self._read_requests(data, at, base)
-        else:
-            direction, read = self._server, self._read_responses(data, at, base)
+        direction = (self._client, self._server)[side]
+        try:
+            read = self._read_requests(data, at, base) if side is Side.CLIENT else self._read_responses(data, at, base)
+        except Violation:
+            self._stop_counting()
+            if direction.padding >= 0:
+                settle(direction, (self.requests, self.responses)[side], direction.reached)
+            raise
         direction.reached = base + min(read, len(data))
         return read
 
@@ -177,13 +139,16 @@ class Http1(Protocol):
         self._succeed()
 
     def _read_requests(self, data: bytes, at: int, base: int) -> int:
-        direction, size, requests = self._client, len(data), self.requests
-        room, keep_values = self.context.value_bytes, self.context.keep_values
+        direction, size, requests, operations = self._client, len(data), self.requests, self._operations
+        room, keep_values, most = self.context.value_bytes, self.context.keep_values, self.context.unparsed_bytes
         while at < size:
             if direction.building is not None:
-                at = self._read_chunks(direction, requests, data, at, base)
+                at = pass_over_chunks(direction, requests, data, at, base, most)
                 if direction.building is not None:
                     return at
+                if self._waits_for:
+                    direction.reached = base + at
+                    self._succeed()
                 continue
             if self._waits_for and self._must_wait(data, at):
                 return at
@@ -200,13 +165,13 @@ class Http1(Protocol):
                 fields = read_fields(data[line_end + 2 : end])
                 body = end + 4
             if line is None or fields is None:
-                head = self._careful_head(Side.CLIENT, direction, data, at, base)
+                head = careful_head(Side.CLIENT, direction, data, at, base, most)
                 if head is None:
                     return at
                 line = read_request_line(head[0], keep_values)
                 fields = read_fields(head[1])
                 if line is None or fields is None:
-                    raise self._violation("not a request line")
+                    raise Violation("not a request line")
                 body = head[2]
             if direction.padding >= 0 or direction.cut is not None:
                 settle(direction, requests, base + at)
@@ -215,11 +180,14 @@ class Http1(Protocol):
             values = target.values
             if length > 0 and not fields.opaque:
                 values = values[:room] + b" " + data[body : body + min(length, room)]
+            operation = target.operation
+            if operation not in operations:
+                operation = admitted(operation, operations)
             message = Message(
                 REQUEST,
                 base + at,
                 base + body + (length if length > 0 else 0),
-                target.operation,
+                operation,
                 target.summary,
                 "",
                 OK,
@@ -232,6 +200,8 @@ class Http1(Protocol):
             )
             if fields.notes:
                 message.notes = fields.notes
+            if operation != target.operation:
+                message.notes = (*fields.notes, "more distinct operations than are told apart")
             if self._counted and self._asked >= self._answered:
                 self._methods.append(line.method)
                 if len(self._methods) > UNANSWERED_REQUESTS:
@@ -254,7 +224,7 @@ class Http1(Protocol):
 
     def _read_responses(self, data: bytes, at: int, base: int) -> int:
         direction, size, responses = self._server, len(data), self.responses
-        room = self.context.value_bytes
+        room, most = self.context.value_bytes, self.context.unparsed_bytes
         while at < size:
             if self._switched is not None:
                 return at
@@ -266,7 +236,7 @@ class Http1(Protocol):
                     if direction.building is not None and direction.stage is Stage.DOUBT:
                         return at
                 else:
-                    at = self._read_chunks(direction, responses, data, at, base)
+                    at = pass_over_chunks(direction, responses, data, at, base, most)
                     if direction.building is not None:
                         return at
                 continue
@@ -283,13 +253,13 @@ class Http1(Protocol):
                 fields = read_fields(data[line_end + 2 : end])
                 body = end + 4
             if line is None or fields is None:
-                head = self._careful_head(Side.SERVER, direction, data, at, base)
+                head = careful_head(Side.SERVER, direction, data, at, base, most)
                 if head is None:
                     return at
                 line = read_status_line(head[0])
                 fields = read_fields(head[1])
                 if line is None or fields is None:
-                    raise self._violation("not a status line")
+                    raise Violation("not a status line")
                 body = head[2]
             if direction.padding >= 0 or direction.cut is not None:
                 settle(direction, responses, base + at)
@@ -377,84 +347,6 @@ class Http1(Protocol):
         self._answered += 1
         return self._frame(message, fields, method, data, at, base)
 
-    def _read_chunks(self, direction: Direction, messages: list[Message], data: bytes, at: int, base: int) -> int:
-        """Pass over the chunks and the trailer of the message under construction (RFC 9112 section 7.1)."""
-        message, size = direction.building, len(data)
-        if message is None:
-            return at
-        while direction.stage <= Stage.NEXT_CHUNK:
-            if at >= size:
-                return at
-            first = direction.stage is Stage.CHUNK
-            found = (FIRST_CHUNK_LINE if first else CHUNK_LINE).match(data, at)
-            if found is None:
-                begun = (FIRST_CHUNK_LINE_BEGUN if first else CHUNK_LINE_BEGUN).match(
-                    data[at : at + LONGEST_CHUNK_LINE]
-                )
-                if begun and size - at < LONGEST_CHUNK_LINE:
-                    return at
-                message.end, message.damaged = base + at, True
-                message.notes = (*message.notes, "its chunks are malformed")
-                messages.append(message)
-                direction.building = None
-                raise self._violation("not a chunk")
-            chunk = int(found[1], 16)
-            at = found.end()
-            if chunk:
-                at += chunk
-                direction.stage = Stage.NEXT_CHUNK
-            else:
-                direction.stage = Stage.TRAILER
-        if data.startswith(b"\r\n", at):
-            at += 2
-        elif data.startswith(b"\n", at):
-            at += 1
-        else:
-            found = END_OF_HEAD.search(data, max(at, direction.searched - base))
-            if found is None:
-                direction.searched = base + max(at, size - 2)
-                if size - at >= self.context.unparsed_bytes:
-                    raise self._violation("trailer too long")
-                return at
-            at = found.end()
-        message.end = base + at
-        messages.append(message)
-        direction.building = None
-        if messages is self.requests and self._waits_for:
-            direction.reached = message.end
-            self._succeed()
-        return at
-
-    def _careful_head(
-        self, side: Side, direction: Direction, data: bytes, at: int, base: int
-    ) -> tuple[bytes, bytes, int] | None:
-        """The head at `at` as start line, header block and index behind it, where it is unfinished or unusual.
-
-        None: its end has not come; its beginning is remembered in case that the rest is lost.
-        """
-        found = END_OF_HEAD.search(data, max(at, direction.searched - base))
-        if found is not None:
-            line, _, block = normalised_head(data[at : found.start()].removesuffix(b"\r")).partition(b"\r\n")
-            return line, block, found.end()
-        size = len(data)
-        if size - at >= self.context.unparsed_bytes:
-            raise self._violation("head too long")
-        direction.searched = base + max(at, size - 3)
-        if direction.cut is not None and direction.cut[2]:
-            return None
-        line_end = data.find(b"\n", at)
-        line = data[at : min(line_end if line_end >= 0 else size, at + LONGEST_CUT_LINE)]
-        if line_end >= 0:
-            line = line.removesuffix(b"\r")
-            whole = read_request_line(line, False) if side is Side.CLIENT else read_status_line(line)
-            plausible = whole is not None or len(line) == LONGEST_CUT_LINE
-        else:
-            plausible = (REQUEST_BEGUN if side is Side.CLIENT else RESPONSE_BEGUN).match(line) is not None
-        if not plausible:
-            raise self._violation("not a request line" if side is Side.CLIENT else "not a status line")
-        direction.cut = (base + at, line, line_end >= 0)
-        return None
-
     def _give_up(self, side: Side, direction: Direction, offset: int) -> None:
         """Append what was under construction as it stands, damaged, and ended at `offset`."""
         messages = (self.requests, self.responses)[side]
@@ -498,28 +390,10 @@ class Http1(Protocol):
         self._counted = False
         self._methods.clear()
 
-    def _violation(self, phrase: str) -> Violation:
-        self._stop_counting()
-        return Violation(phrase)
 
-
-def first_chunk(data: bytes, at: int, room: int) -> bytes:
-    """The beginning of the first chunk of the body at `at`, as far as it is there."""
-    found = FIRST_CHUNK_LINE.match(data, at)
-    return data[found.end() : found.end() + min(int(found[1], 16), room)] if found else b""
-
-
-def skip_empty_lines(direction: Direction, data: bytes, at: int, base: int) -> int:
-    """Pass over empty lines before a message (RFC 9112 section 2.2)."""
-    if direction.padding < 0:
-        direction.padding = base + at
-    found = EMPTY_LINES.match(data, at)
-    return found.end() if found else at
-
-
-def settle(direction: Direction, messages: list[Message], offset: int) -> None:
-    """A message begins, or nothing more comes, at `offset`: empty lines before it become a CONTROL message."""
-    if direction.padding >= 0:
-        messages.append(Message(Role.CONTROL, direction.padding, offset))
-    direction.padding = -1
-    direction.cut = None
+def admitted(operation: str, operations: set[str]) -> str:
+    """`operation`, or what stands for it where there are too many, made a member of `operations`."""
+    if len(operations) >= DISTINCT_OPERATIONS:
+        return operation.partition(" ")[0] + " /…"
+    operations.add(operation)
+    return operation

@@ -1,8 +1,9 @@
 """Where HTTP/1 messages begin in bytes whose past is not known: recognition, and finding a boundary behind a gap.
 
-Rules: strict, because a false boundary costs a false message. At the start of a line a whole start line is enough. Elsewhere
-(a body without a line end runs into the next message) it must also be followed by a header line and, for a request, have one
-of the common methods. Where a run of bytes begins, a message often begins too: there a start line may be cut off.
+Rules: strict, because a false boundary costs a false message. At the start of a line a whole start line is enough, with a
+method that is registered. Elsewhere (a body without a line end runs into the next message) it must also be followed by a
+header line and, for a request, have one of the common methods. Where a run of bytes begins, a message often begins too:
+there a start line may be cut off.
 """
 
 import re
@@ -10,20 +11,20 @@ import re
 from wiretrace.model.side import Side
 
 COMMON_METHODS = rb"(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH)"
+OTHER_METHODS = (
+    rb"(?:PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK|SEARCH|REPORT|MKCALENDAR|ACL|BIND|LINK|UNLINK|PURGE|QUERY|BAN)"
+)
 TARGET = rb"[^\x00-\x20\x7f]{1,8000}"
 HEADER_LINE = rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}[ \t]*:|\r?\n)"
 REQUEST = re.compile(
-    rb"(?:(?<=\n)(?P<line>[A-Z][A-Z-]{2,19} " + TARGET + rb" HTTP/1\.[01]\r?\n)(?:\Z|" + HEADER_LINE + rb"))"
-    rb"|(?P<inside>"
-    + COMMON_METHODS
-    + rb" (?:/|https?://)"
-    + TARGET.replace(b"{1,", b"{0,")
-    + rb" HTTP/1\.[01]\r\n)"
-    + HEADER_LINE
+    rb"(?<=\n)(?:%(common)s|%(other)s) %(target)s HTTP/1\.[01]\r?\n(?:\Z|%(header)s)"
+    rb"|%(common)s (?:/|https?://)[^\x00-\x20\x7f]{0,8000} HTTP/1\.[01]\r\n%(header)s"
+    % {b"common": COMMON_METHODS, b"other": OTHER_METHODS, b"target": TARGET, b"header": HEADER_LINE}
 )
 RESPONSE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9](?: [^\x00-\x1f\x7f]{0,200})?\r?\n" + HEADER_LINE)
 RESPONSE_AT_LINE = re.compile(rb"(?<=\n)HTTP/1\.[01] [1-5][0-9][0-9](?: [^\x00-\x1f\x7f]{0,200})?\r?\n\Z")
-REQUEST_LINE = re.compile(rb"[A-Z][A-Z-]{2,19} " + TARGET + rb" HTTP/1\.[01]\r?\n")
+REQUEST_LINE = re.compile(rb"[A-Z][A-Z-]{2,19} [^\x00-\x20\x7f][^\x00-\x1f\x7f]{0,8000} HTTP/1\.[01]\r?\n")
+"""Where a connection begins, a target with spaces in it is believed."""
 REQUEST_AT_START = re.compile(
     COMMON_METHODS
     + rb" (?:"

@@ -18,7 +18,6 @@ from wiretrace.model.message import Message, Result, Role
 from wiretrace.protocols.http_semantics import (
     BREADCRUMBS,
     Target,
-    read_breadcrumb,
     read_target,
     request_attributes,
     response_attributes,
@@ -212,12 +211,14 @@ def known_fields(block: bytes) -> Fields | None:
     elif length == UNDECLARED and damaged and "Content-Length is not a length" in notes:
         length = UNTIL_CLOSE
     stated = stated_once(identifiers) if identifiers else ()
-    return Fields(length, host, user_agent, upgrade, opaque, stated, damaged, tuple(dict.fromkeys(notes)))
+    return Fields(
+        length, host, user_agent, upgrade, opaque, stated, damaged, tuple(dict.fromkeys(notes)) if notes else ()
+    )
 
 
 def stated_once(identifiers: list[tuple[IdentifierKind, bytes]]) -> tuple[tuple[IdentifierKind, bytes], ...]:
     """The identifiers, without traceparents that contradict each other (W3C Trace Context section 3.2: ignore them)."""
-    if sum(kind is IdentifierKind.TRACEPARENT for kind, _ in identifiers) > 1:
+    if len(identifiers) > 1 and [kind for kind, _ in identifiers].count(IdentifierKind.TRACEPARENT) > 1:
         identifiers = [pair for pair in identifiers if pair[0] is not IdentifierKind.TRACEPARENT]
     return tuple(identifiers)
 
@@ -228,15 +229,17 @@ def known_field(line: bytes) -> tuple[int, int | str | tuple[IdentifierKind, byt
     if b"\n" in line or line[:1] in (b" ", b"\t"):
         return IRREGULAR, 0
     name, colon, value = line.partition(b":")
-    if not colon or not name.strip():
-        return MALFORMED, 0
     name = name.rstrip().lower()
+    if not colon or not name:
+        return MALFORMED, 0
     reader = READERS.get(name)
     if reader is not None:
         return reader(value.strip(b" \t"))
-    kind = BREADCRUMBS.get(name)
-    identifier = None if kind is None else read_breadcrumb(kind, value)
-    return None if kind is None or identifier is None else (IDENTIFIER, (kind, identifier))
+    breadcrumb = BREADCRUMBS.get(name)
+    if breadcrumb is None:
+        return None
+    identifier = breadcrumb[1](value.strip())
+    return None if identifier is None else (IDENTIFIER, (breadcrumb[0], identifier))
 
 
 def read_length(value: bytes) -> tuple[int, int | str]:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,10 +19,15 @@ from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Result
 from wiretrace.protocols.sensitive import REDACTED, redact_query
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 """Methods that OpenTelemetry reports by name (RFC 9110 section 9 and RFC 5789)."""
 LONGEST_PATH = 2000
 """Characters of a path or query that are kept; the rest is cut off and shown as '…'."""
+LONGEST_SEGMENT = 64
+"""Characters of a segment that may name a kind of request; a longer one is an identifier."""
 DEEPEST_TEMPLATE = 12
 """Segments of a path that an operation keeps."""
 CACHED_TARGETS = 8192
@@ -84,7 +90,7 @@ def segment_template(segment: str) -> str:
     A segment with percent-encoding is a title or a text, one with @ an address: neither names a kind of request.
     """
     segment = segment.partition(";")[0]
-    if "%" in segment or "@" in segment:
+    if "%" in segment or "@" in segment or len(segment) > LONGEST_SEGMENT:
         return VARIABLE_MARK
     template = VARIABLE.sub(VARIABLE_MARK, segment)
     return VARIABLE_RUN.sub(VARIABLE_MARK, template) if "}" in template else template
@@ -111,9 +117,9 @@ def read_target(method: bytes, target: bytes, keep_values: bool) -> Target:
             host, path = (rest[: path_at.start()], rest[path_at.start() :]) if path_at else (rest, b"")
             authority = without_user(host)
             values = path if path.startswith(b"/") else b"/" + path
-    raw_path, _, raw_query = values.partition(b"?")
-    path_text = clipped(raw_path.decode("utf-8", "replace"))
-    query_text = clipped(raw_query.decode("utf-8", "replace"))
+    path_text, _, query_text = values.decode("utf-8", "replace").partition("?")
+    if len(values) > LONGEST_PATH:
+        path_text, query_text = clipped(path_text), clipped(query_text)
     operation = f"{verb} {path_template(path_text)}"
     if not keep_values:
         if query_text:
@@ -172,58 +178,62 @@ def result_of(code: int) -> Result:
     return Result.OK if code < 400 else Result.CLIENT_ERROR if code < 500 else Result.SERVER_ERROR
 
 
-TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-[!-~]*)?\Z")
+HEXADECIMAL_DIGITS = b"0123456789abcdef"
+NO_TRACE, NO_SPAN = b"0" * 32, b"0" * 16
 HEXADECIMAL_ID = re.compile(rb"(?!0+\Z)(?:[0-9a-f]{1,32})\Z")
 AMAZON_ROOT = re.compile(rb"(?:^|;)\s*Root=([0-9A-Za-z-]{8,80})", re.IGNORECASE)
 DECIMAL_ID = re.compile(rb"(?!0+\Z)[0-9]{1,20}\Z")
 REQUEST_ID = re.compile(rb"[!-~]{4,128}\Z")
 
-BREADCRUMBS = {
-    b"traceparent": IdentifierKind.TRACEPARENT,
-    b"b3": IdentifierKind.B3,
-    b"x-b3-traceid": IdentifierKind.B3,
-    b"uber-trace-id": IdentifierKind.UBER_TRACE_ID,
-    b"sw8": IdentifierKind.SW8,
-    b"x-amzn-trace-id": IdentifierKind.AMZN_TRACE_ID,
-    b"x-datadog-trace-id": IdentifierKind.DATADOG,
-    b"x-cloud-trace-context": IdentifierKind.CLOUD_TRACE,
-    b"x-request-id": IdentifierKind.REQUEST_ID,
-    b"x-correlation-id": IdentifierKind.REQUEST_ID,
-    b"request-id": IdentifierKind.REQUEST_ID,
-    b"correlation-id": IdentifierKind.REQUEST_ID,
-}
-"""Header fields, in lower case, that name the request to which a message belongs."""
+
+def request_id(value: bytes) -> bytes | None:
+    """A request or correlation id, which may be any short visible text."""
+    return value if REQUEST_ID.match(value) else None
 
 
-def read_breadcrumb(kind: IdentifierKind, value: bytes) -> bytes | None:
-    """The identifier in the value of a header field of BREADCRUMBS, in one canonical form; None if it holds none.
+def traceparent_id(value: bytes) -> bytes | None:
+    """The trace id of ``traceparent`` (W3C Trace Context section 3.2); of a later version, its first four fields count."""
+    fields = value.split(b"-", 4)
+    if len(fields) < 4 or (len(fields) == 5 and fields[0] == b"00"):
+        return None
+    version, trace_id, span_id, flags = fields[:4]
+    if len(version) != 2 or len(trace_id) != 32 or len(span_id) != 16 or len(flags) != 2:
+        return None
+    if (version + trace_id + span_id + flags).translate(None, HEXADECIMAL_DIGITS):
+        return None
+    return None if version == b"ff" or trace_id == NO_TRACE or span_id == NO_SPAN else trace_id
 
-    Trace ids in hexadecimal are given in lower case, of B3 and Jaeger padded to 32 digits, so that the 64-bit and the
-    128-bit form of one id are equal.
-    """
-    value = value.strip()
-    if kind is IdentifierKind.REQUEST_ID:
-        return value if REQUEST_ID.match(value) else None
-    if kind is IdentifierKind.TRACEPARENT:
-        found = TRACEPARENT.match(value)
-        if found is None or found[1] == b"ff" or found[2] == b"0" * 32 or found[3] == b"0" * 16:
-            return None
-        return found[2]
-    if kind is IdentifierKind.DATADOG:
-        return value if DECIMAL_ID.match(value) else None
-    if kind is IdentifierKind.AMZN_TRACE_ID:
-        found = AMAZON_ROOT.search(value)
-        return found[1] if found else None
-    if kind is IdentifierKind.SW8:
-        return skywalking_trace_id(value)
-    if kind is IdentifierKind.B3:
-        trace_id = value.partition(b"-")[0]
-    elif kind is IdentifierKind.UBER_TRACE_ID:
-        trace_id = value.replace(b"%3A", b":").replace(b"%3a", b":").partition(b":")[0]
-    else:
-        trace_id = value.partition(b"/")[0]
+
+def padded_id(trace_id: bytes) -> bytes | None:
+    """A hexadecimal trace id of up to 128 bits, in lower case and padded, so that its 64-bit and 128-bit form are equal."""
     trace_id = trace_id.lower()
-    return trace_id.rjust(32, b"0") if HEXADECIMAL_ID.match(trace_id) and trace_id not in (b"0", b"d") else None
+    return trace_id.rjust(32, b"0") if HEXADECIMAL_ID.match(trace_id) else None
+
+
+def zipkin_trace_id(value: bytes) -> bytes | None:
+    """The trace id of ``b3`` or ``x-b3-traceid``; a lone sampling decision holds none."""
+    return None if value == b"d" else padded_id(value.partition(b"-")[0])
+
+
+def jaeger_trace_id(value: bytes) -> bytes | None:
+    """The trace id of ``uber-trace-id``, whose colons may be percent-encoded."""
+    return padded_id(value.replace(b"%3A", b":").replace(b"%3a", b":").partition(b":")[0])
+
+
+def amazon_trace_id(value: bytes) -> bytes | None:
+    """The Root of ``x-amzn-trace-id``."""
+    found = AMAZON_ROOT.search(value)
+    return found[1] if found else None
+
+
+def datadog_trace_id(value: bytes) -> bytes | None:
+    """The decimal trace id of ``x-datadog-trace-id``."""
+    return value if DECIMAL_ID.match(value) else None
+
+
+def google_trace_id(value: bytes) -> bytes | None:
+    """The trace id of ``x-cloud-trace-context``."""
+    return padded_id(value.partition(b"/")[0])
 
 
 def skywalking_trace_id(value: bytes) -> bytes | None:
@@ -236,3 +246,21 @@ def skywalking_trace_id(value: bytes) -> bytes | None:
     except binascii.Error:
         return None
     return trace_id if REQUEST_ID.match(trace_id) else None
+
+
+BREADCRUMBS: dict[bytes, tuple[IdentifierKind, Callable[[bytes], bytes | None]]] = {
+    b"traceparent": (IdentifierKind.TRACEPARENT, traceparent_id),
+    b"b3": (IdentifierKind.B3, zipkin_trace_id),
+    b"x-b3-traceid": (IdentifierKind.B3, zipkin_trace_id),
+    b"uber-trace-id": (IdentifierKind.UBER_TRACE_ID, jaeger_trace_id),
+    b"sw8": (IdentifierKind.SW8, skywalking_trace_id),
+    b"x-amzn-trace-id": (IdentifierKind.AMZN_TRACE_ID, amazon_trace_id),
+    b"x-datadog-trace-id": (IdentifierKind.DATADOG, datadog_trace_id),
+    b"x-cloud-trace-context": (IdentifierKind.CLOUD_TRACE, google_trace_id),
+    b"x-request-id": (IdentifierKind.REQUEST_ID, request_id),
+    b"x-correlation-id": (IdentifierKind.REQUEST_ID, request_id),
+    b"request-id": (IdentifierKind.REQUEST_ID, request_id),
+    b"correlation-id": (IdentifierKind.REQUEST_ID, request_id),
+}
+"""Header fields, in lower case, that name the request to which a message belongs: the kind of identifier, and how to read
+it from the value, stripped. What is read is in one canonical form; None where the value holds no identifier."""

@@ -37,7 +37,8 @@ class MySQL(Protocol):
         """See `Protocol.probe`."""
         asked, answered = _probe_client(client), _probe_server(server)
         if (client and asked == 0) or (server and answered == 0):
-            return 0.0
+            # One side may have been joined in the middle of something long.
+            return 0.7 if max(asked, answered) >= 0.9 else 0.0
         return max(asked, answered)
 
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
@@ -48,7 +49,11 @@ class MySQL(Protocol):
         """See `Protocol.resync`."""
         if self._session.compressed:
             return None
-        return client_boundary(data, at) if side is Side.CLIENT else server_boundary(data, at)
+        reader = (self._client, self._server)[side]
+        if (_is_handshake, _is_greeting)[side](data, at):
+            reader.begin()
+            return at
+        return (client_boundary, server_boundary)[side](data, at)
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """See `Protocol.lost`."""
@@ -61,33 +66,51 @@ class MySQL(Protocol):
         self._session.ended[side] = True
 
 
+def _is_handshake(data: bytes, at: int) -> bool:
+    """A handshake response (or the request for TLS) of MySQL 4.1 or later: capabilities, and 19 or more zero bytes."""
+    if len(data) < at + 36:
+        return False
+    header: int = HEADER.unpack_from(data, at)[0]
+    protocol_41 = data[at + 5] & 0x02
+    return (
+        header >> 24 == 1
+        and 32 <= header & LENGTH <= 4096
+        and bool(protocol_41)
+        and data[at + 13 : at + 32] == bytes(19)
+    )
+
+
+def _is_greeting(data: bytes, at: int) -> bool:
+    """A greeting of protocol version 10 with the server's version."""
+    if len(data) < at + 5 or data[at + 3] != 0 or data[at + 4] != 0x0A:
+        return False
+    version = data[at + 5 : max(0, data.find(b"\0", at + 5, at + 105))]
+    length: int = HEADER.unpack_from(data, at)[0]
+    return 20 <= length <= 512 and len(version) >= 3 and version[:1].isdigit() and version.isascii()
+
+
 def _probe_client(data: bytes) -> float:
     if len(data) < 5:
         return 0.3 if data else 0.0
-    header: int = HEADER.unpack_from(data)[0]
-    length, sequence = header & LENGTH, header >> 24
-    if sequence == 1 and 32 <= length <= 4096 and len(data) >= 36:
-        capable = data[5] & 0x02  # CLIENT_PROTOCOL_41
-        return 0.9 if capable and data[13:32] == bytes(19) else 0.0
+    if _is_handshake(data, 0):
+        return 0.9
+    length: int = HEADER.unpack_from(data)[0] & LENGTH
     if is_command(data, 0):
         position = 4 + length
         if position == len(data) or (position < len(data) and is_command(data, position)):
             return 0.8 if length > 1 or position < len(data) else 0.5
         return 0.5 if position > len(data) else 0.0
-    boundary = client_boundary(data, 0)
-    return 0.6 if boundary is not None else 0.0
+    return 0.6 if client_boundary(data, 0) is not None else 0.0
 
 
 def _probe_server(data: bytes) -> float:
     if len(data) < 5:
         return 0.3 if data else 0.0
+    if _is_greeting(data, 0):
+        return 1.0
     header: int = HEADER.unpack_from(data)[0]
-    length, sequence = header & LENGTH, header >> 24
-    if sequence == 0 and data[4] == 0x0A and 20 <= length <= 512:
-        version = data[5 : data.find(b"\0", 5, 105)]
-        return 1.0 if len(version) >= 3 and version[:1].isdigit() and version.isascii() else 0.0
-    if sequence in (0, 1) and data[4] == 0xFF and length >= 4:
-        return 0.9 if data[7:8] == b"#" or sequence == 0 else 0.0
+    if header >> 24 in (0, 1) and data[4] == 0xFF and 4 <= header & LENGTH <= 1024:
+        return 0.9 if data[7:8] == b"#" or header >> 24 == 0 else 0.0
     boundary = server_boundary(data, 0)
     if boundary is None:
         return 0.0

@@ -45,7 +45,8 @@ class PostgreSQL(Protocol):
         """See `Protocol.probe`."""
         asked, answered = _probe_client(client), _probe_server(server)
         if (client and asked == 0) or (server and answered == 0):
-            return 0.0
+            # One side may have been joined in the middle of something long.
+            return 0.7 if max(asked, answered) >= 0.9 else 0.0
         return max(asked, answered)
 
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
@@ -60,7 +61,12 @@ class PostgreSQL(Protocol):
 
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """See `Protocol.resync`."""
-        return client_boundary(data, at) if side is Side.CLIENT else server_boundary(data, at)
+        if side is Side.SERVER:
+            return server_boundary(data, at)
+        if _is_startup(data, at):
+            self._client.begin()
+            return at
+        return client_boundary(data, at)
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """See `Protocol.lost`."""
@@ -73,6 +79,14 @@ class PostgreSQL(Protocol):
     def unread(self, side: Side) -> str:
         """See `Protocol.unread`."""
         return "encrypted" if (self._client, self._server)[side].encrypted else "unfinished message"
+
+
+def _is_startup(data: bytes, at: int) -> bool:
+    """A StartupMessage with its user, which every one has."""
+    if len(data) < at + 8:
+        return False
+    length, major, _ = STARTUP.unpack_from(data, at)
+    return major == PROTOCOL_3 and 8 <= length <= LONGEST_STARTUP and b"user\0" in data[at + 8 : at + length]
 
 
 def _probe_client(data: bytes) -> float:

@@ -7,6 +7,7 @@ DataRow and CopyData are passed over header by header; the first row lends its v
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role, Transaction
@@ -31,10 +32,19 @@ _UNASKED = frozenset({"25P03", "57P05"})
 """idle_in_transaction_session_timeout and idle_session_timeout: errors that answer nothing."""
 _ASYNCHRONOUS = frozenset(b"ANS")
 """NotificationResponse, NoticeResponse, ParameterStatus: may stand anywhere."""
-_LONGEST_READ = frozenset(b"ENACTGH")
+_WITH_TEXT = frozenset(b"ENAC")
 """Messages that are read, not passed over."""
 _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
+
+
+_RESPONSE, _SUCCESS, _UNTOLD = Role.RESPONSE, Result.OK, Transaction.UNKNOWN
+"""Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
+
+
+@functools.lru_cache(maxsize=1024)
+def _command_tag(tag: bytes) -> str:
+    return shown(tag)
 
 
 class ServerReader:
@@ -107,7 +117,7 @@ class ServerReader:
                         rows += 1
                     self._rows += rows
                     continue
-                if end > size and (kind == 0x5A or (kind in _LONGEST_READ and size - at < READ_BYTES)):
+                if end > size and (kind == 0x5A or (kind in _WITH_TEXT and size - at < READ_BYTES)):
                     return at
                 if self._streaming:
                     at = self._pass_stream(data, at, end, base)
@@ -119,7 +129,9 @@ class ServerReader:
                         continue
                     self._start = base + at
                 if kind == 0x5A:  # ReadyForQuery
-                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], Transaction.UNKNOWN))
+                    if length != 5:
+                        raise Violation("not a PostgreSQL message of a server")
+                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], _UNTOLD))
                     at = end
                     continue
                 if self._complete >= 0:
@@ -143,6 +155,8 @@ class ServerReader:
 
     def _read(self, kind: int, data: bytes, at: int, end: int, base: int) -> None:
         """One message of a response."""
+        if kind == 0x54:  # RowDescription: the names of columns are not needed
+            return
         if kind in _EXTENDED:
             self._extended = True
             if kind == 0x74:  # ParameterDescription
@@ -159,7 +173,7 @@ class ServerReader:
                 self._status = self._status or "CLOSE"
         elif kind == 0x43:  # CommandComplete
             if self._error is None:
-                self._status = shown(data[at + 5 : end - 1])
+                self._status = _command_tag(data[at + 5 : end - 1])
             if self._extended:
                 self._complete = base + end
         elif kind == 0x49:  # EmptyQueryResponse
@@ -186,7 +200,7 @@ class ServerReader:
             self._negotiating = False
             return at
         self._owner.responses.append(
-            Message(Role.RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
+            Message(_RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
         )
         self.accepted_tls = word == b"S"
         self.encrypted = word == b"G"
@@ -199,17 +213,15 @@ class ServerReader:
         self._append(end, True, transaction)
         self._extended = False
 
-    def _append(
-        self, end: int, closes: bool, transaction: Transaction = Transaction.UNKNOWN, damaged: bool = False
-    ) -> None:
+    def _append(self, end: int, closes: bool, transaction: Transaction = _UNTOLD, damaged: bool = False) -> None:
         error = self._error
         self._owner.responses.append(
             Message(
-                Role.RESPONSE,
+                _RESPONSE,
                 self._start,
                 end,
                 status=self._status or "READY",
-                result=Result.OK if error is None else Result.SERVER_ERROR,
+                result=_SUCCESS if error is None else Result.SERVER_ERROR,
                 closes=closes,
                 damaged=damaged,
                 values=self._values,

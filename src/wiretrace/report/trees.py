@@ -65,4 +65,4 @@ def calls_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: Cal
 def confidence_steps(confidence: pa.ChunkedArray) -> NDArray[np.int64]:
     """Probabilities as whole steps; -1 for null."""
     values = confidence.to_numpy() * CONFIDENCE_STEPS
-    return np.nan_to_num(np.round(values), nan=-1).astype(np.int64)
+    return np.asarray(np.nan_to_num(np.round(values), nan=-1), dtype=np.int64)

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wiretrace.model.errors import UserError
@@ -26,6 +25,7 @@ from wiretrace.report.trees import calls_block, trees_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from wiretrace.case.reader import Case
 

@@ -1,4 +1,5 @@
-"""What the asynchronous applications share: the HTTP server around their handlers, and a Redis pool that writes its calls down."""
+"""What the asynchronous applications share: the HTTP server around their handlers, and a Redis pool that writes its
+calls down."""
 
 import asyncio
 import json

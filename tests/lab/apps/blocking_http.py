@@ -101,7 +101,7 @@ class HttpClient:
         self.usable = True
 
     def request(self, method: str, target: str, headers: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send a request and return the status and the body of its response. Raises `ConnectionError` where it was closed."""
+        """Send a request and return its status and body. Raises `ConnectionError` where the server closed."""
         length = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
         head = f"{method} {target} HTTP/1.1\r\n{self._common}{headers}{length}\r\n"
         self.connection.sendall(head.encode() + body)

@@ -1,7 +1,8 @@
 """Connection pools of the threaded shop. Every call through them is written down with the connection it used.
 
-Rules of this file: a connection serves one call or one transaction at a time; it is opened when none is free and the pool is not full,
-and that set-up is written down as such; a MariaDB connection that was idle for long is pinged first, as pools do.
+Rules of this file: a connection serves one call or one transaction at a time; it is opened when none is free and the
+pool is not full, and that set-up is written down as such; a MariaDB connection that was idle for long is pinged
+first, as pools do.
 """
 
 import contextlib

@@ -1,14 +1,17 @@
-"""Prepared statements of the MySQL protocol (binary rows) on a PyMySQL connection, which itself speaks only the text protocol.
+"""Prepared statements of the MySQL protocol (binary rows) on a PyMySQL connection, which itself speaks only the text
+protocol.
 
-Rules of this file: parameters are integers or strings; result columns are INT, BIGINT or strings. Layouts: MariaDB "Server/Client
-protocol", COM_STMT_PREPARE, COM_STMT_EXECUTE and "Resultset row, binary".
+Rules of this file: parameters are integers or strings; result columns are INT, BIGINT or strings. Layouts: MariaDB
+"Server/Client protocol", COM_STMT_PREPARE, COM_STMT_EXECUTE and "Resultset row, binary".
 """
 
 import struct
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pymysql
 from pymysql.constants import FIELD_TYPE
+
+if TYPE_CHECKING:
+    import pymysql
 
 COM_STMT_PREPARE = 0x16
 COM_STMT_EXECUTE = 0x17

@@ -38,8 +38,8 @@ class Shop:
         self._postgresql = Pool(POOL_SIZE, OPENED_AT_START, lambda: PostgresqlSession(log))
         self._mariadb = Pool(POOL_SIZE, OPENED_AT_START, lambda: MariadbSession(log))
         self._memcached = Pool(POOL_SIZE, OPENED_AT_START, lambda: MemcachedSession(log))
-        self._account = Pool(POOL_SIZE, 1, lambda: HttpSession(log, "account", account, topology.ACCOUNT_PORT))
-        self._price = Pool(POOL_SIZE, 1, lambda: HttpSession(log, "price", price, topology.PRICE_PORT))
+        self._account = Pool(POOL_SIZE, 0, lambda: HttpSession(log, "account", account, topology.ACCOUNT_PORT))
+        self._price = Pool(POOL_SIZE, 0, lambda: HttpSession(log, "price", price, topology.PRICE_PORT))
         self._side_by_side = ThreadPoolExecutor(SIDE_BY_SIDE_THREADS)
 
     def handle(self, request: Request) -> tuple[int, bytes, Callable[[], None]]:

@@ -59,20 +59,23 @@ function unexplainedBytes(accounting) {
 
 /** @param {App} app @returns {HTMLElement} */
 function capturesTable({ overview, clock }) {
-  const captures = overview.captures;
-  const known = captures.filter((/** @type {any} */ capture) => capture.first_ns >= 0);
-  const from = Math.min(...known.map((/** @type {any} */ capture) => capture.first_ns));
-  const to = Math.max(...known.map((/** @type {any} */ capture) => capture.last_ns), from + 1);
   const clocks = new Map(overview.clocks.map((/** @type {any} */ host) => [host.host, host]));
+  const captures = overview.captures.map((/** @type {any} */ capture) => {
+    const offset = clocks.get(capture.host)?.clock_offset_ns ?? 0;
+    return { ...capture, empty: capture.first_ns < 0, from: capture.first_ns - offset, to: capture.last_ns - offset };
+  });
+  const known = captures.filter((/** @type {any} */ capture) => !capture.empty);
+  const from = Math.min(...known.map((/** @type {any} */ capture) => capture.from));
+  const to = Math.max(...known.map((/** @type {any} */ capture) => capture.to), from + 1);
   return table("By vantage point", [
     { title: "Capture", cell: (row) => row.capture, key: (row) => row.capture },
     { title: "Host", cell: (row) => row.host || "\u2013", key: (row) => row.host ?? "" },
     { title: "Packets", number: true, cell: (row) => count(row.packets), key: (row) => row.packets },
     { title: "Not decoded", number: true, hint: "Packets that are not TCP or UDP, or that can not be read", cell: (row) => count(row.packets - row.decoded), key: (row) => row.packets - row.decoded },
     { title: "Dropped", number: true, hint: "Packets that the capturing host says it dropped", cell: (row) => droppedCell(row.dropped), key: (row) => row.dropped },
-    { title: "From", cell: (row) => (row.first_ns < 0 ? "empty" : clock.timeOfDay(row.first_ns)), key: (row) => row.first_ns },
-    { title: "Covers", number: true, cell: (row) => (row.first_ns < 0 ? "\u2013" : duration(row.last_ns - row.first_ns)), key: (row) => row.last_ns - row.first_ns },
-    { title: "Time covered", cell: (row) => coverage(row, from, to) },
+    { title: "From", hint: "First packet, on the common time line where the clock is known", cell: (row) => (row.empty ? "empty" : clock.timeOfDay(row.from)), key: (row) => row.from },
+    { title: "Covers", number: true, cell: (row) => (row.empty ? "\u2013" : duration(row.to - row.from)), key: (row) => row.to - row.from },
+    { title: "Time covered", hint: "Part of the time that any capture covers", cell: (row) => coverage(row, from, to) },
     { title: "Clock", number: true, hint: "What its clock shows before the common time line, and how far that may be wrong", cell: (row) => clockCell(clocks.get(row.host)) },
   ], captures);
 }
@@ -92,12 +95,12 @@ function clockCell(host) {
 
 /** @param {any} row @param {number} from @param {number} to @returns {Node} */
 function coverage(row, from, to) {
-  if (row.first_ns < 0) return document.createTextNode("");
+  if (row.empty) return document.createTextNode("");
   const scale = 100 / (to - from);
-  const width = Math.max((row.last_ns - row.first_ns) * scale, 1);
-  return svg("svg", { class: "coverage", viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img", "aria-label": `${percent(row.last_ns - row.first_ns, to - from)} of the time that any capture covers` },
+  const width = Math.max((row.to - row.from) * scale, 1);
+  return svg("svg", { class: "coverage", viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img", "aria-label": `${percent(row.to - row.from, to - from)} of the time that any capture covers` },
     svg("rect", { class: "track", x: 0, y: 3, width: 100, height: 2 }),
-    svg("rect", { class: "covered", x: Math.min((row.first_ns - from) * scale, 99), y: 1, width, height: 6 }));
+    svg("rect", { class: "covered", x: Math.min((row.from - from) * scale, 99), y: 1, width, height: 6 }));
 }
 
 /** @param {any} overview @returns {HTMLElement} */

@@ -16,7 +16,8 @@ import { TreesView } from "./view_trees.js";
  * @property {Clock} clock
  * @property {Model} model trees and calls; only views that wait for it may use it
  * @property {number} lastTree tree that was opened last; -1 if none
- * @property {() => void} back to the list of trees, as it was left
+ * @property {string} treesAddress the list of trees as it was left
+ * @property {() => void} back to that list
  */
 /** @typedef {{ title: string, node: HTMLElement, update: (route: any) => void, key: (event: KeyboardEvent) => boolean, focus: () => void }} View */
 
@@ -37,12 +38,12 @@ const app = {
   clock: new Clock(overviewData.origin),
   model: /** @type {any} */ (null),
   lastTree: -1,
+  treesAddress: "#/trees",
   back,
 };
 /** @type {View | null} */
 let view = null;
 let viewName = "";
-let treesHash = "#/trees";
 const main = element("main", { id: "main", tabindex: "-1" });
 const help = helpDialog();
 const tabs = TABS.map(([, title, href]) => element("a", { href }, title));
@@ -74,13 +75,12 @@ show();
 async function show() {
   const hash = location.hash;
   const route = parseRoute(hash);
-  const name = route.view in VIEWS ? route.view : "overview";
+  const name = Object.hasOwn(VIEWS, route.view) ? route.view : "overview";
   if (VIEWS[name].waits && !app.model) {
     if (!view) main.replaceChildren(element("p", { class: "empty", role: "status" }, "Reading the calls\u2026"));
     await modelReady;
     if (location.hash !== hash) return;
   }
-  if (name === "trees") treesHash = hash;
   const isNew = name !== viewName || !view;
   if (isNew) {
     view = VIEWS[name].make(app);
@@ -104,7 +104,7 @@ function key(event) {
   if (event.target instanceof Element && event.target.closest("button, a") && (event.key === "Enter" || event.key === " ")) return;
   if (event.key === "?") help.showModal();
   else if (event.key === "/" && viewName !== "trees") {
-    location.hash = treesHash;
+    location.hash = app.treesAddress;
     modelReady.then(() => setTimeout(() => document.getElementById("filter")?.focus()));
   } else if (["1", "2", "3"].includes(event.key)) location.hash = TABS[Number(event.key) - 1][2];
   else {
@@ -116,7 +116,7 @@ function key(event) {
 
 /** To the list of trees as it was left. */
 function back() {
-  location.hash = treesHash;
+  location.hash = app.treesAddress;
 }
 
 function changeZone() {

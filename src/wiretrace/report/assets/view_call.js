@@ -119,7 +119,7 @@ function packets(protocol, views) {
         ["Response", framesInWords(view.response)],
         ["Paired by", view.proof || "not paired"],
       ]),
-      copyLine(frameFilter(view), `the Wireshark filter of these frames in ${view.capture}`))),
+      view.request.total + view.response.total > 0 && copyLine(frameFilter(view), `the Wireshark filter of these frames in ${view.capture}`))),
     element("h4", {}, filters.size > 1 ? "Wireshark filters of the conversation" : "Wireshark filter of the conversation"),
     [...filters].map((filter) => copyLine(filter, "the Wireshark filter of the conversation")));
 }

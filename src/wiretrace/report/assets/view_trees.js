@@ -104,8 +104,8 @@ export class TreesView {
   }
 
   typed() {
-    replaceRoute(this.address());
     this.apply(-1);
+    replaceRoute(this.app.treesAddress);
   }
 
   /** @param {string} text */
@@ -128,6 +128,7 @@ export class TreesView {
 
   /** @param {number} active tree to keep in sight; -1 for the top */
   apply(active) {
+    this.app.treesAddress = this.address();
     const filter = parseFilter(this.input.value);
     this.message.textContent = filter.error;
     this.input.setAttribute("aria-invalid", String(Boolean(filter.error)));
@@ -146,7 +147,6 @@ export class TreesView {
   open(row) {
     const tree = this.trees[row];
     this.app.lastTree = tree;
-    replaceRoute(this.address());
     location.hash = routeTo(["tree", this.app.model.id.at(this.app.model.first[tree])]);
   }
 

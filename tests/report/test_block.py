@@ -1,0 +1,53 @@
+"""What a block is written from is what a reader gets back."""
+
+import base64
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wiretrace.report.block import Block
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+def read(encoded: str) -> dict[str, list[Any]]:
+    """The columns of a block, by the description in block.py."""
+    raw = zlib.decompress(base64.b64decode(encoded))
+    length = int.from_bytes(raw[:4], "little")
+    offset = 4 + length
+    columns: dict[str, list[Any]] = {}
+    for name, header in json.loads(raw[4:offset]).items():
+        width = int(header["type"][1])
+        size = width * header["length"]
+        shuffled = np.frombuffer(raw[offset : offset + size], np.uint8).reshape(width, -1)
+        values = np.ascontiguousarray(shuffled.T).view(f"<{header['type']}").ravel()
+        offset += size
+        numbers = np.cumsum(values.astype(np.int64)) if header["steps"] else values
+        columns[name] = [header["words"][code] for code in numbers] if "words" in header else numbers.tolist()
+    assert offset == len(raw)
+    return columns
+
+
+@settings(max_examples=100)
+@given(st.lists(INT64), st.lists(st.integers(-(2**40), 2**40)), st.lists(st.one_of(st.none(), st.text())))
+def test_columns_survive(numbers: list[int], steps: list[int], texts: list[str | None]) -> None:
+    block = Block()
+    block.numbers("numbers", np.array(numbers, np.int64))
+    block.numbers("steps", np.array(steps, np.int64), steps=True)
+    plain = pa.array(texts, pa.string())
+    block.text("plain", plain)
+    block.text("category", pa.chunked_array([plain.dictionary_encode()]))
+    expected = [text or "" for text in texts]
+    assert read(block.encode()) == {"numbers": numbers, "steps": steps, "plain": expected, "category": expected}
+
+
+def test_small_numbers_are_stored_in_one_byte() -> None:
+    block = Block()
+    block.numbers("n", np.arange(1000, dtype=np.int64) % 7)
+    raw = zlib.decompress(base64.b64decode(block.encode()))
+    assert len(raw) < 1100

@@ -1,0 +1,140 @@
+"""The file itself: inert, policed, repeatable, whole or absent; and captured text in it is never more than text."""
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from playwright.sync_api import expect
+from tests.report.conftest import Opener
+from tests.support.cases import build_analysis
+
+from wiretrace.case.reader import Case
+from wiretrace.model.analysis import Payload
+from wiretrace.model.errors import UserError
+from wiretrace.model.outcome import Outcome
+from wiretrace.model.settings import Settings
+from wiretrace.report import write_report
+from wiretrace.report.bundle import asset
+
+HOSTILE = (
+    "<script>window.hacked = 1</script>",
+    "</script><script>window.hacked = 1</script>",
+    "<!--<script>",
+    "]]>--><img src=x onerror='window.hacked=1'>",
+    "\"'`><svg onload=window.hacked=1>",
+    "javascript:window.hacked=1",
+    "&lt;b&gt;&#60;i&#62;",
+    "\x00\x01\x1b[31m\r\n\t\x7f\x9b",
+    "\u202eesrever\u2066\u200b\ufeff\u2028",
+    "__proto__",
+    "constructor",
+    "${window.hacked=1}{{window.hacked=1}}",
+    "\U0001f4a9\ud7ff\uffff" + "é" * 3000,
+)
+KEPT = {"id", "tree", "parent", "child", "calls"}
+"""Columns that name calls: the tables hold together by them."""
+
+
+def hostile_table(table: pa.Table) -> pa.Table:
+    """`table` with a hostile string in every text field, each row another."""
+    for index, field in enumerate(table.schema):
+        texts = pa.array([HOSTILE[(row + index) % len(HOSTILE)] for row in range(len(table))], pa.string())
+        if field.name in KEPT:
+            continue
+        if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
+            texts = pa.array([[text, text] for text in texts.to_pylist()], field.type)
+        elif field.name == "attributes":
+            texts = pa.array([json.dumps({text: text, "__proto__": {text: 1}}) for text in texts.to_pylist()])
+        elif not (pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)):
+            continue
+        table = table.set_column(index, field, texts.cast(field.type))
+    return table
+
+
+def hostile_case() -> Case:
+    analysis = build_analysis(91)
+    analysis.tables = {name: hostile_table(table) for name, table in analysis.tables.items()}
+    return Case.of(analysis, Settings())
+
+
+@pytest.fixture(scope="module")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "report.html"
+    write_report(hostile_case(), path)
+    return path
+
+
+def test_the_policy_admits_exactly_the_script_and_the_style_of_the_page(small_report: Path) -> None:
+    page = small_report.read_text("utf-8")
+    policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    assert len(policy) == 1
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    styles = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert len(scripts) == len(styles) == 1
+    for directive, text in (("script-src", scripts[0]), ("style-src", styles[0])):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}';" in policy[0]
+    assert policy[0].startswith("default-src 'none'; ")
+    assert "unsafe" not in policy[0]
+
+
+def test_hostile_text_leaves_no_markup_in_the_file(hostile_report: Path) -> None:
+    page = hostile_report.read_text("utf-8")
+    elements = re.findall(r"<([a-z/!][^\s>]*)", page.partition("</style>")[2].partition("<script>")[0])
+    assert elements == ["/head", "body", "noscript", "p", "/p", "/noscript", "script", "/script"]
+    behind = page.partition("<script>")[2].partition("</script>")[2]
+    assert set(re.findall(r"<([a-z/!][^\s>]*)", behind)) == {"script", "/script", "/body", "/html"}
+
+
+@pytest.mark.parametrize("address", ["#/", "#/trees", "#/services"])
+def test_hostile_text_is_only_text(hostile_report: Path, open_report: Opener, address: str) -> None:
+    page = open_report(hostile_report, address)
+    if address == "#/trees":
+        for row in range(0, 13, 3):
+            page.locator(f'.trees [data-row="{row}"]').click()
+            page.wait_for_selector(".panel h2")
+            for call in range(7):
+                page.locator(f'.waterfall [data-row="{call}"]').click()
+                page.wait_for_function(f"location.hash && document.querySelector('[data-row=\"{call}\"].active')")
+                expect(page.locator(".panel h3", has_text="Attributes")).to_be_attached()
+            page.keyboard.press("Escape")
+            page.wait_for_selector(".trees .row[data-row]")
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main script, main img, main iframe, main style, main [onload], main [onerror]").count() == 0
+    text = page.locator("body").evaluate("(body) => body.textContent")
+    assert "<script>window.hacked = 1</script>" in text
+    shown = page.locator("main").evaluate("(main) => main.textContent")
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u200b\u202e\u2028\u2066\ufeff]", shown)
+
+
+def test_equal_cases_give_equal_files(small_case: Case, small_report: Path, tmp_path: Path) -> None:
+    write_report(small_case, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == small_report.read_bytes()
+
+
+def test_a_report_replaces_the_one_before_and_leaves_nothing_else(small_case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("before")
+    write_report(small_case, path)
+    assert path.read_text("utf-8").startswith("<!doctype html>")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_can_not_be_written_is_told_in_one_line(small_case: Case, tmp_path: Path) -> None:
+    (tmp_path / "directory.html").mkdir()
+    for path in (tmp_path / "missing" / "report.html", tmp_path / "directory.html"):
+        with pytest.raises(UserError, match="the report can not be written"):
+            write_report(small_case, path)
+    assert [item.name for item in tmp_path.iterdir()] == ["directory.html"]
+
+
+def test_every_outcome_and_every_fate_of_a_byte_has_its_words() -> None:
+    words = asset("words.js")
+    for outcome in Outcome:
+        assert f"  {outcome.value}: {{ label:" in words
+    for fate in Payload:
+        assert f'  {fate.value}: "' in words
