@@ -54,7 +54,9 @@ def main(exchanges: int = 100_000, folder: Path | None = None) -> bool:
             capture = place / f"load-{protocol}.pcap"
             if not capture.exists():
                 command = [sys.executable, "-m", "tests.lab.load", "--protocol", protocol]
-                subprocess.run([*command, "--exchanges", str(exchanges), "--out", str(place)], check=True, stdout=sys.stderr)
+                subprocess.run(
+                    [*command, "--exchanges", str(exchanges), "--out", str(place)], check=True, stdout=sys.stderr
+                )
             truth = read_pairs(capture)
             if truth.wrong_nonces or len(truth.identity) < exchanges * 0.99:
                 print(f"{protocol:<12}complete capture: {len(truth.identity):,} pairs, {truth.wrong_nonces} wrong")
@@ -128,4 +130,8 @@ def thin(capture: Path, thinned: Path, share: float) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, Path(sys.argv[2]) if len(sys.argv) > 2 else None) else 1)
+    sys.exit(
+        0
+        if main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+        else 1
+    )

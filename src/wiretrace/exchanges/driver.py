@@ -337,6 +337,7 @@ class ExchangeDriver:
         final = closing is not None
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
+            thread.habits.started = conversation.side(Side.CLIENT).started
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
