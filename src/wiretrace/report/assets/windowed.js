@@ -33,11 +33,11 @@ export class WindowedRows {
     this.name = `rows-${options.layout}`;
     this.body = element("div", { class: "rows", role: "rowgroup" });
     this.head = element("div", { class: "row head", role: "row", "aria-rowindex": 1 }, options.heads);
+    this.printNote = element("p", { class: "print-note", hidden: true });
     this.node = element("div", {
       class: `windowed ${options.layout}`, role: options.role, "aria-label": options.label, tabindex: "0",
       scroll: () => this.draw(false), keydown: (event) => this.key(event),
     }, element("div", { role: "rowgroup", class: "head-group" }, this.head), this.body, this.printNote);
-    this.printNote = element("p", { class: "print-note", hidden: true });
     this.body.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.draw(true)).observe(this.node);
     window.addEventListener("beforeprint", () => this.print());
