@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from wiretrace.case.reader import Case
 
-SLICE_ROWS = 1 << 14
+SLICE_ROWS = 1 << 12
 """Calls that are made into records at once."""
 
 VIEW_COLUMNS = (
@@ -91,14 +91,14 @@ class CallRecord(msgspec.Struct, gc=False):
     parent: str | None
     basis: str | None
     confidence: float | None
-    evidence: list[Evidence]
-    alternatives: list[Alternative]
+    evidence: Sequence[Evidence]
+    alternatives: Sequence[Alternative]
     protocol: str
     operation: str
     summary: str
     status: str
     outcome: str
-    possible: list[str]
+    possible: Sequence[str]
     client: Party
     server: Party
     start_ns: int
@@ -107,13 +107,14 @@ class CallRecord(msgspec.Struct, gc=False):
     attributes: dict[str, Any]
 
 
-def call_records(case: Case) -> Iterator[CallRecord]:
-    """All calls of a case, sorted by start and then by id.
+def call_records(case: Case, order: pa.Array | None = None) -> Iterator[CallRecord]:
+    """All calls of a case, sorted by start and then by id; or the rows of `calls` named by `order`, in that order.
 
     Raises UserError if the case contradicts itself (attributes that are not JSON, rows that do not exist).
     """
     calls = case.table("calls")
-    order = in_order(calls)
+    if order is None:
+        order = in_order(calls)
     evidence = _EvidenceOfCalls(case)
     views = _ViewsOfCalls(case)
     attributes_seen: dict[str | None, dict[str, Any]] = {None: {}, "": {}, "{}": {}}
@@ -121,7 +122,8 @@ def call_records(case: Case) -> Iterator[CallRecord]:
         rows = order.slice(start, SLICE_ROWS)
         part = calls.take(rows)
         values = {name: plain_list(part.column(name)) for name in part.column_names if name not in _UNUSED_COLUMNS}
-        evidences, alternatives = evidence.of(rows.to_numpy(), values["parent"])
+        numbers = rows.to_numpy().astype(np.int64)
+        evidences, alternatives = evidence.evidence(numbers), evidence.alternatives(numbers)
         call_views = views.of(part)
         for row, attributes in enumerate(values["attributes"]):
             decoded = attributes_seen.get(attributes)
@@ -142,7 +144,7 @@ def call_records(case: Case) -> Iterator[CallRecord]:
                 values["summary"][row] or "",
                 values["status"][row] or "",
                 values["outcome"][row] or "",
-                values["possible"][row] or [],
+                values["possible"][row] or (),
                 Party(
                     values["client_address"][row] or "",
                     values["client_port"][row],
@@ -206,11 +208,11 @@ def _decode_attributes(text: str) -> dict[str, Any]:
         raise UserError("the case is damaged: attributes of a call are not a JSON object; make it again") from None
 
 
-def _groups(keys: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _groups(keys: NDArray[np.int64], count: int) -> tuple[list[int], NDArray[np.int64]]:
     """Rows by key: the rows of key k are ``order[offsets[k]:offsets[k + 1]]``, in their order. Negative keys are dropped."""
     order = np.argsort(keys, kind="stable")
     offsets = np.searchsorted(keys[order], np.arange(count + 1))
-    return order, offsets
+    return order.tolist(), offsets
 
 
 def _positions(column: pa.ChunkedArray, ids: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -224,38 +226,36 @@ class _EvidenceOfCalls:
 
     def __init__(self, case: Case) -> None:
         calls, links, evidence = case.table("calls"), case.table("links"), case.table("evidence")
+        ids = calls.column("id")
         runners_up = links.filter(pc.greater(links.column("rank"), 0)).sort_by("rank")
-        self._links, self._link_offsets = _groups(
-            _positions(runners_up.column("child"), calls.column("id")), len(calls)
-        )
+        self._links, self._link_offsets = _groups(_positions(runners_up.column("child"), ids), len(calls))
         self._link_parent = plain_list(runners_up.column("parent"))
         self._link_confidence = plain_list(runners_up.column("confidence"))
-        self._items, self._item_offsets = _groups(_positions(evidence.column("child"), calls.column("id")), len(calls))
-        self._item_parent = plain_list(evidence.column("parent"))
+        child = _positions(evidence.column("child"), ids)
+        chosen = np.append(_positions(calls.column("parent"), ids), -2)[child]
+        is_for_chosen = _positions(evidence.column("parent"), ids) == chosen
+        self._items, self._item_offsets = _groups(np.where(is_for_chosen & (chosen >= 0), child, -1), len(calls))
         self._kind = plain_list(evidence.column("kind"))
         self._weight = plain_list(evidence.column("weight"))
         self._detail = plain_list(evidence.column("detail"))
 
-    def of(
-        self, rows: NDArray[np.int64], parents: Sequence[str | None]
-    ) -> tuple[list[list[Evidence]], list[list[Alternative]]]:
-        """Evidence for the chosen parent, and the runners-up, of the calls in `rows`."""
-        evidences = []
-        alternatives = []
-        for row, parent in zip(rows.tolist(), parents, strict=True):
-            items = self._items[self._item_offsets[row] : self._item_offsets[row + 1]].tolist()
-            evidences.append(
-                [
-                    Evidence(self._kind[item], self._weight[item], self._detail[item])
-                    for item in items
-                    if self._item_parent[item] == parent
-                ]
-            )
-            links = self._links[self._link_offsets[row] : self._link_offsets[row + 1]].tolist()
-            alternatives.append(
-                [Alternative(self._link_parent[link] or None, self._link_confidence[link]) for link in links]
-            )
-        return evidences, alternatives
+    def evidence(self, rows: NDArray[np.int64]) -> list[Sequence[Evidence]]:
+        """Evidence for the chosen parent of each of the calls in `rows`."""
+        kind, weight, detail, items = self._kind, self._weight, self._detail, self._items
+        bounds = zip(self._item_offsets[rows].tolist(), self._item_offsets[rows + 1].tolist(), strict=True)
+        return [
+            [Evidence(kind[item], weight[item], detail[item]) for item in items[begin:end]] if begin < end else ()
+            for begin, end in bounds
+        ]
+
+    def alternatives(self, rows: NDArray[np.int64]) -> list[Sequence[Alternative]]:
+        """The runners-up of each of the calls in `rows`."""
+        parent, confidence, links = self._link_parent, self._link_confidence, self._links
+        bounds = zip(self._link_offsets[rows].tolist(), self._link_offsets[rows + 1].tolist(), strict=True)
+        return [
+            [Alternative(parent[link] or None, confidence[link]) for link in links[begin:end]] if begin < end else ()
+            for begin, end in bounds
+        ]
 
 
 class _ViewsOfCalls:
@@ -269,57 +269,57 @@ class _ViewsOfCalls:
         clients = plain_list(calls.column("client_exchange"))
         servers = plain_list(calls.column("server_exchange"))
         others = plain_list(calls.column("other_exchanges"))
-        wanted: list[int] = []
-        roles: list[list[str]] = []
-        for client, server, more in zip(clients, servers, others, strict=True):
-            of_call = []
-            if client >= 0:
-                wanted.append(client)
-                of_call.append("client")
-            if server >= 0:
-                wanted.append(server)
-                of_call.append("server")
-            if more:
-                wanted.extend(more)
-                of_call.extend("other" for _ in more)
-            roles.append(of_call)
-        rows = np.array(wanted, dtype=np.int64)
+        rows = np.array(
+            [
+                *(row for row in clients if row >= 0),
+                *(row for row in servers if row >= 0),
+                *(row for more in others if more for row in more),
+            ],
+            dtype=np.int64,
+        )
         if len(rows) and (rows.max() >= len(self._exchanges) or rows.min() < 0):
             raise UserError("the case is damaged: a call names an exchange that does not exist; make it again")
-        values = {name: plain_list(column) for name, column in _columns(self._exchanges.take(rows))}
-        views = iter(
-            [
-                View(
-                    capture or "",
-                    "",
-                    request_start if request_start >= 0 else response_start,
-                    response_end if response_end >= 0 else request_end,
-                    Part(request_frames, request_bytes) if request_start >= 0 else None,
-                    Part(response_frames, response_bytes) if response_start >= 0 else None,
-                )
-                for (
-                    capture,
-                    request_start,
-                    request_end,
-                    response_start,
-                    response_end,
-                    request_bytes,
-                    response_bytes,
-                    request_frames,
-                    response_frames,
-                ) in zip(*(values[name] for name in VIEW_COLUMNS), strict=True)
-            ]
-        )
+        views = self._views(rows)
+        as_client = iter(views)
+        as_server = iter(views[sum(row >= 0 for row in clients) :])
+        as_other = iter(views[sum(row >= 0 for row in clients) + sum(row >= 0 for row in servers) :])
         result = []
-        for of_call in roles:
+        for client, server, more in zip(clients, servers, others, strict=True):
             call_views = []
-            for role in of_call:
-                view = next(views)
-                view.role = role
+            if client >= 0:
+                call_views.append(next(as_client))
+            if server >= 0:
+                view = next(as_server)
+                view.role = "server"
+                call_views.append(view)
+            for _ in more or ():
+                view = next(as_other)
+                view.role = "other"
                 call_views.append(view)
             result.append(call_views)
         return result
 
-
-def _columns(table: pa.Table) -> Iterator[tuple[str, pa.ChunkedArray]]:
-    return zip(table.column_names, table.columns, strict=True)
+    def _views(self, rows: NDArray[np.int64]) -> list[View]:
+        """One view for each of the exchanges in `rows`, in the role of a caller's."""
+        taken = self._exchanges.take(rows)
+        return [
+            View(
+                capture or "",
+                "client",
+                request_start if request_start >= 0 else response_start,
+                response_end if response_end >= 0 else request_end,
+                Part(request_frames, request_bytes) if request_start >= 0 else None,
+                Part(response_frames, response_bytes) if response_start >= 0 else None,
+            )
+            for (
+                capture,
+                request_start,
+                request_end,
+                response_start,
+                response_end,
+                request_bytes,
+                response_bytes,
+                request_frames,
+                response_frames,
+            ) in zip(*(plain_list(taken.column(name)) for name in VIEW_COLUMNS), strict=True)
+        ]

@@ -52,15 +52,15 @@ class Case:
         return case
 
     @classmethod
-    def of(cls, analysis: Analysis, settings: Settings) -> Case:
-        """The case of an analysis that has just been made, without writing it."""
+    def of(cls, analysis: Analysis, settings: Settings, path: Path | None = None) -> Case:
+        """The case of an analysis that has just been made, without reading it back from `path` (if it is stored)."""
         tables = {
             name: analysis.tables[name].select(table_schema(name).names).cast(table_schema(name))
             if name in analysis.tables
             else table_schema(name).empty_table()
             for name in TABLES
         }
-        return cls(None, Manifest.of(analysis, settings), tables)
+        return cls(path, Manifest.of(analysis, settings), tables)
 
     def table(self, name: str) -> pa.Table:
         """The table `name`, in the schema of `table_schema(name)`; read once. Raises UserError if it is damaged."""
@@ -71,8 +71,9 @@ class Case:
                 read = pq.read_table(
                     self._file(name), read_dictionary=categories, page_checksum_verification=True, partitioning=None
                 )
+                read.validate(full=True)
                 self._tables[name] = read.select(schema.names).cast(schema).unify_dictionaries()
-            except (OSError, pa.ArrowException) as error:
+            except (OSError, ValueError, pa.ArrowException) as error:
                 raise self._damaged(name, error) from None
         return self._tables[name]
 
@@ -119,7 +120,7 @@ class Case:
             found = pq.read_schema(self._file(name))
         except FileNotFoundError:
             raise UserError(f"{self.path}: damaged: the table {name} is missing; make the case again") from None
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(name, error) from None
         for field in stored_schema(name):
             if field.name not in found.names or found.field(field.name).type != field.type:

@@ -31,6 +31,21 @@ def stored_schema(table: str) -> pa.Schema:
     )
 
 
+def check_target(path: Path, overwrite: bool) -> None:
+    """Raise UserError where a case may not take the name `path`: only an empty directory, or a case, makes way."""
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not path.is_symlink():
+        if not any(path.iterdir()):
+            return
+        if (path / MANIFEST_NAME).is_file():
+            if not overwrite:
+                raise UserError(f"{path}: a case is already there; give --overwrite to replace it, or another name")
+            Manifest.read(path)
+            return
+    raise UserError(f"{path}: something that is not a case is already there; give another name")
+
+
 class CaseWriter:
     """Writes the case at `path`; use as a context manager, and call `commit` last.
 
@@ -41,7 +56,7 @@ class CaseWriter:
     def __init__(self, path: Path, overwrite: bool = False) -> None:
         self.path = path
         self.overwrite = overwrite
-        self._check_target()
+        check_target(self.path, self.overwrite)
         self._partial: Path | None = None
 
     def __enter__(self) -> "CaseWriter":
@@ -96,7 +111,7 @@ class CaseWriter:
 
     def _take_name(self) -> None:
         """Rename the finished case to its name; the case that had it goes last, so that one of them always exists."""
-        self._check_target()
+        check_target(self.path, self.overwrite)
         if not self.path.exists():
             self._directory.rename(self.path)
         else:
@@ -109,22 +124,6 @@ class CaseWriter:
                 raise
             shutil.rmtree(replaced, ignore_errors=True)
         self._partial = None
-
-    def _check_target(self) -> None:
-        """Raise UserError where the case may not take its name."""
-        if not self.path.exists() and not self.path.is_symlink():
-            return
-        if self.path.is_dir() and not self.path.is_symlink():
-            if not any(self.path.iterdir()):
-                return
-            if (self.path / MANIFEST_NAME).is_file():
-                if self.overwrite:
-                    Manifest.read(self.path)
-                    return
-                raise UserError(
-                    f"{self.path}: a case is already there; give --overwrite to replace it, or another name"
-                )
-        raise UserError(f"{self.path}: something that is not a case is already there; give another name")
 
     def _failure(self, error: OSError) -> UserError:
         return UserError(f"{self.path}: the case can not be written: {error.strerror or error}")

@@ -16,6 +16,16 @@ class Limits:
     """Longest packet record that is believed; a longer one is damage in the file."""
     fragment_bytes: int = 16 << 20
     """Bytes of IP fragments that wait for their siblings; the oldest are given up beyond it."""
+    vlan_tags: int = 8
+    """VLAN tags of one packet that are passed over; a packet with more is not decoded."""
+    extension_headers: int = 16
+    """IPv6 extension headers of one packet that are passed over; a packet with more is not decoded."""
+    decode_reasons: int = 64
+    """Distinct reasons for which packets of one file are not decoded; further ones are counted together."""
+    interfaces: int = 65_536
+    """Interfaces of one pcapng section; packets of further ones are not decoded."""
+    name_records: int = 100_000
+    """Names of addresses that are taken from one file; further ones are passed over."""
     connections: int = 500_000
     """Connections followed at once; the longest idle are finished beyond it."""
     out_of_order_bytes: int = 4 << 20
@@ -32,3 +42,7 @@ class Limits:
     """Bytes of a message that are searched for values that link it to others."""
     value_tokens: int = 24
     """Values kept of one message, as keyed hashes."""
+    statement_bytes: int = 8192
+    """Bytes of an SQL statement that are read; its text is cut there."""
+    prepared_statements: int = 10_000
+    """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""

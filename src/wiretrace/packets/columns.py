@@ -39,6 +39,8 @@ class FlowTable:
     """All flows met so far at one vantage point. A flow's number is its index in `keys`, and never changes."""
 
     keys: list[FlowKey] = field(default_factory=list)
+    numbers: dict[tuple[int, ...], int] = field(default_factory=dict, repr=False)
+    """Number of each flow by its packed key; kept by `packets/flows.py` for the next file of the vantage point."""
 
 
 @dataclass(slots=True)

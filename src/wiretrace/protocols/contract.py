@@ -118,7 +118,3 @@ class Protocol(ABC):
 
         A message that ends with the connection is appended, complete; one under construction `damaged`, ``end = offset``.
         """
-
-    def unread(self, side: Side) -> str:
-        """Why the bytes that `parse` left unread at the end are unread: a short fixed phrase for the accounting."""
-        return "unfinished message"

@@ -1,0 +1,85 @@
+"""``wiretrace analyze``: captures in, the answer on the terminal, and a case, a report and JSON where they are wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from wiretrace.cli.terminal.streams import STANDARD_OUTPUT, result_stream
+
+if TYPE_CHECKING:
+    from wiretrace.case.reader import Case
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("analyze")
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=FILE)
+@click.option("-o", "case_path", metavar="CASE", type=FILE, help="Keep the case, a directory, under this name.")
+@click.option("--html", "html_path", metavar="FILE", type=FILE, help="Write the report, one self-contained page.")
+@click.option("--json", "json_path", metavar="FILE", type=FILE, help="Write the request trees as JSON; - for stdout.")
+@click.option("--jsonl", "jsonl_path", metavar="FILE", type=FILE, help="Write one call a line as JSON; - for stdout.")
+@click.option("--overwrite", is_flag=True, help="Replace the case that is there.")
+@click.option("--keep-values", is_flag=True, help="Do not redact captured values; every output then holds secrets.")
+@click.option(
+    "--jobs", metavar="N", type=click.IntRange(min=1), help="Worker processes; as many as processors if not given."
+)
+def command(
+    captures: tuple[Path, ...],
+    case_path: Path | None,
+    html_path: Path | None,
+    json_path: Path | None,
+    jsonl_path: Path | None,
+    overwrite: bool,
+    keep_values: bool,
+    jobs: int | None,
+) -> None:
+    """Turn capture files into request trees, and say what is wrong.
+
+    CAPTURE is a pcap or pcapng file, also compressed, or a directory of them. Files of several hosts are
+    brought together. Without -o nothing is kept but what --html, --json and --jsonl write. With - for a file,
+    the summary is left out.
+    """
+    to_stdout = [path for path in (json_path, jsonl_path) if path == STANDARD_OUTPUT]
+    if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
+        raise click.UsageError("only one of --json and --jsonl can be written to standard output")
+    case = _analyze(captures, case_path, overwrite, keep_values, jobs or 0)
+    if html_path is not None:
+        from wiretrace.report import write_report
+
+        write_report(case, html_path)
+    for path, format_name in ((json_path, "json"), (jsonl_path, "jsonl")):
+        if path is not None:
+            from wiretrace.export.registry import known_exporters
+
+            with result_stream(path) as stream:
+                known_exporters()[format_name]().write(case, stream)
+    if not to_stdout:
+        from wiretrace.cli.terminal.console import output
+        from wiretrace.cli.terminal.summary import print_summary
+
+        print_summary(output(), case)
+
+
+def _analyze(captures: tuple[Path, ...], case_path: Path | None, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+    """Run the pipeline, and write the case where it is wanted."""
+    from wiretrace.case.reader import Case
+    from wiretrace.case.writer import check_target, write_case
+    from wiretrace.cli.terminal.progress import progress_on_terminal
+    from wiretrace.model.settings import Settings
+    from wiretrace.pipeline import analyze
+
+    if case_path is not None:
+        check_target(case_path, overwrite)  # now, and not after all the work
+    settings = Settings(keep_values=keep_values, jobs=jobs)
+    progress = progress_on_terminal()
+    try:
+        analysis = analyze(captures, settings, progress)
+        if case_path is not None:
+            progress.stage("writing the case")
+            write_case(case_path, analysis, settings, overwrite)
+    finally:
+        progress.finish()
+    return Case.of(analysis, settings, case_path)

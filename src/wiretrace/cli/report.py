@@ -1,0 +1,23 @@
+"""``wiretrace report``: a case as one self-contained HTML file."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "path", metavar="FILE", type=click.Path(path_type=Path), required=True, help="File to write, an HTML page."
+)
+def command(case_path: Path, path: Path) -> None:
+    """Write a case as one self-contained HTML page.
+
+    The page opens in any browser and needs no network.
+    """
+    from wiretrace.case.reader import Case
+
+    case = Case.open(case_path)
+    from wiretrace.report import write_report  # type: ignore[attr-defined, unused-ignore]
+
+    write_report(case, path)

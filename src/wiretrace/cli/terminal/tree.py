@@ -1,0 +1,189 @@
+"""Draws request trees: who caused whom, how long, when, how it ended, and how sure the link is.
+
+A link that the wire states or proves has an unbroken branch, an inferred one a broken branch, a question a question
+mark: they differ without colour. Drawing is iterative, and prefixes are bounded: a tree may be as deep as it likes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from wiretrace.case.calls import CallRecord, plain_list
+from wiretrace.case.forest import Forest
+from wiretrace.cli.terminal.console import cell, print_line
+from wiretrace.cli.terminal.text import counted, duration, percent
+from wiretrace.diagnosis.summary import party_names
+from wiretrace.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow as pa
+    from rich.console import Console
+
+DEEPEST_DRAWN = 8
+"""Levels that are drawn with branches; deeper calls are drawn at this level, with the number of theirs."""
+DURATION_WIDTH = 8
+ENDING_WIDTH = 15
+SURE_WIDTH = 8
+ID_WIDTH = 16
+WIDE_ENOUGH_FOR_IDS = 110
+"""Columns of a console that shows the ids of the calls."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One call in its place."""
+
+    row: int
+    branch: str
+    """What is drawn before its name."""
+    below: str
+    """What is drawn before further lines about it."""
+
+
+def draw_tree(
+    console: Console,
+    calls: pa.Table,
+    *,
+    most_lines: int = 0,
+    marked: str = "",
+    records: Mapping[str, CallRecord] | None = None,
+) -> None:
+    """Draw the tree whose calls are `calls`, rows of the table of that name.
+
+    `most_lines` bounds the calls that are drawn (0: all), `marked` is the id of a call to point at, and `records` hold
+    the evidence, which is then told below each call.
+    """
+    drawing = _Drawing(console, calls, marked)
+    for drawn, line in enumerate(drawing.lines()):
+        if most_lines and drawn == most_lines:
+            print_line(console, Text(f"  … {counted(len(calls) - drawn, 'more call')}", style="dim"))
+            break
+        print_line(console, drawing.draw(line))
+        if records is not None:
+            for words in reasons(records[drawing.ids[line.row]]):
+                print_line(console, cell(line.below, len(line.below), style="dim") + cell(words, console.width))
+
+
+def reasons(record: CallRecord) -> Iterator[str]:
+    """Why a call has its parent, in words: the evidence with its weight, and the runners-up."""
+    if record.parent is None:
+        if not record.alternatives:
+            yield f"{record.id}: nothing captured caused it"
+    else:
+        basis = "" if record.confidence is None else f", {percent(record.confidence)}"
+        yield f"{record.id}: caused by {record.parent} ({record.basis}{basis})"
+    for item in record.evidence:
+        yield f"  {item.kind} ({item.weight:+.1f}): {item.detail}"
+    for other in record.alternatives:
+        caused = f"caused by {other.parent}" if other.parent else "caused by nothing captured"
+        yield f"  or {caused}, {percent(other.confidence)}"
+
+
+class _Drawing:
+    """One tree on one console."""
+
+    def __init__(self, console: Console, calls: pa.Table, marked: str) -> None:
+        self._calls = calls
+        self._forest = Forest(calls)
+        self.ids: list[str] = plain_list(calls.column("id"))
+        self._marked = marked
+        self._start: list[int] = plain_list(calls.column("start_ns"))
+        self._end: list[int] = plain_list(calls.column("end_ns"))
+        self._operation = plain_list(calls.column("operation"))
+        self._outcome = plain_list(calls.column("outcome"))
+        self._status = plain_list(calls.column("status"))
+        self._basis = plain_list(calls.column("basis"))
+        self._confidence = plain_list(calls.column("confidence"))
+        self._question = plain_list(calls.column("question"))
+        self._callee = party_names(calls, "server")
+        self._first = min(self._start, default=0)
+        self._span = max(max(self._end, default=0) - self._first, 1)
+        width = console.width - DURATION_WIDTH - ENDING_WIDTH - SURE_WIDTH - 4
+        self._with_ids = console.width >= WIDE_ENOUGH_FOR_IDS
+        if self._with_ids:
+            width -= ID_WIDTH + 1
+        self._bar_width = max(min(width // 3, 40), 4)
+        self._name_width = width - self._bar_width
+
+    def lines(self) -> Iterator[_Line]:
+        """The calls, parents before children, in order of their start."""
+        stack = [(root, 0, "", True) for root in reversed(self._forest.roots)]
+        while stack:
+            row, depth, before, is_last = stack.pop()
+            if depth == 0:
+                branch, below = "", ""
+            elif depth > DEEPEST_DRAWN:
+                branch, below = f"{before}{self._arm(row, is_last)}{depth}: ", before
+            else:
+                branch, below = before + self._arm(row, is_last), before + ("   " if is_last else "│  ")
+            children = self._forest.children(row)
+            yield _Line(row, branch, below + ("│    " if children else "     "))
+            stack.extend((child, depth + 1, below, position == 0) for position, child in enumerate(reversed(children)))
+
+    def draw(self, line: _Line) -> Text:
+        """One call as one line."""
+        row = line.row
+        failed = self._outcome[row] != Outcome.OK
+        service = f" · {self._callee[row]}"
+        service_width = min(len(service), max(self._name_width // 3, 8))
+        branch = line.branch[-max(self._name_width - service_width - 8, 1) :]
+        room = self._name_width - len(branch) - service_width
+        name = Text(branch, style="dim") + _cut(self._operation[row] or "?", room, "bold" if failed else "")
+        name += cell(service, service_width, style="cyan")
+        name += Text(" " * (self._name_width - name.cell_len))
+        if self.ids[row] == self._marked:
+            name.stylize("reverse")
+        parts = [
+            name,
+            cell(duration(self._end[row] - self._start[row]), DURATION_WIDTH, right=True),
+            self._bar(row, failed),
+            cell(self._ending(row), ENDING_WIDTH, style="red" if failed else "green"),
+            cell(self._sure(row), SURE_WIDTH, right=True),
+        ]
+        if self._with_ids:
+            parts.append(cell(self.ids[row], ID_WIDTH, style="dim"))
+        return Text(" ").join(parts)
+
+    def _arm(self, row: int, is_last: bool) -> str:
+        corner = "└" if is_last else "├"
+        if self._question[row]:
+            return corner + "? "
+        return corner + ("─ " if self._basis[row] in ("stated", "measured") else "╌ ")
+
+    def _bar(self, row: int, failed: bool) -> Text:
+        begin = (self._start[row] - self._first) * self._bar_width // self._span
+        end = -(-(self._end[row] - self._first) * self._bar_width // self._span)
+        begin = min(begin, self._bar_width - 1)
+        length = min(max(end - begin, 1), self._bar_width - begin)
+        bar = Text("·" * begin, style="dim") + Text("█" * length, style="red" if failed else "blue")
+        return bar + Text("·" * (self._bar_width - begin - length), style="dim")
+
+    def _ending(self, row: int) -> str:
+        outcome = self._outcome[row] or ""
+        status = self._status[row] or ""
+        if outcome == Outcome.OK:
+            return status or "ok"
+        if outcome in (Outcome.NOT_CAPTURED, Outcome.UNFINISHED):
+            return f"? {outcome.replace('_', ' ')}"
+        return f"✗ {status if outcome == Outcome.ERROR and status else outcome.replace('_', ' ')}"
+
+    def _sure(self, row: int) -> str:
+        basis = self._basis[row]
+        if basis is None:
+            return ""
+        if basis in ("stated", "measured") and not self._question[row]:
+            return str(basis)
+        confidence = self._confidence[row]
+        return "?" if confidence is None else f"≈{percent(confidence)}{'?' if self._question[row] else ''}"
+
+
+def _cut(text: str, width: int, style: str) -> Text:
+    """Text made harmless, cut to at most `width` columns."""
+    shown = cell(text, max(width, 1), style=style)
+    shown.rstrip()
+    return shown

@@ -1,0 +1,107 @@
+"""What happened to an exchange, and what else may have, as far as one vantage point can tell (design, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wiretrace.model.message import Result, Role
+from wiretrace.model.outcome import Outcome
+from wiretrace.tcp.connections import Ending
+
+if TYPE_CHECKING:
+    from wiretrace.exchanges.pairing import Located, Pair
+
+
+@dataclass(slots=True, frozen=True)
+class Closing:
+    """How a connection stood when nothing more came of it. Offsets are stream offsets."""
+
+    ending: Ending
+    acknowledged: int
+    """How much of the client's bytes the server's host acknowledged."""
+    server_captured: bool
+    """Whether any packet of the server was captured."""
+    server_known: int
+    """Up to where the server's bytes were captured without a gap behind it."""
+    server_sent: int
+    """Up to where the server's bytes are known to exist: captured, or acknowledged by the client."""
+
+
+ALONE: tuple[Outcome, ...] = ()
+"""No outcome but the one given is possible."""
+
+_CUT_SHORT = {
+    Ending.CLIENT_FIN: Outcome.CLIENT_ABORTED,
+    Ending.CLIENT_RESET: Outcome.CLIENT_ABORTED,
+    Ending.SERVER_FIN: Outcome.SERVER_CLOSED,
+    Ending.SERVER_RESET: Outcome.SERVER_RESET,
+}
+
+
+def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outcome, tuple[Outcome, ...]]:
+    """The outcome of an exchange, and every outcome that is possible where that is more than one.
+
+    `closing` is given for what was left when the connection ended. `response_end` is the stream offset up to which the
+    server's bytes were delivered.
+    """
+    response = pair.response
+    if response is not None:
+        if response.message.role is Role.PUSH:
+            return Outcome.OK, ALONE
+        if pair.request is None:
+            return Outcome.NOT_CAPTURED, ALONE
+        if closing is not None and response.message.end > response_end:
+            return _cut_short(response, closing)
+        return (Outcome.OK if response.message.result is Result.OK else Outcome.ERROR), ALONE
+    request = pair.request
+    assert request is not None
+    if pair.skipped:
+        return Outcome.ERROR, ALONE
+    if request.message.role is Role.ONE_WAY:
+        return Outcome.OK, ALONE
+    if closing is None:
+        return Outcome.NOT_CAPTURED, ALONE
+    return _unanswered(request, closing)
+
+
+def _cut_short(response: Located, closing: Closing) -> tuple[Outcome, tuple[Outcome, ...]]:
+    if response.message.end <= closing.server_sent:
+        return (Outcome.OK if response.message.result is Result.OK else Outcome.ERROR), ALONE
+    return _CUT_SHORT.get(closing.ending, Outcome.UNFINISHED), ALONE
+
+
+def _unanswered(request: Located, closing: Closing) -> tuple[Outcome, tuple[Outcome, ...]]:
+    if closing.server_sent > max(closing.server_known, request.ack):
+        # The client acknowledged bytes that the capture lacks: there was an answer.
+        return Outcome.NOT_CAPTURED, ALONE
+    if not closing.server_captured:
+        return Outcome.NOT_CAPTURED, (
+            Outcome.NOT_CAPTURED,
+            Outcome.REQUEST_LOST,
+            Outcome.RESPONSE_LOST,
+            Outcome.SERVER_SILENT,
+        )
+    acknowledged = closing.acknowledged >= request.message.end
+    match closing.ending:
+        case Ending.SERVER_RESET:
+            return Outcome.SERVER_RESET, ALONE
+        case Ending.SERVER_FIN:
+            return Outcome.SERVER_CLOSED, ALONE
+        case Ending.CLIENT_FIN | Ending.CLIENT_RESET:
+            if acknowledged:
+                return Outcome.CLIENT_ABORTED, (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT, Outcome.SERVER_SILENT)
+            return Outcome.CLIENT_ABORTED, (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT, Outcome.REQUEST_LOST)
+        case _:
+            if acknowledged:
+                return Outcome.UNFINISHED, (Outcome.UNFINISHED, Outcome.SERVER_SILENT)
+            return Outcome.UNFINISHED, (Outcome.UNFINISHED, Outcome.REQUEST_LOST, Outcome.RESPONSE_LOST)
+
+
+def judge_attempt(ending: Ending) -> tuple[Outcome, tuple[Outcome, ...]] | None:
+    """The outcome of an attempt to connect that carried no byte; None where there is nothing to tell."""
+    if ending is Ending.REFUSED:
+        return Outcome.REFUSED, ALONE
+    if ending is Ending.UNANSWERED:
+        return Outcome.UNREACHABLE, (Outcome.UNREACHABLE, Outcome.REQUEST_LOST, Outcome.RESPONSE_LOST)
+    return None

@@ -1,0 +1,359 @@
+"""Which response answers which request, by what the packets prove (design, section 5).
+
+Rules:
+
+- By identifier, where the protocol has one (`Message.key`).
+- By order, where nothing of the connection is missing: the k-th answer answers the k-th question.
+- Behind a gap, or in a connection that was joined midway, order proves nothing by itself. Then the acknowledgements do. A
+  request's packet acknowledges the server's bytes that the client had when it sent it: a client that waits for its answers
+  had all earlier ones, so the answer begins exactly there. Requests that acknowledge the same byte were sent together; they
+  form a *batch*, and the server's bytes from that byte up to the one that the next batch acknowledges hold its answers, in
+  order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
+- Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
+  was captured, or if the server had received all that is missing when it sent the last byte before the batch's answers.
+- A client may also keep several requests under way and send one more whenever an answer comes. Then batches mean nothing.
+  Such a client is found out: a batch has fewer or more answers than requests, or an answer leaves before its server has
+  the request. One such contradiction, and nothing behind a gap is paired on that connection any more.
+- What this leaves open stays a half. A wrong pair is worse than two halves.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from wiretrace.model.message import Message, Role
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Proof(enum.StrEnum):
+    """Why a request and a response belong together."""
+
+    ACKNOWLEDGED = "acknowledged"
+    """In order, and the packet that opens the response acknowledges the whole request."""
+    IDENTIFIER = "identifier"
+    """They carry the same identifier within their connection."""
+    ORDER = "order"
+    """In order in a connection of which nothing is missing; the response began before the request was all acknowledged."""
+    NONE = ""
+    """A half: there is no other part to belong to."""
+
+
+class Located(msgspec.Struct, gc=False):
+    """A message with the packets behind it."""
+
+    message: Message
+    start_ns: int
+    """Capture time of its first byte."""
+    end_ns: int
+    """Capture time of its last byte."""
+    ack: int
+    """Stream offset of the other direction up to which the sender had everything when it sent the first byte."""
+    first: int
+    """Index of its first segment in the chunk's provenance."""
+    last: int
+    """Index of its last segment."""
+    last_ack: int
+    """The same as `ack`, when the sender sent the last byte."""
+    captured: int
+    """Bytes of it that were captured."""
+    damaged: bool
+    """Bytes of it were not captured, or it was cut off by the end of the connection."""
+    frames: NDArray[np.int64] | None = None
+    """Frames behind it, where it is older than the chunk."""
+
+
+class Habits(msgspec.Struct):
+    """What a connection has shown of its client's way of asking."""
+
+    blocking: bool = True
+    """Whether clients of the protocol usually wait for their answers."""
+    batches_held: int = 0
+    """Batches that were seen whole, with as many answers as requests."""
+    asked_ack: int = 0
+    """Acknowledgement of the last request that was answered."""
+    answered_end: int = -(2**62)
+    """Stream offset behind the last response that was paired by order."""
+    overlaps: bool = False
+    """The client has sent requests on while earlier ones were only partly answered: batches mean nothing."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether batches may be relied on."""
+        return not self.overlaps and (self.blocking or self.batches_held > 0)
+
+
+class Pair(msgspec.Struct, gc=False):
+    """An exchange, or a half."""
+
+    request: Located | None
+    response: Located | None
+    proof: Proof
+    skipped: bool = False
+    """The server passed over the request because an earlier one of its unit failed."""
+
+
+def pair_in_order(
+    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits
+) -> tuple[int, int]:
+    """Pair messages of a connection of which nothing is missing, appending to `pairs`, and learn the client's habits.
+
+    Returns how many requests and responses were used up. Requests without an answer yet are left.
+    """
+    at = 0
+    count = len(requests)
+    for index, response in enumerate(responses):
+        message = response.message
+        if message.role is not Role.RESPONSE:
+            if message.role is Role.PUSH:
+                pairs.append(Pair(None, response, Proof.NONE))
+            continue
+        while at < count and requests[at].message.role is not Role.REQUEST:
+            if requests[at].message.role is Role.ONE_WAY:
+                pairs.append(Pair(requests[at], None, Proof.NONE))
+            at += 1
+        if at == count:
+            return at, index
+        request = requests[at]
+        if response.end_ns < request.start_ns and response.ack <= request.message.start:
+            # Sent before the server can have known of the request: nobody asked for it.
+            pairs.append(Pair(None, response, Proof.NONE))
+            continue
+        at += 1
+        pairs.append(Pair(request, response, _order_proof(request, response)))
+        if request.ack < habits.answered_end and request.ack != habits.asked_ack:
+            habits.overlaps = True
+        habits.asked_ack, habits.answered_end = request.ack, message.end
+        if message.closes and not request.message.closes:
+            while at < count:
+                skipped = requests[at]
+                at += 1
+                if skipped.message.role is Role.REQUEST:
+                    pairs.append(Pair(skipped, None, Proof.NONE, skipped=True))
+                if skipped.message.closes:
+                    break
+    while at < count and requests[at].message.role is not Role.REQUEST:
+        if requests[at].message.role is Role.ONE_WAY:
+            pairs.append(Pair(requests[at], None, Proof.NONE))
+        at += 1
+    return at, len(responses)
+
+
+def pair_by_identifier(requests: list[Located], responses: list[Located], pairs: list[Pair]) -> list[Located]:
+    """Pair messages that carry identifiers. Returns the requests that still wait.
+
+    A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
+    as soon as a later request is answered.
+    """
+    waiting: dict[int, Located] = {}
+    events = sorted([*requests, *responses], key=lambda located: located.start_ns)
+    for located in events:
+        message = located.message
+        if message.role is Role.PUSH:
+            pairs.append(Pair(None, located, Proof.NONE))
+        elif message.role is Role.ONE_WAY and message.key < 0:
+            pairs.append(Pair(located, None, Proof.NONE))
+        elif message.role in (Role.REQUEST, Role.ONE_WAY):
+            replaced = waiting.pop(message.key, None)
+            if replaced is not None:
+                pairs.append(Pair(replaced, None, Proof.NONE))
+            waiting[message.key] = located
+        elif message.role is Role.RESPONSE:
+            request = waiting.pop(message.key, None)
+            pairs.append(Pair(request, located, Proof.IDENTIFIER if request is not None else Proof.NONE))
+            if request is not None:
+                for key, earlier in list(waiting.items()):
+                    if earlier.message.role is not Role.ONE_WAY or earlier.message.start > request.message.start:
+                        break
+                    pairs.append(Pair(waiting.pop(key), None, Proof.NONE))
+    return list(waiting.values())
+
+
+def pair_by_acknowledgement(
+    requests: list[Located],
+    responses: list[Located],
+    pairs: list[Pair],
+    habits: Habits,
+    reached: tuple[int, int] | None,
+) -> tuple[int, int]:
+    """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
+
+    `reached` holds, by side, the stream offset up to which bytes were delivered; None: nothing more will come. What speaks
+    of bytes behind that waits, and so does the last batch. Returns how many requests and responses were used up.
+    """
+    if reached is not None:
+        known = next((at for at, each in enumerate(responses) if each.ack > reached[0]), len(responses))
+        responses = responses[:known]
+    batches = _batches(requests)
+    regions = _regions(batches, responses)
+    begins = [_begins(batches, regions, index) for index in range(len(batches))]
+    _learn(batches, regions, begins, habits)
+    used_requests = used_responses = 0
+    for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
+        following = batches[index + 1][0] if index + 1 < len(batches) else None
+        waits = reached is not None and (following is None or following.ack > reached[1])
+        paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
+        # Requests behind the last one that was answered may still be.
+        keep_from = max(paired, default=-1) + 1 if waits else len(batch)
+        answered = {id(response) for response in paired.values()}
+        for position, request in enumerate(batch[:keep_from]):
+            response = paired.get(position)
+            if response is not None:
+                pairs.append(Pair(request, response, _order_proof(request, response)))
+            elif request.message.role in (Role.REQUEST, Role.ONE_WAY):
+                pairs.append(Pair(request, None, Proof.NONE))
+        pairs.extend(
+            Pair(None, response, Proof.NONE)
+            for response in region
+            if response.message.role is not Role.CONTROL and id(response) not in answered
+        )
+        used_requests += keep_from
+        used_responses += len(region)
+        if waits:
+            break
+    return used_requests, used_responses
+
+
+def _order_proof(request: Located, response: Located) -> Proof:
+    return Proof.ACKNOWLEDGED if response.ack >= request.message.end else Proof.ORDER
+
+
+def _batches(requests: list[Located]) -> list[list[Located]]:
+    """Requests that were sent on the same knowledge of the server's bytes. The first batch may be empty."""
+    batches: list[list[Located]] = [[]]
+    known = -(2**62)
+    for request in requests:
+        if request.ack > known:
+            known = request.ack
+            batches.append([])
+        batches[-1].append(request)
+    return batches
+
+
+def _regions(batches: list[list[Located]], responses: list[Located]) -> list[list[Located]]:
+    """For each batch, the server's messages from the byte that it acknowledges up to the one that the next one does."""
+    regions: list[list[Located]] = []
+    at = 0
+    for index in range(len(batches)):
+        bound = batches[index + 1][0].ack if index + 1 < len(batches) else None
+        region = []
+        while at < len(responses) and (bound is None or responses[at].message.start < bound):
+            region.append(responses[at])
+            at += 1
+        regions.append(region)
+    return regions
+
+
+def _begins(batches: list[list[Located]], regions: list[list[Located]], index: int) -> bool:
+    """Whether nothing is missing between the batch before and what was captured of this one."""
+    batch = batches[index]
+    if not batch:
+        return False
+    if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
+        return True
+    before = next((region[-1] for region in reversed(regions[:index]) if region), None)
+    return (
+        before is not None
+        and before.message.end == batch[0].ack
+        and not before.message.damaged
+        and before.last_ack >= batch[0].message.start
+    )
+
+
+def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
+    """Compare how many requests and answers batches have, where the packets tell."""
+    for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
+        if not batch or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
+            continue
+        following = batches[index + 1][0] if index + 1 < len(batches) else None
+        asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
+        answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
+        answered_whole = following is not None and region[-1].message.end == following.ack
+        asked_whole = begins[index] and _contiguous(batch) and (following is None or _adjacent(batch[-1], following))
+        if (answered_whole and len(answers) < len(asked)) or (asked_whole and len(answers) > len(asked)):
+            habits.overlaps = True
+        if answered_whole and asked_whole:
+            habits.batches_held += 1
+            pairs = zip(asked, answers, strict=False)
+            if any(answer.ack <= request.message.start for request, answer in pairs):
+                habits.overlaps = True
+
+
+def _adjacent(before: Located, after: Located) -> bool:
+    return before.message.end == after.message.start and not before.message.damaged
+
+
+def _contiguous(messages: list[Located]) -> bool:
+    return all(_adjacent(before, after) for before, after in itertools.pairwise(messages))
+
+
+def _pair_batch(
+    batch: list[Located], region: list[Located], following: Located | None, *, begins: bool
+) -> dict[int, Located]:
+    """Answers of a batch, by position in the batch. `begins`: what was captured of it has its beginning."""
+    paired: dict[int, Located] = {}
+    taken: set[int] = set()
+    request_at = response_at = 0
+    # Forward: the first answer begins at the byte that the batch acknowledges.
+    if begins and region and region[0].message.start == batch[0].ack:
+        while True:
+            request_at = _next(batch, request_at, Role.REQUEST)
+            response_at = _next(region, response_at, Role.RESPONSE)
+            if request_at < 0 or response_at < 0:
+                break
+            request, response = batch[request_at], region[response_at]
+            if response.ack <= request.message.start:
+                break
+            paired[request_at] = response
+            taken.add(response_at)
+            if response.message.closes and not request.message.closes:
+                # The rest of the unit was passed over by the server.
+                while request_at < len(batch) and not batch[request_at].message.closes:
+                    request_at += 1
+            request_at += 1
+            response_at += 1
+    # Backward: the last answer ends at the byte that the next batch acknowledges.
+    if following is None or not region or region[-1].message.end != following.ack:
+        return paired
+    request_at, response_at = len(batch) - 1, len(region) - 1
+    after_request, after_response = following, None
+    while request_at >= 0 and response_at >= 0:
+        request, response = batch[request_at], region[response_at]
+        if not _adjacent(request, after_request):
+            break
+        if after_response is not None and not _adjacent(response, after_response):
+            break
+        if request.message.role is not Role.REQUEST:
+            after_request = request
+            request_at -= 1
+            continue
+        if response.message.role is not Role.RESPONSE:
+            after_response = response
+            response_at -= 1
+            continue
+        if request_at in paired or response_at in taken or not (request.message.closes and response.message.closes):
+            break
+        if response.ack <= request.message.start:
+            break
+        paired[request_at] = response
+        after_request, after_response = request, response
+        request_at -= 1
+        response_at -= 1
+    return paired
+
+
+def _next(messages: list[Located], at: int, role: Role) -> int:
+    """Index of the next message of `role` from `at` on, -1 where there is none or a gap comes first."""
+    while at < len(messages):
+        if at and not _adjacent(messages[at - 1], messages[at]):
+            return -1
+        if messages[at].message.role is role:
+            return at
+        at += 1
+    return -1

@@ -1,0 +1,127 @@
+"""Reads one vantage point from its capture files to its exchanges: the unit of work that the pipeline hands to workers.
+
+Rules: a pure function of the files and the settings. Exchanges are written to a spool file (Arrow IPC) as they come, so
+that memory does not grow with the capture; what is returned is small.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from wiretrace.exchanges.driver import ExchangeDriver
+from wiretrace.exchanges.values import ValueHasher
+from wiretrace.model.analysis import Payload
+from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.schema import table_schema
+from wiretrace.packets.columns import UDP, FlowTable
+from wiretrace.packets.reader import CaptureReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from wiretrace.model.settings import Settings
+    from wiretrace.packets.captures import CaptureSet
+    from wiretrace.packets.summary import CaptureSummary
+
+CONNECTION_BITS = 32
+"""Connections are numbered through the case: the vantage point's number, then this many bits for its own."""
+KEY_BYTES = 65536
+"""Bytes of the beginning of each capture that the key of its values is made from."""
+
+
+@dataclass(slots=True)
+class VantagePoint:
+    """What one vantage point brought. The exchanges are in the spool file."""
+
+    name: str
+    spool: Path
+    exchanges: int
+    connections: pa.Table
+    files: list[tuple[Path, CaptureSummary]] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+    accounting: Counter[Payload] = field(default_factory=Counter)
+    """Payload bytes by where they ended up; they add up to `payload_bytes` unless we have a defect."""
+    payload_bytes: int = 0
+
+
+def value_key(paths: Iterable[Path]) -> bytes:
+    """The key under which values of these captures are hashed: made from their contents, and kept nowhere.
+
+    The same captures give the same hashes, and whoever lacks the captures can not try values out.
+    """
+    digest = blake2b(digest_size=32)
+    for path in sorted(paths):
+        try:
+            with path.open("rb") as file:
+                digest.update(file.read(KEY_BYTES))
+        except OSError:
+            continue  # the reader says what is wrong with it
+    return digest.digest()
+
+
+def read_vantage_point(
+    capture: CaptureSet,
+    number: int,
+    spool: Path,
+    key: bytes,
+    settings: Settings,
+    advance: Callable[[int], None] | None = None,
+) -> VantagePoint:
+    """Read the files of vantage point `number`, in order. `advance` is told how many bytes more are read.
+
+    Raises UserError where a file can not be read at all.
+    """
+    limits = settings.limits
+    flows = FlowTable()
+    notes = Notes()
+    driver = ExchangeDriver(
+        capture.name,
+        flows,
+        limits,
+        notes,
+        ValueHasher(key, limits),
+        keep_values=settings.keep_values,
+        first_connection=number << CONNECTION_BITS,
+    )
+    files: list[tuple[Path, CaptureSummary]] = []
+    udp_bytes = 0
+    count = 0
+    with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, table_schema("exchanges")) as writer:
+        for path in capture.paths:
+            reader = CaptureReader(path, flows, limits, notes)
+            for columns in reader.chunks():
+                udp = columns.transport == UDP
+                if udp.any():
+                    udp_bytes += int(columns.payload_length[udp].sum())
+                for batch in driver.feed(columns):
+                    writer.write_batch(batch)
+                    count += len(batch)
+                if advance is not None:
+                    advance(limits.chunk_bytes)
+            files.append((path, reader.summary))
+        for batch in driver.finish():
+            writer.write_batch(batch)
+            count += len(batch)
+    accounting = driver.accounting
+    if udp_bytes:
+        accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
+        notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
+    lost = driver.lost_bytes
+    if lost:
+        notes.add(NoteKind.NOT_CAPTURED, capture.name, lost)
+    return VantagePoint(
+        name=capture.name,
+        spool=spool,
+        exchanges=count,
+        connections=driver.connections(),
+        files=files,
+        notes=notes,
+        accounting=+accounting,
+        payload_bytes=driver.payload_bytes + udp_bytes,
+    )

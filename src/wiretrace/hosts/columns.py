@@ -1,0 +1,213 @@
+"""The calls as plain arrays, for whoever links them.
+
+Rules: row i is call i. A process is a service on a host; a caller's calls and the calls that it serves carry the same
+process where the host runs one service, or one that answers over HTTP. Times stand on the common time line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from wiretrace.hosts.views import category, mix, number_groups, unite
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.hosts.merge import Roles
+    from wiretrace.hosts.names import Services
+    from wiretrace.hosts.views import Views
+
+MISSING = -(2**63)
+"""Stands in a time column for: this side did not see the call."""
+
+
+@dataclass(slots=True)
+class Lists:
+    """A list of numbers per call: those of call i are ``values[offsets[i]:offsets[i + 1]]``."""
+
+    offsets: NDArray[np.int64]
+    """Shape (n + 1,), rising from 0."""
+    values: NDArray[np.uint64]
+
+
+@dataclass(slots=True)
+class LinkColumns:
+    """All calls, as linking wants them: the fields of its LinkProblem under their names. Arrays have shape (n,)."""
+
+    caller: NDArray[np.int32]
+    callee: NDArray[np.int32]
+    caller_service: NDArray[np.int32]
+    callee_service: NDArray[np.int32]
+    operation: NDArray[np.int32]
+    caller_start_ns: NDArray[np.int64]
+    caller_end_ns: NDArray[np.int64]
+    callee_start_ns: NDArray[np.int64]
+    callee_end_ns: NDArray[np.int64]
+    clock_error_ns: NDArray[np.int64]
+    one_way: NDArray[np.bool_]
+    connection: NDArray[np.int64]
+    transaction: NDArray[np.int64]
+    request_digest: NDArray[np.uint64]
+    identifiers: Lists
+    request_tokens: Lists
+    response_tokens: Lists
+    process_names: list[str]
+    service_names: list[str]
+    operation_names: list[str]
+    identifier_names: dict[int, str]
+    """The kind of each identifier that more than one call carries, by hash."""
+
+    def __len__(self) -> int:
+        return len(self.caller)
+
+
+@dataclass(slots=True)
+class CallTimes:
+    """Corrected times of both ends of each call; MISSING where an end was not captured. Shapes are (n,)."""
+
+    caller_start: NDArray[np.int64]
+    caller_end: NDArray[np.int64]
+    callee_start: NDArray[np.int64]
+    callee_end: NDArray[np.int64]
+    error: NDArray[np.int64]
+
+
+def link_columns(
+    exchanges: pa.Table,
+    views: Views,
+    roles: Roles,
+    times: CallTimes,
+    client_host: NDArray[np.int32],
+    server_host: NDArray[np.int32],
+    host_names: list[str],
+    services: Services,
+) -> LinkColumns:
+    """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
+    primary = roles.primary
+    caller, callee, process_names = number_processes(client_host, server_host, host_names, services)
+    operation, operation_names = number_operations(exchanges, primary, services)
+    identifier_column = exchanges.column("identifiers").take(primary)
+    identifiers, identifier_names = hash_identifiers(identifier_column)
+    return LinkColumns(
+        caller=caller,
+        callee=callee,
+        caller_service=services.of_client,
+        callee_service=services.of_server,
+        operation=operation,
+        caller_start_ns=times.caller_start,
+        caller_end_ns=times.caller_end,
+        callee_start_ns=times.callee_start,
+        callee_end_ns=times.callee_end,
+        clock_error_ns=times.error,
+        one_way=exchanges.column("one_way").take(primary).to_numpy().astype(np.bool_, copy=False),
+        connection=join_numbers(views.connection, roles),
+        transaction=join_transactions(exchanges, views, roles),
+        request_digest=views.digest[primary],
+        identifiers=identifiers,
+        request_tokens=lists(exchanges.column("request_tokens").take(primary)),
+        response_tokens=lists(exchanges.column("response_tokens").take(primary)),
+        process_names=process_names,
+        service_names=services.names,
+        operation_names=operation_names,
+        identifier_names=identifier_names,
+    )
+
+
+def number_processes(
+    client_host: NDArray[np.int32], server_host: NDArray[np.int32], host_names: list[str], services: Services
+) -> tuple[NDArray[np.int32], NDArray[np.int32], list[str]]:
+    """Number the pairs of host and service: of each call's caller, its callee, and their names."""
+    wide = len(services.names) + 1
+    caller = client_host.astype(np.int64) * wide + services.of_client
+    callee = server_host.astype(np.int64) * wide + services.of_server
+    known, number = np.unique(np.concatenate((caller, callee)), return_inverse=True)
+    unknown = int(np.searchsorted(known, 0))
+    numbers: NDArray[np.int32] = np.maximum(number - unknown, -1).astype(np.int32)
+    names: list[str] = []
+    for key in known[unknown:].tolist():
+        host, service = host_names[key // wide], services.names[key % wide]
+        names.append(host if service == host else f"{service}@{host}")
+    return numbers[: len(caller)], numbers[len(caller) :], names
+
+
+def number_operations(
+    exchanges: pa.Table, primary: NDArray[np.int64], services: Services
+) -> tuple[NDArray[np.int32], list[str]]:
+    """Number the operations per callee's service and protocol."""
+    operation, texts = category(exchanges, "operation")
+    protocol, _ = category(exchanges, "protocol")
+    number, count = number_groups(mix(21, services.of_server.astype(np.int64), protocol[primary], operation[primary]))
+    example = np.zeros(count, dtype=np.int64)
+    example[number] = np.arange(len(number))
+    return number.astype(np.int32), [texts[operation[primary[row]]] for row in example.tolist()]
+
+
+def join_numbers(connection: NDArray[np.int64], roles: Roles) -> NDArray[np.int64]:
+    """One number for the connection of each call, the same for all calls on it, whichever ends saw them."""
+    if not len(roles.primary):
+        return np.zeros(0, dtype=np.int64)
+    number, count = number_groups(connection)
+    both = (roles.client >= 0) & (roles.server >= 0)
+    component = unite(number[roles.client[both]], number[roles.server[both]], count)
+    return component[number[roles.primary]]
+
+
+def join_transactions(exchanges: pa.Table, views: Views, roles: Roles) -> NDArray[np.int64]:
+    """One number for the transaction of each call, the same at every vantage point; -1 outside one."""
+    transaction = exchanges.column("transaction").to_numpy()
+    if not len(roles.primary):
+        return np.zeros(0, dtype=np.int64)
+    number, count = number_groups(mix(22, views.capture, transaction))
+    inside = (roles.client >= 0) & (roles.server >= 0)
+    inside[inside] &= (transaction[roles.client[inside]] >= 0) & (transaction[roles.server[inside]] >= 0)
+    component = unite(number[roles.client[inside]], number[roles.server[inside]], count)
+    row = roles.primary
+    for rows in (roles.client, roles.server):
+        better = (transaction[row] < 0) & (rows >= 0)
+        row = np.where(better, np.maximum(rows, 0), row)
+    return np.where(transaction[row] >= 0, component[number[row]], -1)
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+
+
+def lists(column: pa.ChunkedArray) -> Lists:
+    """A list column as offsets and values."""
+    whole = one_array(column)
+    offsets = whole.offsets.to_numpy().astype(np.int64)
+    values = whole.flatten().to_numpy().astype(np.uint64, copy=False)
+    return Lists(offsets - offsets[0], values)
+
+
+def hash_identifiers(column: pa.ChunkedArray) -> tuple[Lists, dict[int, str]]:
+    """Hashes of the identifiers of each call, and the kind behind each hash that occurs more than once."""
+    whole = one_array(column)
+    offsets = whole.offsets.to_numpy().astype(np.int64)
+    coded = whole.flatten().dictionary_encode()
+    codes = coded.indices.to_numpy()
+    hashes = hash_texts(coded.dictionary)
+    shared = np.flatnonzero(np.bincount(codes, minlength=len(hashes)) > 1)
+    kinds = [text.split(":", 1)[0] for text in coded.dictionary.take(pa.array(shared)).to_pylist()]
+    return Lists(offsets - offsets[0], hashes[codes]), dict(zip(hashes[shared].tolist(), kinds, strict=True))
+
+
+def hash_texts(texts: pa.Array) -> NDArray[np.uint64]:
+    """A 64-bit hash of each text: the sum of its bytes, each multiplied by a factor of its position, then mixed."""
+    if not len(texts):
+        return np.zeros(0, dtype=np.uint64)
+    texts = texts.cast(pa.large_binary())
+    offsets = np.frombuffer(texts.buffers()[1], dtype=np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", dtype=np.uint8)[offsets[0] : offsets[-1]]
+    ends = offsets - offsets[0]
+    length = np.diff(ends)
+    place = np.arange(len(data)) - np.repeat(ends[:-1], length)
+    factors = mix(23, np.arange(int(length.max()))) | np.uint64(1)
+    total = np.zeros(len(data) + 1, dtype=np.uint64)
+    np.cumsum(data * factors[place], out=total[1:])
+    return mix(25, total[ends[1:]] - total[ends[:-1]], length)

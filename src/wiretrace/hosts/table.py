@@ -1,0 +1,174 @@
+"""The table of calls and the table of hosts.
+
+Rules: texts are taken over from the most complete view with Arrow's own kernels, never through Python objects. What
+linking fills (tree, parent, basis, confidence, question) is null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from wiretrace.hosts.columns import MISSING, CallTimes
+from wiretrace.hosts.outcome import OUTCOMES
+from wiretrace.hosts.views import category, mix, rank_within
+from wiretrace.model.schema import table_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wiretrace.hosts.clocks import ClockEstimate
+    from wiretrace.hosts.merge import Roles
+    from wiretrace.hosts.names import Services
+    from wiretrace.hosts.vantage import Hosts
+    from wiretrace.hosts.views import Views
+
+CLAMPED = "clocks disagree: the callee's time was moved to the caller's"
+TAKEN_OVER = ("summary", "attributes")
+CATEGORIES_TAKEN_OVER = ("protocol", "operation", "status")
+LINKING_FILLS = ("tree", "parent", "basis", "confidence", "question")
+
+
+@dataclass(slots=True)
+class CallFacts:
+    """What is known of each call. Arrays have shape (calls,), in the order of the table."""
+
+    identity: NDArray[np.uint64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    times: CallTimes
+    outcome: NDArray[np.int32]
+    decided: NDArray[np.bool_]
+    """Whether the views together leave no other outcome open."""
+    clamped: NDArray[np.bool_]
+    client_host: NDArray[np.int32]
+    server_host: NDArray[np.int32]
+
+
+def identify(
+    views: Views, roles: Roles, conversation: NDArray[np.uint64], raw_start: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """A number for each call that no other call has, made of its ends and sequence numbers, not of corrected times."""
+    if not len(roles.primary):
+        return np.zeros(0, dtype=np.uint64)
+    row = np.where(roles.client >= 0, roles.client, roles.primary)
+    seq = np.where(views.request_seq[row] >= 0, views.request_seq[row], ~views.response_seq[row])
+    number = mix(31, conversation[row], seq)
+    rank = rank_within(number, raw_start[row], views.connection[row], row)
+    number = np.where(rank > 0, mix(32, number, rank), number)
+    while not (number.all() and np.diff(np.sort(number)).all()):
+        number = np.where((rank_within(number, row) > 0) | (number == 0), mix(33, number, row), number)
+    return number
+
+
+def hexadecimal(numbers: NDArray[np.uint64]) -> pa.Array:
+    """Each number as 16 hexadecimal digits."""
+    digits = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype=np.uint16)
+    text = digits[numbers.astype(">u8").view(np.uint8)]
+    offsets = np.arange(len(numbers) + 1, dtype=np.int32) * 16
+    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(text))
+
+
+def texts(codes: NDArray[np.int32], names: Sequence[str]) -> pa.Array:
+    """A category column of numbered texts; null where the number is negative."""
+    mask = codes < 0
+    indices = pa.array(np.where(mask, 0, codes).astype(np.int32), mask=mask if mask.any() else None)
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def calls_table(
+    exchanges: pa.Table, views: Views, roles: Roles, facts: CallFacts, hosts: Hosts, services: Services
+) -> pa.Table:
+    """The table `calls`. Row i is call i."""
+    primary = roles.primary
+    count = len(primary)
+    client_row = np.where(roles.client >= 0, roles.client, primary)
+    server_row = np.where(roles.server >= 0, roles.server, primary)
+    schema = table_schema("calls")
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {
+        "id": hexadecimal(facts.identity),
+        "outcome": texts(facts.outcome, OUTCOMES),
+        "possible": emptied(exchanges.column("possible"), primary, facts.decided),
+        "client_address": texts(views.client[client_row], views.addresses),
+        "client_port": pa.array(views.client_port[client_row], pa.int32()),
+        "client_host": texts(facts.client_host, hosts.names),
+        "client_service": texts(services.of_client, services.names),
+        "server_address": texts(views.server[server_row], views.addresses),
+        "server_port": pa.array(views.server_port[server_row], pa.int32()),
+        "server_host": texts(facts.server_host, hosts.names),
+        "server_service": texts(services.of_server, services.names),
+        "start_ns": pa.array(facts.start),
+        "end_ns": pa.array(facts.end),
+        "server_start_ns": pa.array(np.where(facts.times.callee_start == MISSING, -1, facts.times.callee_start)),
+        "server_end_ns": pa.array(server_end(views, roles, facts.times)),
+        "client_exchange": pa.array(roles.client),
+        "server_exchange": pa.array(roles.server),
+        "other_exchanges": pa.ListArray.from_arrays(
+            pa.array(roles.other_offsets.astype(np.int32)), pa.array(roles.other_rows)
+        ),
+        "request_bytes": pa.array(views.request_bytes[primary]),
+        "response_bytes": pa.array(views.response_bytes[primary]),
+        "notes": noted(exchanges.column("notes"), primary, facts.clamped),
+    }
+    indices = pa.array(primary)
+    for name in TAKEN_OVER:
+        columns[name] = exchanges.column(name).take(indices)
+    for name in CATEGORIES_TAKEN_OVER:
+        codes, names = category(exchanges, name)
+        columns[name] = texts(codes[primary], names)
+    for name in LINKING_FILLS:
+        columns[name] = pa.nulls(count, schema.field(name).type)
+    return pa.table([columns[field.name] for field in schema], schema=schema)
+
+
+def server_end(views: Views, roles: Roles, times: CallTimes) -> NDArray[np.int64]:
+    """The end of each call at the callee; of the request where there was no response; -1 where it was not captured."""
+    if not len(roles.server):
+        return np.zeros(0, dtype=np.int64)
+    row = np.maximum(roles.server, 0)
+    length = np.where(views.response_end[row] >= 0, 0, views.request_end[row] - views.request_start[row])
+    end = np.where(views.response_end[row] >= 0, times.callee_end, times.callee_start + np.maximum(length, 0))
+    return np.where(times.callee_start == MISSING, -1, end)
+
+
+def emptied(column: pa.ChunkedArray, rows: NDArray[np.int64], empty: NDArray[np.bool_]) -> pa.ChunkedArray:
+    """Lists of the rows, an empty one where `empty`."""
+    more = pa.chunked_array([*column.chunks, pa.array([[]], column.type)])
+    return more.take(pa.array(np.where(empty, len(column), rows)))
+
+
+def noted(column: pa.ChunkedArray, rows: NDArray[np.int64], clamped: NDArray[np.bool_]) -> pa.ChunkedArray:
+    """Notes of the rows, with one more where `clamped`."""
+    moved = np.flatnonzero(clamped)
+    if not len(moved):
+        return column.take(pa.array(rows))
+    longer = [[*(notes or []), CLAMPED] for notes in column.take(pa.array(rows[moved])).to_pylist()]
+    more = pa.chunked_array([*column.chunks, pa.array(longer, column.type)])
+    indices = rows.copy()
+    indices[moved] = len(column) + np.arange(len(moved))
+    return more.take(pa.array(indices))
+
+
+def hosts_table(hosts: Hosts, services: Services, clocks: Sequence[ClockEstimate], known: Sequence[bool]) -> pa.Table:
+    """The table `hosts`. `known`: by clock, whether it could be compared with the others (or is alone)."""
+    by_name = {clock.host: clock for clock, is_known in zip(clocks, known, strict=True) if is_known}
+    recorded = [
+        by_name.get(name) if captures else None for name, captures in zip(hosts.names, hosts.captures, strict=True)
+    ]
+    return pa.table(
+        [
+            pa.array(hosts.names, pa.string()),
+            pa.array(hosts.addresses, pa.list_(pa.string())),
+            pa.array(services.of_host, pa.list_(pa.string())),
+            pa.array(hosts.captures, pa.list_(pa.string())),
+            pa.array([clock.offset_ns if clock else None for clock in recorded], pa.float64()),
+            pa.array([clock.drift_ppm if clock else None for clock in recorded], pa.float64()),
+            pa.array([clock.error_ns if clock else None for clock in recorded], pa.float64()),
+        ],
+        schema=table_schema("hosts"),
+    )

@@ -1,0 +1,244 @@
+"""Which host recorded each capture, and which addresses are that host's.
+
+Rules: in a capture of one host, one address (of each family) takes part in every connection. Where two do, because all
+connections run between the same two hosts, other captures decide, then the waiting times: a request and its response lie
+further apart at the client than at the server. A capture of a bridge, a mirror port or several hosts has no host of its
+own: every address in it is a host of its own. Loopback addresses belong to the host that recorded them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+NO_HOST = -1
+"""Stands for: the capture was not recorded by one end of its connections."""
+COVERAGE = 0.98
+"""Share of the connections of a capture that its host takes part in; the rest is stray broadcast."""
+FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst))+$")
+NOT_A_HOST = re.compile(
+    r"(?:any|lo|all|br|bridge|mirror|span|switch|tap|eth|ens|enp|wlan|docker|veth|capture|dump|trace|packets|test)"
+    r"[-_.]?\w{0,8}",
+    re.IGNORECASE,
+)
+"""Names of captures that name an interface or nothing at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureInfo:
+    """What is known of a capture besides its packets."""
+
+    name: str
+    """Name of the vantage point, as in the column `capture`."""
+    host: str = ""
+    """Host that recorded it, where the capture says so."""
+    addresses: tuple[str, ...] = ()
+    """Addresses of that host, where the capture says so."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names by address, from name records."""
+
+
+@dataclass(slots=True)
+class Hosts:
+    """The hosts. Host i is ``names[i]``; the lists have the same length."""
+
+    names: list[str] = field(default_factory=list)
+    named: list[bool] = field(default_factory=list)
+    """Whether the name is more than the host's address."""
+    addresses: list[list[str]] = field(default_factory=list)
+    """Without loopback."""
+    captures: list[list[str]] = field(default_factory=list)
+    of_capture: list[int] = field(default_factory=list)
+    """By capture: the host that recorded it, or NO_HOST."""
+    of_loopback: list[int] = field(default_factory=list)
+    """By capture: the host whose loopback addresses it shows, or NO_HOST where it shows none."""
+    of_address: dict[str, int] = field(default_factory=dict)
+    """By address, without loopback."""
+
+    def add(self, name: str, named: bool) -> int:
+        """A new host; returns its number."""
+        self.names.append(name)
+        self.named.append(named)
+        self.addresses.append([])
+        self.captures.append([])
+        return len(self.names) - 1
+
+    def own(self, host: int, address: str) -> None:
+        """Give an address to a host, unless it has one already."""
+        if address not in self.of_address:
+            self.of_address[address] = host
+            self.addresses[host].append(address)
+
+
+@dataclass(slots=True)
+class Sightings:
+    """Which addresses each capture saw talk to each other. Arrays have one entry a connection, shape (n,)."""
+
+    capture: NDArray[np.int32]
+    client: NDArray[np.int32]
+    """Index into `addresses`."""
+    server: NDArray[np.int32]
+    addresses: list[str]
+    waiting_ns: NDArray[np.float64]
+    """Shape (captures,): median time from a request to its response; NaN where there is none."""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address never leaves its host."""
+    if not address.startswith(("127.", "::")):
+        return False
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)
+
+
+def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list[set[str] | None]:
+    """By capture: the addresses of the host that recorded it; None where it has no single host."""
+    loopback = np.array([is_loopback(address) for address in sightings.addresses], dtype=bool)
+    version6 = np.array([":" in address for address in sightings.addresses], dtype=bool)
+    found: list[set[str] | None] = []
+    pairs: dict[int, tuple[str, str]] = {}
+    for number, capture in enumerate(captures):
+        if capture.addresses:
+            found.append({address for address in capture.addresses if not is_loopback(address)})
+            continue
+        rows = sightings.capture == number
+        client, server = sightings.client[rows], sightings.server[rows]
+        outside = ~loopback[client] if len(client) else np.zeros(0, dtype=bool)
+        client, server = client[outside], server[outside]
+        own: set[str] | None = set()
+        for family in (False, True):
+            of_family = version6[client] == family if len(client) else np.zeros(0, dtype=bool)
+            if of_family.sum() <= (1 - COVERAGE) * len(client):
+                continue
+            shared = everywhere(client[of_family], server[of_family], len(sightings.addresses))
+            if len(shared) == 1 and own is not None:
+                own.add(sightings.addresses[shared[0]])
+            else:
+                if len(shared) == 2:
+                    pairs[number] = (sightings.addresses[shared[0]], sightings.addresses[shared[1]])
+                own = None
+        found.append(own)
+    resolve_pairs(found, pairs, sightings, captures)
+    return found
+
+
+def everywhere(client: NDArray[np.int32], server: NDArray[np.int32], addresses: int) -> list[int]:
+    """The addresses that take part in most of these connections, and in nearly all, in order of their numbers."""
+    part = np.bincount(client, minlength=addresses) + np.bincount(server, minlength=addresses)
+    part -= np.bincount(client[client == server], minlength=addresses)
+    return [int(address) for address in np.flatnonzero(part >= max(COVERAGE * len(client), part.max(initial=1)))]
+
+
+def resolve_pairs(
+    found: list[set[str] | None],
+    pairs: dict[int, tuple[str, str]],
+    sightings: Sightings,
+    captures: Sequence[CaptureInfo],
+) -> None:
+    """Decide the captures in which all connections run between the same two addresses. Changes `found`."""
+    for number, pair in list(pairs.items()):
+        label = captures[number].host or FILE_SUFFIX.sub("", captures[number].name)
+        spoken = [address for address in pair if label in {capture.names.get(address) for capture in captures}]
+        if len(spoken) == 1:
+            found[number] = {spoken[0]}
+            del pairs[number]
+    progress = True
+    while progress:
+        progress = False
+        taken = {address for own in found if own for address in own}
+        for number, pair in list(pairs.items()):
+            free = [address for address in pair if address not in taken]
+            if len(free) == 1:
+                found[number] = {free[0]}
+                del pairs[number]
+                progress = True
+                break
+    for pair in sorted(set(pairs.values())):
+        together = [number for number, other in pairs.items() if other == pair]
+        waiting = sightings.waiting_ns[together]
+        if len(together) < 2 or np.isnan(waiting).any() or waiting.max() == waiting.min():
+            continue
+        first = sightings.addresses.index(pair[0])
+        rows = np.isin(sightings.capture, together)
+        asks = bool(np.mean(sightings.client[rows] == first) >= 0.5)
+        asking, asked = pair if asks else pair[::-1]
+        middle = (waiting.max() + waiting.min()) / 2
+        for number, wait in zip(together, waiting, strict=True):
+            found[number] = {asking if wait > middle else asked}
+
+
+def recognise_hosts(sightings: Sightings, captures: Sequence[CaptureInfo], addresses: Iterable[str]) -> Hosts:
+    """All hosts: those that recorded captures first, then one for every other address, in the order given."""
+    hosts = Hosts()
+    names: dict[str, str] = {}
+    for capture in captures:
+        for address, name in capture.names.items():
+            names.setdefault(address, name)
+    own = own_addresses(sightings, captures)
+    loopback = {number for number, address in enumerate(sightings.addresses) if is_loopback(address)}
+    by_label: dict[str, int] = {}
+    for number, capture in enumerate(captures):
+        addresses_of = own[number]
+        label = capture.host or host_label(capture.name)
+        sees_loopback = bool(
+            np.isin(sightings.client[sightings.capture == number], np.fromiter(loopback, dtype=np.int64)).any()
+        )
+        alone = addresses_of is not None and (bool(addresses_of) or sees_loopback or bool(capture.host))
+        host = NO_HOST
+        if alone or sees_loopback:
+            known = [hosts.of_address[address] for address in sorted(addresses_of or ()) if address in hosts.of_address]
+            host = known[0] if known else by_label.get(label, NO_HOST)
+            if host == NO_HOST:
+                spoken = next((names[address] for address in sorted(addresses_of or ()) if address in names), "")
+                address = min(addresses_of) if addresses_of else capture.name
+                host = hosts.add(label or spoken or address, bool(label or spoken))
+            if label:
+                by_label.setdefault(label, host)
+            hosts.captures[host].append(capture.name)
+            for address in sorted(addresses_of or ()):
+                hosts.own(host, address)
+        hosts.of_capture.append(host if alone else NO_HOST)
+        hosts.of_loopback.append(host)
+    for host, name in enumerate(hosts.names):
+        by_label.setdefault(name, host)
+    for address in addresses:
+        if address in hosts.of_address or is_loopback(address):
+            continue
+        name = names.get(address, "")
+        host = by_label.get(name, NO_HOST) if name else NO_HOST
+        if host == NO_HOST:
+            host = hosts.add(name or address, bool(name))
+            if name:
+                by_label[name] = host
+        hosts.own(host, address)
+    make_unique(hosts)
+    return hosts
+
+
+def host_label(capture: str) -> str:
+    """The host that the name of a capture names; empty if it names none."""
+    label = FILE_SUFFIX.sub("", capture)
+    return "" if NOT_A_HOST.fullmatch(label) else label
+
+
+def make_unique(hosts: Hosts) -> None:
+    """Two hosts never have one name: the later one's is followed by its address."""
+    seen: set[str] = set()
+    for host, name in enumerate(hosts.names):
+        if name in seen:
+            suffix = hosts.addresses[host][0] if hosts.addresses[host] else str(host)
+            hosts.names[host] = f"{name} ({suffix})"
+        seen.add(hosts.names[host])

@@ -1,0 +1,137 @@
+"""Calls without a parent: timers, pools and health checks, and how often they happen while requests are being served.
+
+Rules: what a process sends while it serves nothing, and long after it last served something, gives the rate of such
+calls for each kind. Calls that come soon after a response more often than that are work that a request left behind:
+they are given the request that was answered last. A call with one live candidate is a child as far as calls of its
+kind are denser, at that delay after a request's arrival, than the rate explains.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.candidates import Candidates
+    from wiretrace.linking.observations import Observations
+
+BINS_PER_E = 2.0
+"""Bins of idle time, per factor e."""
+IDLE_BINS = 64
+"""Bins of idle time: up to e ** 32 microseconds."""
+LEAST_LEFT_BEHIND = 5
+"""Calls soon after a response that are needed before a kind is believed to be left behind by requests."""
+SOON_AFTER_RATIO = 4.0
+"""They must come this much more densely than the background."""
+
+
+class Background(NamedTuple):
+    """What is known of calls without a parent."""
+
+    rate: NDArray[np.float64]
+    """Per kind: calls without a parent per nanosecond and process, shape (kinds,)."""
+    left_behind: NDArray[np.int64]
+    """Calls that a request left behind, shape (found,)."""
+    left_by: NDArray[np.int64]
+    """The request that each was left behind by."""
+    left_confidence: NDArray[np.float64]
+    """Probability of that."""
+
+
+def measure_background(
+    observations: Observations, candidates: Candidates, kind: NDArray[np.int64], kinds: int
+) -> Background:
+    """Rates of calls without a parent, and calls after a response that have one nevertheless. `kind` has shape (n,)."""
+    problem = observations.problem
+    nothing = Background(np.zeros(kinds), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    requests = np.flatnonzero(~np.isnan(observations.arrives))
+    lonely = np.flatnonzero((candidates.counts() == 0) & ~np.isnan(observations.starts))
+    if not len(requests) or not len(lonely):
+        return nothing
+    processes = int(max(problem.callee.max(), problem.caller.max())) + 1
+    serves = np.bincount(problem.callee[requests], minlength=processes) > 0
+    lonely = lonely[serves[problem.caller[lonely]]]
+    if not len(lonely):
+        return nothing
+    by_end = requests[np.lexsort((observations.responds[requests], problem.callee[requests]))]
+    span = float(max(np.nanmax(observations.responds), np.nanmax(observations.ends))) + 1.0
+    axis_end = problem.callee[by_end] * span * 2 + observations.responds[by_end]
+    axis_start = problem.caller[lonely] * span * 2 + observations.starts[lonely]
+    last = np.searchsorted(axis_end, axis_start, "right") - 1
+    before = by_end[np.maximum(last, 0)]
+    follows = (last >= 0) & (problem.callee[before] == problem.caller[lonely])
+    since = np.where(follows, observations.starts[lonely] - observations.responds[before], np.inf)
+    bin_of = np.where(follows, _bin(np.where(follows, since, 0.0)), IDLE_BINS - 1)
+    exposure = _idle_exposure(observations, requests, processes, span)
+    lonely_kind = kind[lonely]
+    counts = np.bincount(lonely_kind * IDLE_BINS + bin_of, minlength=kinds * IDLE_BINS).reshape(kinds, IDLE_BINS)
+    # The later half of the idle time is far from any request: what happens there, nobody asked for.
+    far = np.cumsum(exposure) > 0.5 * exposure.sum()
+    rate = counts[:, far].sum(axis=1) / max(float(exposure[far].sum()), 1.0)
+    left = counts * (np.cumsum(counts, axis=1) > 0)
+    expected = rate[:, None] * exposure
+    soon = (left > SOON_AFTER_RATIO * expected) & ~far
+    enough = (left * soon).sum(axis=1) >= LEAST_LEFT_BEHIND
+    probability = np.where(soon, 1.0 - expected / np.maximum(left, 1.0), 0.0) * enough[:, None]
+    chance = probability[lonely_kind, bin_of] * follows
+    chosen = chance > 0.5
+    return Background(rate, lonely[chosen], before[chosen], chance[chosen])
+
+
+def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Bin of a delay since the last response."""
+    return np.minimum((np.log1p(np.maximum(delay, 0.0) / 1000.0) * BINS_PER_E).astype(np.int64), IDLE_BINS - 1)
+
+
+def _idle_exposure(
+    observations: Observations, requests: NDArray[np.int64], processes: int, span: float
+) -> NDArray[np.float64]:
+    """Nanoseconds of idle time of all serving processes, by time since the last response, shape (IDLE_BINS,)."""
+    callee = observations.problem.callee
+    order = requests[np.lexsort((observations.arrives[requests], callee[requests]))]
+    # One axis, so that the running end of one process never reaches into the next.
+    offset = callee[order] * span * 2
+    busy_until = np.maximum.accumulate(offset + observations.responds[order])
+    next_arrival = np.append((offset + observations.arrives[order])[1:], offset[-1] + span)
+    last_of_process = np.append(callee[order][1:] != callee[order][:-1], True)
+    next_arrival = np.where(last_of_process, offset + span, next_arrival)
+    idle = np.maximum(next_arrival - busy_until, 0.0)
+    edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
+    edges[-1] = np.inf
+    ordered = np.sort(idle)
+    total = np.concatenate(([0.0], np.cumsum(ordered)))
+    reached = np.searchsorted(ordered, edges[:-1], "right")
+    # Idle time up to an edge: short stretches whole, longer ones up to the edge.
+    up_to = total[reached] + (len(ordered) - reached) * edges[:-1]
+    return np.diff(np.append(up_to, total[-1]))
+
+
+def chance_of_none(
+    delay: NDArray[np.float64],
+    group: NDArray[np.int64],
+    rate: NDArray[np.float64],
+    durations: list[NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Probability that calls with one candidate have no parent.
+
+    `delay` and `group` (calls,): time since the candidate's arrival, and which pair of operations it is. `rate`
+    (groups,): background rate of the call's kind; `durations`: of all requests of the group's parent operation.
+    """
+    chance = np.zeros(len(delay))
+    for one in np.unique(group[rate[group] > 0]).tolist():
+        mine = np.flatnonzero(group == one)
+        bins = _bin(delay[mine])
+        edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
+        lasting = np.sort(durations[one])
+        total = np.concatenate(([0.0], np.cumsum(lasting)))
+        reached = np.searchsorted(lasting, edges, "right")
+        exposure = np.diff(total[reached] + (len(lasting) - reached) * edges)
+        counts = np.bincount(bins, minlength=IDLE_BINS).astype(np.float64)
+        # Neighbouring bins steady the estimate where calls are few.
+        steady = np.convolve(counts, (0.25, 0.5, 0.25), "same")
+        expected = rate[one] * np.convolve(exposure, (0.25, 0.5, 0.25), "same")
+        chance[mine] = np.clip(expected[bins] / np.maximum(steady[bins], 0.5), 0.0, 1.0)
+    return chance

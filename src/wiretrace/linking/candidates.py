@@ -1,0 +1,130 @@
+"""Which incoming calls may have caused each outgoing call: those its process was serving when it was sent.
+
+Rules: the answer is a list of (child, parent) pairs sorted by child and then by the parent's arrival. A parent must
+have arrived before the child started. If calls of the child's kind practically always end before their parent
+responds, a parent that responded earlier is not a candidate; otherwise the parent need only be live at the start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.evidence.contract import Pairs
+    from wiretrace.linking.observations import Observations
+
+MOST_CANDIDATES = 128
+"""Parents considered for one call: those that arrived last. More overlap than this is not resolved by time anyway."""
+
+OUTLIVING_SHARE = 0.02
+"""Share of a kind's calls that must end after every live parent before the kind is believed to outlive its parents."""
+
+SPAN_LEVELS = 4.0
+"""Ratio of durations within one search level; keeps one very long request from making every search long."""
+
+
+@dataclass(slots=True)
+class Candidates:
+    """Pairs of calls, shape (edges,), sorted by child, then by the parent's arrival."""
+
+    child: NDArray[np.int64]
+    """The outgoing call."""
+    parent: NDArray[np.int64]
+    """An incoming call of the same process."""
+    offsets: NDArray[np.int64]
+    """Shape (n + 1,): the pairs of call i are those from offsets[i] up to offsets[i + 1]."""
+    contained_only: NDArray[np.bool_]
+    """Shape (n,): whether a parent of the call had to respond after the call's end."""
+
+    def counts(self) -> NDArray[np.int64]:
+        """Number of candidate parents of each call, shape (n,)."""
+        return np.diff(self.offsets)
+
+
+def outgoing_kind(observations: Observations) -> NDArray[np.int64]:
+    """What a call is to its caller: one number per (caller's service, operation), shape (n,)."""
+    problem = observations.problem
+    return problem.caller_service.astype(np.int64) * (int(problem.operation.max(initial=0)) + 2) + problem.operation + 1
+
+
+def find_candidates(observations: Observations) -> Candidates:
+    """All pairs of an outgoing call and an incoming call that may have caused it."""
+    problem, n = observations.problem, len(observations)
+    children = np.flatnonzero(~np.isnan(observations.starts))
+    parents = np.flatnonzero(~np.isnan(observations.arrives))
+    child, parent = _live_pairs(observations, children, parents)
+    slack = observations.start_slack[child] + observations.arrival_slack[parent]
+    contained = observations.ends[child] <= observations.responds[parent] + slack
+    has_live = np.bincount(child, minlength=n) > 0
+    has_contained = np.bincount(child, weights=contained, minlength=n) > 0
+    _, kind = np.unique(outgoing_kind(observations), return_inverse=True)
+    live_of_kind = np.bincount(kind, weights=has_live, minlength=1)
+    outliving_of_kind = np.bincount(kind, weights=has_live & ~has_contained, minlength=1)
+    outlives = outliving_of_kind > OUTLIVING_SHARE * live_of_kind
+    contained_only = has_contained & ~outlives[kind] & ~problem.one_way
+    keep = contained | ~contained_only[child]
+    child, parent = child[keep], parent[keep]
+    order = np.lexsort((parent, observations.arrives[parent], child))
+    child, parent = child[order], parent[order]
+    offsets = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(child, minlength=n), out=offsets[1:])
+    return Candidates(child, parent, offsets, contained_only)
+
+
+def _live_pairs(
+    observations: Observations, children: NDArray[np.int64], parents: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs whose parent had arrived, and had not responded, when the child started."""
+    arrives, responds = observations.arrives, observations.responds
+    lasting = responds[parents] - arrives[parents] + 2.0 * observations.arrival_slack[parents] + 1.0
+    level = (np.log(np.maximum(lasting, 1.0)) / np.log(SPAN_LEVELS)).astype(np.int64)
+    found_child: list[NDArray[np.int64]] = []
+    found_parent: list[NDArray[np.int64]] = []
+    process_of_child = observations.problem.caller[children].astype(np.int64)
+    starts = observations.starts[children]
+    span = max(float(np.nanmax(responds, initial=0.0)), float(np.nanmax(observations.ends, initial=0.0))) + 1.0
+    for one_level in np.unique(level).tolist():
+        at_level = parents[level == one_level]
+        longest = float(lasting[level == one_level].max())
+        slack = observations.start_slack[children] + float(observations.arrival_slack[at_level].max(initial=0.0))
+        # One axis for all processes: each has its own stretch, so that one sorted search serves them all.
+        stretch = int(2.0 * (span + longest + float(slack.max(initial=0.0)))) + 2
+        position = observations.problem.callee[at_level].astype(np.int64) * stretch + arrives[at_level].astype(np.int64)
+        order = np.argsort(position, kind="stable")
+        position, at_level = position[order], at_level[order]
+        wanted = process_of_child * stretch
+        high = np.searchsorted(position, wanted + (starts + slack).astype(np.int64), "right")
+        low = np.searchsorted(position, wanted + (starts - slack - longest).astype(np.int64), "left")
+        low = np.maximum(low, high - MOST_CANDIDATES)
+        count = np.maximum(high - low, 0)
+        child = np.repeat(children, count)
+        parent = at_level[np.arange(len(child)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)]
+        pair_slack = observations.start_slack[child] + observations.arrival_slack[parent]
+        live = (
+            (observations.problem.caller[child] == observations.problem.callee[parent])
+            & (arrives[parent] <= observations.starts[child] + pair_slack)
+            & (responds[parent] >= observations.starts[child] - pair_slack)
+            & (child != parent)
+        )
+        found_child.append(child[live])
+        found_parent.append(parent[live])
+    if not found_child:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    return np.concatenate(found_child), np.concatenate(found_parent)
+
+
+def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:
+    """`candidates` with further pairs that a kind of evidence proposes."""
+    n = np.int64(len(observations))
+    key = np.unique(np.concatenate((candidates.child * n + candidates.parent, proposed.child * n + proposed.parent)))
+    child, parent = key // n, key % n
+    order = np.lexsort((parent, observations.arrives[parent], child))
+    child, parent = child[order], parent[order]
+    offsets = np.zeros(n + 1, np.int64)
+    np.cumsum(np.bincount(child, minlength=int(n)), out=offsets[1:])
+    return Candidates(child, parent, offsets, candidates.contained_only)

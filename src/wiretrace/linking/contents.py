@@ -1,0 +1,106 @@
+"""What identifiers, equal requests, values and sessions say of the candidate pairs, and which links they put beyond doubt.
+
+Rules: all kinds of evidence of the registry are weighed in turn, twice: the second time they know the links that the
+first time put beyond doubt. A unit's evidence is the sum of that of its calls. Only what is contested, and a sample of
+the rest to learn from, is looked at by kinds whose cost grows with the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.evidence.contract import UNDECIDED, Pairs, Weighed
+from wiretrace.linking.evidence.registry import known_evidence
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.evidence.contract import Evidence
+    from wiretrace.linking.observations import Observations
+    from wiretrace.linking.units import Units
+
+BEYOND_DOUBT = 9.0
+"""Nats by which the contents must prefer one parent to all others to decide a link (one in 8000 is wrong)."""
+PASSES = 2
+"""How often the evidence is weighed."""
+SAMPLE = 4000
+"""Uncontested calls that the kinds of evidence learn from."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the contents say. Pairs are those of `units` when it was made."""
+
+    weight: NDArray[np.float64]
+    """Log-likelihood ratio of each pair of a unit and a parent, shape (pairs,)."""
+    said: list[tuple[Evidence, Pairs, Weighed]] = field(default_factory=list)
+    """What each kind said last, for the words; the pairs are of calls."""
+
+
+def weigh_contents(observations: Observations, units: Units, known: NDArray[np.int64]) -> Contents:
+    """Weigh all pairs of `units`; writes the links that are beyond doubt into `known` (n,) and drops their rivals."""
+    weight = np.zeros(len(units.pair_unit))
+    if not has_contents(observations):
+        return Contents(weight)
+    pairs, unit_pair = _call_pairs(observations, units)
+    said: list[tuple[Evidence, Pairs, Weighed]] = []
+    for _ in range(PASSES):
+        weight = np.zeros(len(units.pair_unit))
+        said = []
+        for evidence in known_evidence().values():
+            weighed = evidence.weigh(observations, pairs, known)
+            if weighed is not None:
+                said.append((evidence, pairs, weighed))
+                weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
+        _decide(units, weight, known)
+    return Contents(weight, said)
+
+
+def has_contents(observations: Observations) -> bool:
+    """Whether anything but times is known of the calls."""
+    problem = observations.problem
+    return bool(
+        len(problem.identifiers.values)
+        or len(problem.request_tokens.values)
+        or len(problem.response_tokens.values)
+        or problem.request_digest.any()
+        or (problem.connection >= 0).any()
+    )
+
+
+def _call_pairs(observations: Observations, units: Units) -> tuple[Pairs, NDArray[np.int64]]:
+    """Pairs of calls to weigh, and the pair of `units` that each belongs to."""
+    counts = np.diff(units.offsets)
+    calls = np.flatnonzero(units.of_call >= 0)
+    options = counts[units.of_call[calls]]
+    alone = calls[options == 1]
+    named = observations.problem.request_digest[alone] != 0
+    named |= np.diff(observations.problem.identifiers.offsets)[alone] > 0
+    sampled = np.zeros(len(alone), bool)
+    sampled[:: len(alone) // SAMPLE + 1] = True
+    calls = np.sort(np.concatenate((calls[options > 1], alone[named | sampled])))
+    unit = units.of_call[calls]
+    count = counts[unit]
+    pair = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(units.offsets[unit], count)
+    return Pairs(np.repeat(calls, count), units.pair_parent[pair]), pair
+
+
+def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> None:
+    """Write into `known` the parents of units that the contents prefer beyond doubt."""
+    counts = np.diff(units.offsets)
+    contested = np.flatnonzero(counts > 1)
+    if not len(contested):
+        return
+    best = np.full(len(units), -np.inf)
+    np.maximum.at(best, units.pair_unit, weight)
+    near = weight > best[units.pair_unit] - BEYOND_DOUBT
+    alone = np.bincount(units.pair_unit, weights=near, minlength=len(units)) == 1
+    decided = near & alone[units.pair_unit] & (counts > 1)[units.pair_unit] & (best > 0)[units.pair_unit]
+    parent = np.full(len(units), UNDECIDED, np.int64)
+    parent[units.pair_unit[decided]] = units.pair_parent[decided]
+    calls = np.flatnonzero(units.of_call >= 0)
+    of_unit = parent[units.of_call[calls]]
+    known[calls[of_unit != UNDECIDED]] = of_unit[of_unit != UNDECIDED]

@@ -1,0 +1,69 @@
+"""What a kind of evidence is: it weighs candidate pairs of calls, and says in words what it saw.
+
+Rules: a weight is a log-likelihood ratio (natural logarithm) that the parent caused the child, against the other
+candidates. A kind that learns how reliable it is learns from the links that are beyond doubt. Words hold no captured
+value. `timing`, `plan` and `order` weigh whole requests instead of pairs, and belong to `RequestModel`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.observations import Observations
+
+UNDECIDED = -2
+"""In place of a known parent: nothing is known yet. (-1 is known to have none.)"""
+
+MOST_NATS = 16.0
+"""No single piece of evidence weighs more than this in either direction."""
+
+
+@dataclass(slots=True)
+class Pairs:
+    """Candidate pairs, arrays of shape (pairs,) sorted by child."""
+
+    child: NDArray[np.int64]
+    """Index of the outgoing call."""
+    parent: NDArray[np.int64]
+    """Index of an incoming call of the same process."""
+
+    def __len__(self) -> int:
+        return len(self.child)
+
+
+@dataclass(slots=True)
+class Weighed:
+    """What a kind of evidence says of pairs."""
+
+    weight: NDArray[np.float64]
+    """Log-likelihood ratio, shape (pairs,)."""
+    detail: list[str]
+    """Phrases; what is said of a pair is `detail[phrase[pair]]`."""
+    phrase: NDArray[np.int64]
+    """Index into `detail`, shape (pairs,); -1: nothing worth telling."""
+
+
+class Evidence(ABC):
+    """A kind of evidence. Instances hold no state."""
+
+    kind: ClassVar[str]
+    """Name of the kind, as it stands in the evidence table."""
+    basis: ClassVar[int] = 2
+    """Index into `BASES` of a link that this evidence alone decides."""
+
+    def propose(self, observations: Observations) -> Pairs | None:
+        """Pairs that may be links although the parent was not live when the child started; None: no such."""
+        return None
+
+    @abstractmethod
+    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+        """Weigh `pairs`; `known` (n,) holds each call's parent where it is beyond doubt, or UNDECIDED.
+
+        Returns None if it has nothing to say.
+        """

@@ -1,0 +1,54 @@
+"""Order: some services take their requests strictly in turn (an event loop, a single worker), and their calls leave in that turn.
+
+Rules: measured, never assumed. Where two requests overlap so that the later one's call could have left first, it is
+counted how often it did, and how often independent delays would have made it. Only what is kept in order beyond that
+counts as evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.evidence.timing import event_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.service import Service
+
+NEIGHBOURS = 3
+"""Each request is compared with this many that arrived after it."""
+CHANCE = 0.01
+"""Keeping order this well must be less likely than this by chance."""
+MOST_NATS = 8.0
+"""Strongest evidence that order may give."""
+
+
+def order_weight(service: Service, held: NDArray[np.int64]) -> float:
+    """Nats by which keeping the order of arrival is likelier than independent delays make it.
+
+    `held` (slots, requests) holds the units whose parent is beyond doubt, for all requests of the service.
+    """
+    expected = inverted = 0.0
+    delays = event_rows(service, held, service.arrives)[1 + service.slots :] - service.arrives
+    for slot in range(service.slots):
+        holders = np.flatnonzero(held[slot] >= 0)
+        usual = np.sort(delays[slot, holders])
+        for step in range(1, min(NEIGHBOURS + 1, len(holders))):
+            first, second = holders[:-step], holders[step:]
+            left = service.arrives[first] + delays[slot, first] - service.arrives[second]
+            overlapping = (service.instance[first] == service.instance[second]) & (left > 0)
+            expected += (np.searchsorted(usual, left[overlapping], "left") / len(usual)).sum()
+            inverted += float((delays[slot, second] < left)[overlapping].sum())
+    if inverted >= expected or _poisson_at_most(inverted, expected) > CHANCE:
+        return 0.0
+    return float(min(MOST_NATS, np.log((expected + 0.5) / (inverted + 0.5))))
+
+
+def _poisson_at_most(count: float, mean: float) -> float:
+    """Bound (Chernoff) on the probability that a Poisson variable of this mean is at most `count`."""
+    if count <= 0:
+        return float(np.exp(-mean))
+    return float(np.exp(count - mean + count * np.log(mean / count)))

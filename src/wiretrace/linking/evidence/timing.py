@@ -1,0 +1,249 @@
+"""Timing: how long after the last thing that its parent did does a call start, and how soon after it does the parent respond.
+
+Rules: learned per kind of request and slot from the assignments believed so far. The event that a call waits for (its
+*cue*) is the parent's arrival, or the end or the start of a sibling: the one that makes the observed delays most
+likely. Event rows: 0 is the arrival, 1 + s the end of slot s, 1 + slots + s the start of slot s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.densities import BINS, delay_bins, fit_density
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.service import Service
+
+FEW_SAMPLES = 25.0
+"""With fewer observations than this, a kind of request borrows the delays of all kinds."""
+CUE_LOYALTY = 0.05
+"""A new cue must be better than the present one by this many nats a call, or cues would flutter between equals."""
+CUE_COVERAGE = 0.5
+"""Share of a slot's calls for which its cue must exist."""
+CUE_NEGATIVES = 0.03
+"""Share of a slot's calls that may start before their cue."""
+CLOSING_COVERAGE = 0.95
+"""The call whose end the response waits for is there at least this often, against the most frequent call."""
+ABSENT_CLOSING_PENALTY = 1.0
+"""Nats that a response loses if the call it usually waits for is not there."""
+STRUCTURE_SAMPLES = 6000
+"""Requests from which the cues are chosen; the densities use all."""
+
+LAST_END = -1
+"""As the closing row: the response waits for whichever call ends last."""
+
+
+@dataclass(slots=True)
+class DelayModel:
+    """What is known of the delays of one service. Tables of densities have BINS entries each."""
+
+    slots: int
+    kinds: int
+    cue: NDArray[np.int64] = field(init=False)
+    """Event row that each slot waits for, shape (kinds, slots)."""
+    closing: NDArray[np.int64] = field(init=False)
+    """Event row that the response waits for, shape (kinds,), or LAST_END."""
+    table: NDArray[np.float64] = field(init=False)
+    """Log densities, shape (kinds, 2 * slots + 1, BINS): after the cue, after the arrival, and of the response."""
+
+    def __post_init__(self) -> None:
+        self.cue = np.zeros((self.kinds, self.slots), np.int64)
+        self.closing = np.full(self.kinds, LAST_END, np.int64)
+        self.table = np.full((self.kinds, 2 * self.slots + 1, BINS), np.log(1.0 / BINS))
+
+    def log_likelihood(
+        self,
+        service: Service,
+        held: NDArray[np.int64],
+        kind: NDArray[np.int64],
+        arrives: NDArray[np.float64],
+        responds: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Of the delays of requests that hold the units `held` (slots, requests); shape (requests,)."""
+        slots = self.slots
+        events = event_rows(service, held, arrives)
+        present = held >= 0
+        columns = np.arange(held.shape[1])
+        cue = self.cue[kind].T
+        since = events[cue, columns]
+        missing = np.isnan(since)
+        since = np.where(missing, arrives, since)
+        delays = np.empty((slots + 1, held.shape[1]))
+        np.subtract(events[1 + slots :], since, out=delays[:slots])
+        last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0)
+        closing = self.closing[kind]
+        closing_time = np.where(closing == LAST_END, last_end, events[closing, columns])
+        absent = np.isnan(closing_time)
+        np.subtract(responds, np.where(absent, last_end, closing_time), out=delays[slots])
+        unknown = np.isnan(delays)
+        delays[unknown] = 0.0
+        bins, stretch = delay_bins(delays, service.resolution)
+        row = np.empty(bins.shape, np.int64)
+        row[:slots] = np.arange(slots)[:, None] + missing * slots
+        row[slots] = 2 * slots
+        row += kind * (2 * slots + 1)
+        log_density = self.table.reshape(-1, BINS)[row, bins] - stretch
+        log_density[unknown] = 0.0
+        log_density[slots] -= ABSENT_CLOSING_PENALTY * (absent & present.any(axis=0))
+        total: NDArray[np.float64] = log_density.sum(axis=0)
+        return total
+
+    def learn(
+        self,
+        service: Service,
+        held: NDArray[np.int64],
+        request: NDArray[np.int64],
+        weights: NDArray[np.float64],
+        choose_cues: bool,
+    ) -> None:
+        """Fit to requests `request` (shape (columns,)) that hold `held` (slots, columns), each counting `weights`."""
+        arrives, responds, kind = service.arrives[request], service.responds[request], service.kind[request]
+        events = event_rows(service, held, arrives)
+        resolution, slots = service.resolution, self.slots
+        everybody = np.ones(len(request), bool)
+        pooled_first = [_density(events[1 + slots + s] - arrives, weights, everybody, resolution) for s in range(slots)]
+        pooled_cue: dict[tuple[int, int], NDArray[np.float64]] = {}
+        last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0) if slots else np.full(len(request), np.nan)
+        pooled_closing, _, _ = _density(responds - last_end, weights, everybody, resolution)
+        for k in range(self.kinds):
+            of_kind = kind == k
+            if not of_kind.any():
+                continue
+            structure = of_kind.copy()
+            chosen = np.flatnonzero(of_kind)
+            if len(chosen) > STRUCTURE_SAMPLES:
+                structure[:] = False
+                structure[chosen[:: len(chosen) // STRUCTURE_SAMPLES + 1]] = True
+            medians = _medians(events[1 + slots :] - arrives, structure)
+            for s in range(slots):
+                first, _, samples = _density(events[1 + slots + s] - arrives, weights, of_kind, resolution)
+                few = samples < FEW_SAMPLES
+                self.table[k, slots + s] = pooled_first[s][0] if few else first
+                if choose_cues and not few:
+                    self.cue[k, s] = self._best_cue(k, s, events, arrives, weights, structure, medians, resolution)
+                cue = int(self.cue[k, s])
+                if cue == 0:
+                    self.table[k, s] = self.table[k, slots + s]
+                    continue
+                density, _, samples = _density(events[1 + slots + s] - events[cue], weights, of_kind, resolution)
+                if samples < FEW_SAMPLES:
+                    if (s, cue) not in pooled_cue:
+                        pooled_cue[s, cue] = _density(
+                            events[1 + slots + s] - events[cue], weights, everybody, resolution
+                        )[0]
+                    density = pooled_cue[s, cue]
+                self.table[k, s] = density
+            self._learn_closing(
+                k, service, events, last_end, responds, weights, of_kind, structure, choose_cues, pooled_closing
+            )
+
+    def _best_cue(
+        self,
+        kind: int,
+        slot: int,
+        events: NDArray[np.float64],
+        arrives: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        structure: NDArray[np.bool_],
+        medians: NDArray[np.float64],
+        resolution: float,
+    ) -> int:
+        """The event row after which the delays of `slot` are most likely."""
+        slots = self.slots
+        started = events[1 + slots + slot]
+        mine = structure & ~np.isnan(started)
+        if not mine.any():
+            return int(self.cue[kind, slot])
+        starts, weight = started[mine], weights[mine]
+        since_arrival = starts - arrives[mine]
+        first, first_score, _ = _density(since_arrival, weight, np.ones(len(starts), bool), resolution)
+        best, best_score = 0, first_score + (CUE_LOYALTY if self.cue[kind, slot] == 0 else 0.0)
+        bins, stretch = delay_bins(since_arrival, resolution)
+        fallback = first[bins] - stretch
+        siblings = np.flatnonzero((medians < medians[slot]) & (np.arange(slots) != slot))
+        for sibling in siblings.tolist():
+            for row in (1 + sibling, 1 + slots + sibling):
+                delays = starts - events[row, mine]
+                there = ~np.isnan(delays)
+                if there.mean() < CUE_COVERAGE or (delays[there] < 0).mean() > CUE_NEGATIVES:
+                    continue
+                _, score, _ = _density(delays, weight, there, resolution)
+                share = weight[there].sum() / weight.sum()
+                missing = (fallback[~there] * weight[~there]).sum() / weight.sum()
+                score = score * share + missing + (CUE_LOYALTY if self.cue[kind, slot] == row else 0.0)
+                if score > best_score:
+                    best, best_score = row, score
+        return best
+
+    def _learn_closing(
+        self,
+        kind: int,
+        service: Service,
+        events: NDArray[np.float64],
+        last_end: NDArray[np.float64],
+        responds: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        of_kind: NDArray[np.bool_],
+        structure: NDArray[np.bool_],
+        choose: bool,
+        pooled: NDArray[np.float64],
+    ) -> None:
+        """Choose what the response waits for, and fit how long after it the response comes."""
+        slots, resolution = self.slots, service.resolution
+        density, score, samples = _density(responds - last_end, weights, structure, resolution)
+        if samples < min(FEW_SAMPLES, float(of_kind.sum())) or samples < 1:
+            self.closing[kind], self.table[kind, 2 * slots] = LAST_END, pooled
+            return
+        if choose:
+            best, best_score = LAST_END, score + (CUE_LOYALTY if self.closing[kind] == LAST_END else 0.0)
+            coverage = (~np.isnan(events[1 : 1 + slots][:, structure])).mean(axis=1)
+            for slot in np.flatnonzero(coverage >= CLOSING_COVERAGE * coverage.max()).tolist():
+                _, score, _ = _density(responds - events[1 + slot], weights, structure, resolution)
+                score += CUE_LOYALTY if self.closing[kind] == 1 + slot else 0.0
+                if score > best_score:
+                    best, best_score = 1 + slot, score
+            self.closing[kind] = best
+        row = int(self.closing[kind])
+        ended = last_end if row == LAST_END else events[row]
+        density, _, _ = _density(responds - ended, weights, of_kind, resolution)
+        self.table[kind, 2 * slots] = density
+
+
+def event_rows(service: Service, held: NDArray[np.int64], arrives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Times of the events of requests that hold `held` (slots, requests), shape (1 + 2 * slots, requests); NaN: none."""
+    slots = held.shape[0]
+    events = np.empty((1 + 2 * slots, held.shape[1]))
+    events[0] = arrives
+    np.take(service.ends, held, out=events[1 : 1 + slots], mode="wrap")
+    np.take(service.starts, held, out=events[1 + slots :], mode="wrap")
+    return events
+
+
+def _density(
+    delays: NDArray[np.float64], weights: NDArray[np.float64], chosen: NDArray[np.bool_], resolution: float
+) -> tuple[NDArray[np.float64], float, float]:
+    """Log density of the chosen delays that are known, its mean over them, and how many observations they are."""
+    mine = chosen & ~np.isnan(delays)
+    weight = weights[mine]
+    samples = float(weight.sum())
+    bins, stretch = delay_bins(delays[mine], resolution)
+    log_density = fit_density(bins, weight, samples)
+    if samples <= 0:
+        return log_density, -np.inf, 0.0
+    return log_density, float(((log_density[bins] - stretch) * weight).sum() / samples), samples
+
+
+def _medians(delays: NDArray[np.float64], chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Median of the known delays of each row, infinite where there are none."""
+    medians = np.full(len(delays), np.inf)
+    for row in range(len(delays)):
+        known = delays[row, chosen]
+        known = known[~np.isnan(known)]
+        if len(known):
+            medians[row] = np.median(known)
+    return medians

@@ -1,0 +1,76 @@
+"""Values: ids, keys and names of a request come back in the calls that it makes, and those of their answers in its answer.
+
+Rules: three ways a value can flow are weighed, each learned by itself: from the parent's request to the child's
+request, from the child's response to the parent's response, and from the response of an earlier child (known beyond
+doubt) to a later child's request.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
+from wiretrace.linking.evidence.matching import match, match_weights
+from wiretrace.linking.problem import Ragged
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.observations import Observations
+
+FLOWS = (
+    "shares {} with the request",
+    "its response shares {} with the response to the request",
+    "shares {} with the answer to an earlier call of the request",
+)
+"""The phrase of each way that values flow."""
+MOST_TOLD = 6
+"""More shared values than this are told as "many"."""
+
+
+class Values(Evidence):
+    """Rare values in requests and responses."""
+
+    kind: ClassVar[str] = "values"
+
+    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+        """Weigh `pairs` by the values that flow between their calls."""
+        problem = observations.problem
+        if not len(pairs) or not (len(problem.request_tokens.values) or len(problem.response_tokens.values)):
+            return None
+        counted = ["no", "1 rare value", *(f"{n} rare values" for n in range(2, MOST_TOLD + 1)), "many rare values"]
+        detail = [flow.format(count) for flow in FLOWS for count in counted]
+        weight = np.zeros(len(pairs))
+        strongest = np.zeros(len(pairs))
+        phrase = np.full(len(pairs), -1, np.int64)
+        flows = (
+            (problem.request_tokens, problem.request_tokens),
+            (problem.response_tokens, problem.response_tokens),
+            (problem.request_tokens, _answers(observations, known)),
+        )
+        for number, (of_child, of_parent) in enumerate(flows):
+            if not len(of_child.values) or not len(of_parent.values):
+                continue
+            found = match(observations, pairs, of_child, of_parent)
+            flow_weight = match_weights(observations, pairs, found, known)
+            weight += flow_weight
+            told = (found.shared > 0) & (flow_weight > strongest)
+            strongest[told] = flow_weight[told]
+            phrase[told] = number * len(counted) + np.minimum(found.shared[told], MOST_TOLD + 1)
+        return Weighed(np.clip(weight, -MOST_NATS, MOST_NATS), detail, phrase)
+
+
+def _answers(observations: Observations, known: NDArray[np.int64]) -> Ragged:
+    """Per call, the values of the answers that its children of known parentage got."""
+    tokens = observations.problem.response_tokens
+    child = np.flatnonzero((known != UNDECIDED) & (known >= 0))
+    counts = np.diff(tokens.offsets)[child]
+    owner = np.repeat(known[child], counts)
+    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    values = tokens.values[np.repeat(tokens.offsets[child], counts) + index]
+    order = np.argsort(owner, kind="stable")
+    offsets = np.zeros(len(observations) + 1, np.int64)
+    np.cumsum(np.bincount(owner, minlength=len(observations)), out=offsets[1:])
+    return Ragged(offsets, values[order])

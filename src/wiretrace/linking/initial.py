@@ -1,0 +1,186 @@
+"""The first guess of a service's model, and the first assignment that the sampler starts from.
+
+Rules: requests that never compete for a unit teach the first model where there are enough of them; otherwise the
+correlograms do. The first assignment goes through the classes in the order of their cues and solves each as a
+sparse assignment problem in blocks of time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+from wiretrace.linking.correlogram import correlate
+from wiretrace.linking.densities import delay_bins
+from wiretrace.linking.sampler import fill_slots
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.request_model import RequestModel
+    from wiretrace.linking.service import Service
+
+BLOCK_UNITS = 300
+"""Units of one class that are assigned at once; blocks are cut where no request could have caused units on both sides."""
+MOST_BLOCK_UNITS = 1500
+"""A block is cut here even if a request is torn by it."""
+UNASSIGNED_COST = 200.0
+"""Nats that leaving a unit without a parent costs, so that it happens only where there is no room."""
+NO_CUE_YET = -14.0
+"""Log density of a delay whose cue has not been assigned."""
+
+
+def correlogram_model(service: Service, model: RequestModel) -> None:
+    """Give `model` the cues and delays that the raw streams of events show, whatever the kind of request."""
+    slots, resolution = service.slots, service.resolution
+    durations = service.responds - service.arrives
+    longest = float(np.nanquantile(durations, 0.99)) if np.isfinite(durations).any() else 1e9
+    axis = _process_axis(service)
+    arrivals = service.arrives + axis[: service.requests]
+    unit_axis = axis[service.requests :]
+    of_class = [np.flatnonzero(service.unit_class == c) for c in range(int(service.slot_class.max(initial=-1)) + 1)]
+    starts = [service.starts[units] + unit_axis[units] for units in of_class]
+    ends = [service.ends[units] + unit_axis[units] for units in of_class]
+    found = []
+    first_slots = np.flatnonzero(service.slot_rank == 0).tolist()
+    for slot in first_slots:
+        own = int(service.slot_class[slot])
+        options = [(0, arrivals)]
+        options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
+        for row, events in options:
+            result = correlate(events, starts[own], longest, resolution)
+            if result is not None:
+                found.append((result.information, slot, row, result))
+    found.sort(key=lambda option: (-option[0], option[1], option[2]))
+    cue: dict[int, int] = {}
+    for _, slot, row, result in found:
+        ancestor, loops = row, False
+        while ancestor > 0 and not loops:
+            loops = ancestor - 1 == slot
+            ancestor = cue.get(ancestor - 1, 0)
+        if slot in cue or loops:
+            continue
+        cue[slot] = row
+        model.delays.cue[:, slot] = row
+        model.delays.table[:, slot] = result.log_density
+    for slot in range(slots):
+        if service.slot_rank[slot] > 0:
+            own = int(service.slot_class[slot])
+            result = correlate(ends[own], starts[own], longest, resolution)
+            if result is not None:
+                model.delays.cue[:, slot] = slot
+                model.delays.table[:, slot] = result.log_density
+    best = 0.0
+    responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
+    for slot in first_slots:
+        result = correlate(ends[int(service.slot_class[slot])], responses, longest, resolution)
+        if result is not None and result.information > best:
+            best = result.information
+            model.delays.closing[:] = 1 + slot
+            model.delays.table[:, 2 * slots] = result.log_density
+
+
+def _process_axis(service: Service) -> NDArray[np.float64]:
+    """What to add to times so that the instances of the service follow each other on one axis; requests, then units."""
+    span = float(np.nanmax(service.live_until, initial=0.0)) + float(np.nanmax(service.ends, initial=0.0)) + 1.0
+    instance_change = np.concatenate(([0], np.cumsum(np.diff(service.instance) != 0)))[: service.requests]
+    # Requests are sorted by instance, then by arrival; a unit belongs to the instance of its first candidate.
+    first = service.candidates[np.minimum(service.offsets[:-1], max(len(service.candidates) - 1, 0))]
+    return np.concatenate((instance_change, instance_change[first])) * span
+
+
+def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]:
+    """A parent for each unit by the present delays, class by class; shape (units,), -1 where there was no room."""
+    parent = np.full(service.units, -1, np.int64)
+    pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+    pair_request = service.candidates
+    kind = service.kind[pair_request]
+    delays = model.delays
+    held = np.full((service.slots, service.requests), -1, np.int64)
+    order: list[int] = []
+    waiting = [slot for slot in range(service.slots) if service.slot_rank[slot] == 0]
+    busiest = int(np.argmax(np.bincount(service.kind, minlength=1)))
+    while waiting:
+        ready = [
+            s
+            for s in waiting
+            if delays.cue[busiest, s] == 0 or (delays.cue[busiest, s] - 1) % service.slots not in waiting
+        ]
+        slot = (ready or waiting)[0]
+        waiting.remove(slot)
+        order.append(slot)
+    for slot in order:
+        own = int(service.slot_class[slot])
+        mine = np.flatnonzero(service.unit_class[pair_unit] == own)
+        unit, request, of_kind = pair_unit[mine], pair_request[mine], kind[mine]
+        start = service.starts[unit]
+        row = delays.cue[of_kind, slot]
+        since = service.arrives[request].copy()
+        cue_slot = np.where(row > 0, (row - 1) % service.slots, 0)
+        cue_unit = held[cue_slot, request]
+        cue_time = np.where(row <= service.slots, service.ends[cue_unit], service.starts[cue_unit])
+        since = np.where(row > 0, cue_time, since)
+        lacking = np.isnan(since)
+        bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
+        score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)
+        closes = delays.closing[of_kind] == 1 + slot
+        bins, stretch = delay_bins(np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution)
+        score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
+        score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
+        copies = int((service.slot_class == own).sum())
+        _assign(parent, unit, request, score, copies)
+        column = np.where(service.unit_class == own, parent, -1)
+        fill_slots(service, held, column)
+    return parent
+
+
+def _assign(
+    parent: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    request: NDArray[np.int64],
+    score: NDArray[np.float64],
+    copies: int,
+) -> None:
+    """Fill `parent` with the likeliest assignment of the units of one class, each request taking up to `copies`."""
+    first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
+    if not len(first):
+        return
+    lowest = np.minimum.reduceat(request, first)
+    highest = np.maximum.accumulate(np.maximum.reduceat(request, first))
+    cut = np.concatenate(([False], lowest[1:] > highest[:-1]))
+    begin = 0
+    bounds = np.concatenate((first, [len(unit)]))
+    for end in range(1, len(first) + 1):
+        size = end - begin
+        if end < len(first) and not (size >= MOST_BLOCK_UNITS or (size >= BLOCK_UNITS and cut[end])):
+            continue
+        part = slice(bounds[begin], bounds[end])
+        _assign_block(parent, unit[part], request[part], score[part], copies)
+        begin = end
+
+
+def _assign_block(
+    parent: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    request: NDArray[np.int64],
+    score: NDArray[np.float64],
+    copies: int,
+) -> None:
+    """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
+    units, row = np.unique(unit, return_inverse=True)
+    requests, column = np.unique(request, return_inverse=True)
+    cost = score.max() + 1.0 - score
+    places = len(requests) * copies
+    rows = np.concatenate((np.repeat(row, copies), np.arange(len(units))))
+    columns = np.concatenate(((column[:, None] * copies + np.arange(copies)).ravel(), places + np.arange(len(units))))
+    # A later copy of a place costs a little more, so that a second call goes to an empty request first.
+    costs = np.concatenate(
+        ((cost[:, None] + 0.5 * np.arange(copies)).ravel(), np.full(len(units), UNASSIGNED_COST + cost.min()))
+    )
+    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), places + len(units)))
+    chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
+    real = chosen < places
+    parent[units[chosen_row[real]]] = requests[chosen[real] // copies]

@@ -1,0 +1,101 @@
+"""The calls as each process lives them: what came in, what went out, on the process's own clock.
+
+Rules: a process is judged by its own clock wherever its host was captured; only where it was not do the other side's
+times stand in, with the clock error as slack. Times are float64 nanoseconds since the earliest one, which is exact for
+captures of up to 100 days. A call is *incoming* at its callee and *outgoing* at its caller.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.problem import MISSING, LinkProblem
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FINEST_RESOLUTION_NS = 1000.0
+"""Delays are not told apart below this: time stamps in software are not better than a microsecond."""
+
+COARSE_RESOLUTIONS_NS = (1e9, 1e8, 1e7, 1e6, 1e5, 1e4)
+"""Steps in which recorded clocks may tick, coarsest first."""
+
+
+@dataclass(slots=True)
+class Observations:
+    """Arrays have shape (n,), row i for call i; times are float64 nanoseconds since `origin_ns`."""
+
+    problem: LinkProblem
+    """What was observed."""
+    origin_ns: int
+    """The earliest time in the problem."""
+    arrives: NDArray[np.float64]
+    """When the callee received the request; NaN where the call can not be a parent (its callee is unknown)."""
+    responds: NDArray[np.float64]
+    """When the callee had responded; where that was not seen, as late as it may have been."""
+    responded: NDArray[np.bool_]
+    """Whether `responds` was seen."""
+    arrival_slack: NDArray[np.float64]
+    """How far `arrives` and `responds` may be off the callee's clock."""
+    starts: NDArray[np.float64]
+    """When the caller sent the request; NaN where the call can not be a child (its caller is unknown)."""
+    ends: NDArray[np.float64]
+    """When the caller had the response; its start where that was not seen."""
+    ended: NDArray[np.bool_]
+    """Whether `ends` was seen."""
+    start_slack: NDArray[np.float64]
+    """How far `starts` and `ends` may be off the caller's clock."""
+    resolution_ns: float
+    """The step in which the recorded clocks tick."""
+
+    def __len__(self) -> int:
+        return len(self.problem)
+
+
+def observe(problem: LinkProblem) -> Observations:
+    """See `problem` from inside its processes."""
+    times = (problem.caller_start_ns, problem.caller_end_ns, problem.callee_start_ns, problem.callee_end_ns)
+    known = [column[column != MISSING] for column in times]
+    origin = min((int(column.min()) for column in known if len(column)), default=0)
+
+    def relative(column: NDArray[np.int64]) -> NDArray[np.float64]:
+        shifted = np.where(column == MISSING, origin, column) - origin
+        return np.where(column == MISSING, np.nan, shifted.astype(np.float64))
+
+    caller_start, caller_end, callee_start, callee_end = (relative(column) for column in times)
+    callee_blind, caller_blind = np.isnan(callee_start), np.isnan(caller_start)
+    arrives = np.where(callee_blind, caller_start, callee_start)
+    responds = np.where(callee_blind, caller_end, callee_end)
+    starts = np.where(caller_blind, callee_start, caller_start)
+    ends = np.where(caller_blind, callee_end, caller_end)
+    clock_error = problem.clock_error_ns.astype(np.float64)
+    arrives[problem.callee < 0] = np.nan
+    starts[problem.caller < 0] = np.nan
+    responded = ~np.isnan(responds) & (responds >= arrives) & ~problem.one_way
+    ended = ~np.isnan(ends) & (ends >= starts)
+    durations = (responds - arrives)[responded]
+    longest = float(np.quantile(durations, 0.999)) if len(durations) else 0.0
+    return Observations(
+        problem=problem,
+        origin_ns=origin,
+        arrives=arrives,
+        responds=np.where(responded, responds, arrives + 2.0 * longest),
+        responded=responded,
+        arrival_slack=np.where(callee_blind, clock_error, 0.0),
+        starts=starts,
+        ends=np.where(ended, ends, starts),
+        ended=ended,
+        start_slack=np.where(caller_blind, clock_error, 0.0),
+        resolution_ns=_resolution(known),
+    )
+
+
+def _resolution(columns: list[NDArray[np.int64]]) -> float:
+    """The coarsest step that every recorded time is a multiple of, not finer than `FINEST_RESOLUTION_NS`."""
+    for step in COARSE_RESOLUTIONS_NS:
+        if all(not np.any(column % int(step)) for column in columns):
+            return step
+    return FINEST_RESOLUTION_NS

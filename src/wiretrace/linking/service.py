@@ -1,0 +1,197 @@
+"""One service as the joint assignment sees it: its incoming calls (requests) and its outgoing calls (units).
+
+Rules: a *request* is an incoming call of any instance of the service; a *unit* is one outgoing call, or all calls of
+one database transaction, which have one parent. Units of one *class* ask for the same operation. A request holds at
+most `ranks` units of a class, in the order of their starts; a (class, rank) pair is a *slot*. Arrays of units have one
+row more than there are units: the last stands for "no unit", and is reached by the index -1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.observations import Observations
+    from wiretrace.linking.units import Units
+
+NO_UNIT = -1
+"""In place of a unit: the slot is empty. In place of a request: the unit has no parent."""
+
+MOST_RANKS = 8
+"""Most units of one class that the joint assignment gives one request; further ones are judged one by one."""
+MOST_SLOTS = 48
+"""Most slots of a service; beyond it every class has one rank."""
+REPEATING_QUANTILE = 0.98
+"""A class has as many ranks as this share of the requests that call it at all need at most."""
+ALONE_REQUESTS = 3000
+"""Requests without competition that the habits of a service are learned from; more would not change them."""
+
+
+@dataclass(slots=True)
+class Service:
+    """Requests have shape (requests,), sorted by process and arrival; units (units + 1,), sorted by process and start."""
+
+    name: str
+    """For words."""
+    resolution: float
+    """Step of the clocks, in nanoseconds."""
+    request_call: NDArray[np.int64]
+    """Index of the call that each request is."""
+    instance: NDArray[np.int64]
+    """Process that served the request."""
+    arrives: NDArray[np.float64]
+    """When the request arrived."""
+    responds: NDArray[np.float64]
+    """When it was answered; NaN where that was not seen."""
+    live_until: NDArray[np.float64]
+    """Until when it may have had calls in flight."""
+    kind: NDArray[np.int64]
+    """Which operation it asks for: 0 .. kinds - 1."""
+    unit_number: NDArray[np.int64]
+    """Number of each unit among all units of the problem, shape (units,)."""
+    starts: NDArray[np.float64]
+    """When the unit started; NaN for "no unit"."""
+    ends: NDArray[np.float64]
+    """When the unit had its last answer; its start where that was not seen."""
+    earliest: NDArray[np.float64]
+    """A parent of the unit must have arrived by then."""
+    latest: NDArray[np.float64]
+    """A parent of the unit must have been live then."""
+    unit_class: NDArray[np.int64]
+    """Class of the unit: 0 .. classes - 1."""
+    slot_class: NDArray[np.int64]
+    """Class of each slot, shape (slots,), rising."""
+    slot_rank: NDArray[np.int64]
+    """Rank of each slot within its class."""
+    offsets: NDArray[np.int64]
+    """Shape (units + 1,): candidate pairs of unit u are those from offsets[u] up to offsets[u + 1]."""
+    candidates: NDArray[np.int64]
+    """Shape (pairs,): the request of each candidate pair."""
+    weights: NDArray[np.float64]
+    """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    background_rate: NDArray[np.float64]
+    """Shape (classes,): units per nanosecond that have no parent; 0 where there are none."""
+
+    @property
+    def requests(self) -> int:
+        """Number of requests."""
+        return len(self.arrives)
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.unit_number)
+
+    @property
+    def kinds(self) -> int:
+        """Number of operations that requests ask for."""
+        return int(self.kind.max(initial=-1)) + 1
+
+    @property
+    def slots(self) -> int:
+        """Number of slots."""
+        return len(self.slot_class)
+
+
+def build_service(
+    observations: Observations,
+    units: Units,
+    weights: NDArray[np.float64],
+    rate: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    name: str,
+) -> Service:
+    """The service whose contested units and their competitors are among `chosen` (unit numbers, all of one service).
+
+    `weights` (pairs of `units`,) is the evidence of the contents, `rate` (kinds,) that of calls without a parent.
+    Requests that nothing is contested with are thinned to `ALONE_REQUESTS`.
+    """
+    problem = observations.problem
+    counts = np.diff(units.offsets)
+    contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & (rate[units.kind[chosen]] > 0))]
+    contested = np.unique(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
+    pairs = _pairs_of(units.offsets, chosen)
+    service = problem.callee_service[contested[0]]
+    everybody = np.flatnonzero((problem.callee_service == service) & ~np.isnan(observations.arrives))
+    alone = np.setdiff1d(everybody, contested)
+    alone = alone[:: len(alone) // ALONE_REQUESTS + 1]
+    calls = np.concatenate((contested, alone))
+    calls = calls[np.lexsort((calls, observations.arrives[calls], problem.callee[calls]))]
+    request_of = np.full(len(problem) + 1, NO_UNIT, np.int64)
+    request_of[calls] = np.arange(len(calls))
+    # A unit stays if any of its candidates does; contested units keep all of theirs.
+    stays = np.bincount(units.pair_unit[pairs], weights=request_of[units.pair_parent[pairs]] >= 0, minlength=len(units))
+    own = chosen[stays[chosen] > 0]
+    first_call = units.first_call[own]
+    own = own[np.lexsort((own, units.starts[own], problem.caller[first_call]))]
+    first_call = units.first_call[own]
+    pairs = _pairs_of(units.offsets, own)
+    slack = observations.start_slack[first_call]
+    kinds, unit_class = np.unique(units.kind[own], return_inverse=True)
+    _, kind = np.unique(problem.operation[calls], return_inverse=True)
+    starts, ends = units.starts[own], units.ends[own]
+    lasting = units.contained[own]
+    ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
+    slot_class = np.repeat(np.arange(len(kinds)), ranks)
+    return Service(
+        name=name,
+        resolution=observations.resolution_ns,
+        request_call=calls,
+        instance=problem.callee[calls].astype(np.int64),
+        arrives=observations.arrives[calls],
+        responds=np.where(observations.responded[calls], observations.responds[calls], np.nan),
+        live_until=observations.responds[calls] + observations.arrival_slack[calls],
+        kind=kind,
+        unit_number=own,
+        starts=np.append(starts, np.nan),
+        ends=np.append(ends, np.nan),
+        earliest=np.append(starts + slack + observations.arrival_slack[calls].max(initial=0.0), np.nan),
+        latest=np.append(np.where(lasting, ends, starts) - slack, np.nan),
+        unit_class=unit_class,
+        slot_class=slot_class,
+        slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),
+        offsets=np.concatenate(([0], np.cumsum(counts[own]))),
+        candidates=request_of[units.pair_parent[pairs]],
+        weights=weights[pairs],
+        background_rate=rate[kinds],
+    )
+
+
+def _pairs_of(offsets: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of the candidate pairs of `units`, in their order."""
+    counts = offsets[units + 1] - offsets[units]
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(offsets[units], counts)
+
+
+def _ranks(
+    requests: int,
+    request_of: NDArray[np.int64],
+    units: Units,
+    own: NDArray[np.int64],
+    unit_class: NDArray[np.int64],
+    contested: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """How many units of each class a request may hold, shape (classes,)."""
+    classes = int(unit_class.max()) + 1
+    counts = np.diff(units.offsets)[own]
+    of_class = np.bincount(unit_class, minlength=classes)
+    # What many requests must share shows in the totals, what requests without competition make shows directly.
+    ranks = np.maximum(1, np.round(of_class / max(requests, 1)).astype(np.int64))
+    in_contest = np.zeros(requests + 1, bool)
+    in_contest[request_of[contested]] = True
+    single = np.flatnonzero(counts == 1)
+    parent = request_of[units.pair_parent[units.offsets[own[single]]]]
+    clear = ~in_contest[parent] & (parent >= 0)
+    if clear.any():
+        key, made = np.unique(parent[clear] * classes + unit_class[single[clear]], return_counts=True)
+        for one_class in range(classes):
+            counted = made[key % classes == one_class]
+            if len(counted):
+                ranks[one_class] = max(ranks[one_class], int(np.quantile(counted, REPEATING_QUANTILE)))
+    ranks = np.minimum(ranks, MOST_RANKS)
+    return ranks if ranks.sum() <= MOST_SLOTS else np.ones(classes, np.int64)

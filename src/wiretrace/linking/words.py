@@ -1,0 +1,139 @@
+"""The evidence in words: why each link was chosen, in phrases that hold no captured value.
+
+Rules: every chosen link gets a `timing` item; the others are told where they weigh. The weight of `timing` is what is
+left of the link's odds when the other kinds are taken away.
+"""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.evidence.contract import MOST_NATS
+from wiretrace.linking.problem import EvidenceItem, LinkSolution
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.contents import Contents
+    from wiretrace.linking.joint import Posterior
+    from wiretrace.linking.links import Links
+    from wiretrace.linking.observations import Observations
+    from wiretrace.linking.service import Service
+    from wiretrace.linking.units import Units
+
+USUAL = (0.1, 0.9)
+"""Quantiles between which a delay is called usual."""
+LEAST_USUAL = 8
+"""Links of a pair of operations that are needed to say what is usual."""
+TOLD_FROM = 0.05
+"""Weight, in nats, from which evidence for a link is told."""
+
+
+def tell(
+    observations: Observations,
+    units: Units,
+    contents: Contents,
+    services: list[tuple[Service, Posterior]],
+    links: Links,
+) -> LinkSolution:
+    """The solution with its evidence."""
+    n = len(observations)
+    basis = np.full(n, 2, np.uint8)
+    child = np.flatnonzero(links.parent >= 0)
+    probability = np.clip(links.confidence[child], 1e-6, 1.0 - 1e-6)
+    remaining = np.zeros(n)
+    remaining[child] = np.log(probability) - np.log1p(-probability)
+    items: list[EvidenceItem] = []
+    for evidence, pairs, weighed in contents.said:
+        chosen = np.flatnonzero((links.parent[pairs.child] == pairs.parent) & (weighed.phrase >= 0))
+        chosen = chosen[weighed.weight[chosen] >= TOLD_FROM]
+        telling = pairs.child[chosen]
+        remaining[telling] -= weighed.weight[chosen]
+        if evidence.basis < 2 and len(chosen):
+            rivals = np.bincount(pairs.child[weighed.phrase >= 0], minlength=n)
+            named = telling[rivals[telling] == 1]
+            basis[named] = np.minimum(basis[named], evidence.basis)
+        detail = [weighed.detail[phrase] for phrase in weighed.phrase[chosen].tolist()]
+        items += _items(telling, pairs.parent[chosen], evidence.kind, weighed.weight[chosen], detail)
+    items += _transactions(observations, units, links)
+    items += _plans(units, services, links)
+    weight = np.clip(remaining[child], -MOST_NATS, MOST_NATS)
+    items += _items(child, links.parent[child], "timing", weight, _delays(observations, child, links))
+    return LinkSolution(links.parent, links.confidence, basis, links.told_alternatives(), items)
+
+
+def _items(
+    child: NDArray[np.int64], parent: NDArray[np.int64], kind: str, weight: NDArray[np.float64], detail: list[str]
+) -> list[EvidenceItem]:
+    """One item for each row."""
+    return list(map(EvidenceItem, child.tolist(), parent.tolist(), repeat(kind), weight.tolist(), detail))
+
+
+def _delays(observations: Observations, child: NDArray[np.int64], links: Links) -> list[str]:
+    """How long after its parent's arrival each child started, and what is usual for the two operations."""
+    problem = observations.problem
+    parent = links.parent[child]
+    delay = observations.starts[child] - observations.arrives[parent]
+    width = np.int64(int(problem.operation.max()) + 2)
+    operations = (problem.operation[parent] + 1) * width + problem.operation[child] + 1
+    operations = operations * np.int64(int(problem.callee_service.max()) + 2) + problem.callee_service[parent] + 1
+    _, group, count = np.unique(operations, return_inverse=True, return_counts=True)
+    order = np.lexsort((delay, group))
+    ordered = delay[order]
+    first = np.cumsum(count) - count
+    low = ordered[first + (USUAL[0] * (count - 1)).astype(np.int64)]
+    high = ordered[first + (USUAL[1] * (count - 1)).astype(np.int64)]
+    names = [
+        problem.service_names[service] if 0 <= service < len(problem.service_names) else "the caller"
+        for service in problem.callee_service[parent[order[first]]].tolist()
+    ]
+    tails = [
+        f" after {name} received the request; usual {duration(usual[0])} to {duration(usual[1])}"
+        if number >= LEAST_USUAL
+        else f" after {name} received the request"
+        for name, number, usual in zip(
+            names, count.tolist(), zip(low.tolist(), high.tolist(), strict=True), strict=True
+        )
+    ]
+    milliseconds = (delay * 1e-6).tolist()
+    return [f"starts {time:.3g} ms{tails[number]}" for time, number in zip(milliseconds, group.tolist(), strict=True)]
+
+
+def duration(nanoseconds: float) -> str:
+    """A duration for a person."""
+    return f"{nanoseconds * 1e-6:.3g} ms"
+
+
+def _transactions(observations: Observations, units: Units, links: Links) -> list[EvidenceItem]:
+    """That a call has its parent because of its database transaction."""
+    if not (observations.problem.transaction >= 0).any():
+        return []
+    members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
+    calls = np.flatnonzero((units.of_call >= 0) & (links.parent >= 0))
+    others = members[units.of_call[calls]] - 1
+    calls, others = calls[others > 0], others[others > 0]
+    detail = [f"same database transaction as {number} other call{'s' * (number > 1)}" for number in others.tolist()]
+    return _items(calls, links.parent[calls], "sessions", np.zeros(len(calls)), detail)
+
+
+def _plans(units: Units, services: list[tuple[Service, Posterior]], links: Links) -> list[EvidenceItem]:
+    """How regularly a request of the parent's kind makes such a call, and whether the service keeps its order."""
+    items: list[EvidenceItem] = []
+    for service, posterior in services:
+        own = np.flatnonzero(posterior.contested & (posterior.parent >= 0))
+        call = units.first_call[service.unit_number[own]]
+        own, call = own[links.parent[call] >= 0], call[links.parent[call] >= 0]
+        slot = np.searchsorted(service.slot_class, service.unit_class[own])
+        log_share = posterior.model.plan.present[service.kind[posterior.parent[own]], slot]
+        weight = log_share - posterior.model.plan.absent[service.kind[posterior.parent[own]], slot]
+        share = (100 * np.exp(log_share)).tolist()
+        detail = [f"{percent:.0f} % of such requests make such a call" for percent in share]
+        items += _items(call, links.parent[call], "plan", np.clip(weight, -MOST_NATS, MOST_NATS), detail)
+        if posterior.model.order_weight > 0:
+            in_turn = np.full(len(call), posterior.model.order_weight)
+            sentence = f"{service.name} takes its requests in turn"
+            items += _items(call, links.parent[call], "order", in_turn, [sentence] * len(call))
+    return items

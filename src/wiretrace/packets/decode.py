@@ -1,0 +1,165 @@
+"""Records in, PacketColumns out: the kernels and the careful path, block by block, and the count of what is left over.
+
+Rules: blocks of `BLOCK_PACKETS` stay in the processor's cache. Every packet becomes a row or is counted under a reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.model.note import NoteKind
+from wiretrace.packets.careful import WAITING, CarefulPath
+from wiretrace.packets.columns import PacketColumns
+from wiretrace.packets.flows import FlowNumbers, ipv4_words, ipv6_words
+from wiretrace.packets.link import ETHERTYPE_IPV4, locate_network
+from wiretrace.packets.network import locate_segments
+from wiretrace.packets.reasons import Reason, reason_words
+from wiretrace.packets.records import NO_INTERFACE
+from wiretrace.packets.summary import Count
+from wiretrace.packets.transport import Headers, read_headers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.model.limits import Limits
+    from wiretrace.model.note import Notes
+    from wiretrace.packets.buffer import PacketBuffer
+    from wiretrace.packets.columns import FlowTable
+    from wiretrace.packets.records import Records
+    from wiretrace.packets.summary import CaptureSummary
+
+BLOCK_PACKETS = 16_384
+OTHER_REASONS = "other reasons"
+INT32_MAX = 0x7FFFFFFF
+
+
+class BlockDecoder:
+    """Decodes the records of one file. Keeps fragments, flow numbers and counts from chunk to chunk."""
+
+    def __init__(self, flows: FlowTable, limits: Limits, summary: CaptureSummary) -> None:
+        self._limits = limits
+        self._summary = summary
+        self._careful = CarefulPath(limits.fragment_bytes, limits.extension_headers)
+        self._ipv4_flows = FlowNumbers(flows, 2)
+        self._ipv6_flows = FlowNumbers(flows, 5)
+        self._frames = 0
+        self._cut = 0
+        self._reasons_over_limit = 0
+
+    def decode(self, buffer: PacketBuffer, records: Records) -> PacketColumns:
+        """The rows of one chunk. Rebuilt datagrams are appended to `buffer`."""
+        blocks = [
+            self._block(buffer, records.part(start, start + BLOCK_PACKETS), start)
+            for start in range(0, len(records), BLOCK_PACKETS)
+        ]
+        self._frames += len(records)
+        joined = [np.concatenate(columns) if len(blocks) > 1 else columns[0] for columns in zip(*blocks, strict=True)]
+        columns = PacketColumns(buffer.view[: buffer.used], *joined)
+        self._summary.decoded += len(columns)
+        self._summary.payload_bytes += int(columns.payload_length.sum())
+        self._cut += int((columns.payload_length < columns.wire_length).sum())
+        return columns
+
+    def finish(self, notes: Notes, name: str) -> None:
+        """The file has ended: give up what waits, and note what was not decoded."""
+        careful, fragments = self._careful, self._careful.fragments
+        fragments.finish()
+        self._add(Reason.FRAGMENT_USED, careful.joined_packets, careful.joined_bytes)
+        self._add(Reason.FRAGMENT_ALONE, fragments.given_up_packets, fragments.given_up_bytes)
+        for reason, count in self._summary.not_decoded.items():
+            notes.add(NoteKind.PACKET_NOT_DECODED, reason, count.packets)
+        if self._cut:
+            notes.add(NoteKind.PACKET_CUT, name, self._cut)
+        if fragments.over_limit:
+            notes.add(NoteKind.LIMIT_REACHED, "fragment_bytes", fragments.over_limit)
+        if self._reasons_over_limit:
+            notes.add(NoteKind.LIMIT_REACHED, "decode_reasons", self._reasons_over_limit)
+
+    def _block(self, buffer: PacketBuffer, block: Records, start: int) -> tuple[NDArray[np.generic], ...]:
+        """The arrays of one block, in the order of the fields of PacketColumns."""
+        network, ethertype, reason = self._locate(buffer, block)
+        segments = locate_segments(
+            buffer, network, ethertype, reason, block.offset + block.captured, block.offset + block.wire
+        )
+        if (segments.reason < 0).any():
+            self._careful.resolve(buffer, segments, network, ethertype, block.captured, block.time_ns)
+        headers = read_headers(buffer, segments)
+        self._count(segments.reason, block.captured)
+        row = headers.row
+        flow, direction = self._flows(buffer, network[row], ethertype[row], headers)
+        return (
+            block.time_ns[row],
+            row + (self._frames + start + 1),
+            flow,
+            direction,
+            headers.transport,
+            headers.seq,
+            headers.ack,
+            headers.flags,
+            headers.window,
+            headers.header_offset,
+            headers.payload_offset,
+            headers.payload_length.astype(np.int32),
+            np.minimum(headers.wire_length, INT32_MAX).astype(np.int32),
+        )
+
+    def _locate(
+        self, buffer: PacketBuffer, block: Records
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int32]]:
+        """The network layer of each packet, whatever link types are mixed in the block."""
+        first = int(block.link_type[0])
+        tags = self._limits.vlan_tags
+        if (block.link_type == first).all() and first != NO_INTERFACE:
+            return locate_network(buffer, first, block.offset, block.captured, tags)
+        network = block.offset.copy()
+        ethertype = np.zeros(len(block), np.uint16)
+        reason = np.full(len(block), Reason.NO_INTERFACE, np.int32)
+        for link_type in np.unique(block.link_type).tolist():
+            if link_type != NO_INTERFACE:
+                rows = block.link_type == link_type
+                network[rows], ethertype[rows], reason[rows] = locate_network(
+                    buffer, link_type, block.offset[rows], block.captured[rows], tags
+                )
+        return network, ethertype, reason
+
+    def _flows(
+        self, buffer: PacketBuffer, network: NDArray[np.int64], ethertype: NDArray[np.uint16], headers: Headers
+    ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Flow number and direction of each row."""
+        is_ipv4 = ethertype == ETHERTYPE_IPV4
+        if is_ipv4.all():
+            words, direction = ipv4_words(buffer, network, headers.ports, headers.transport)
+            return self._ipv4_flows.number(words), direction
+        flow = np.empty(len(network), np.int32)
+        direction = np.empty(len(network), np.uint8)
+        for rows, pack, flows in (
+            (is_ipv4, ipv4_words, self._ipv4_flows),
+            (~is_ipv4, ipv6_words, self._ipv6_flows),
+        ):
+            words, direction[rows] = pack(buffer, network[rows], headers.ports[rows], headers.transport[rows])
+            flow[rows] = flows.number(words)
+        return flow, direction
+
+    def _count(self, reason: NDArray[np.int32], captured: NDArray[np.int64]) -> None:
+        """Count the packets that did not become a row; fragments that wait are counted when their fate is known."""
+        left = np.flatnonzero((reason != 0) & (reason != WAITING))
+        if len(left):
+            codes, group = np.unique(reason[left], return_inverse=True)
+            packets = np.bincount(group)
+            sizes = np.bincount(group, captured[left])
+            for code, count, size in zip(codes.tolist(), packets.tolist(), sizes.tolist(), strict=True):
+                self._add(code, count, int(size))
+
+    def _add(self, code: int, packets: int, size: int) -> None:
+        if not packets:
+            return
+        counts = self._summary.not_decoded
+        words = reason_words(code)
+        if words not in counts and len(counts) >= self._limits.decode_reasons:
+            self._reasons_over_limit += packets
+            words = OTHER_REASONS
+        count = counts.setdefault(words, Count())
+        count.packets += packets
+        count.bytes += size

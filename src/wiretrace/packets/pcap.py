@@ -1,0 +1,290 @@
+"""Classic pcap files (draft-ietf-opsawg-pcap): where the records stand.
+
+Rules: the record headers form a chain. A chunk is walked in several lanes at once, all lanes one step per NumPy call; a
+lane starts where a record seems to begin. The result counts only if every lane ends exactly where the next one starts
+(then it is the sequential walk, by induction); else the chunk is walked sequentially. Where the chain breaks, the next
+place is sought from which several plausible headers follow each other, and the bytes between are counted as damage.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.model.note import NoteKind
+from wiretrace.packets.buffer import unaligned
+from wiretrace.packets.records import Records
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.model.limits import Limits
+    from wiretrace.model.note import Notes
+    from wiretrace.packets.buffer import PacketBuffer
+    from wiretrace.packets.summary import CaptureSummary
+
+FILE_HEADER_BYTES = 24
+HEADER_BYTES = 16
+MODIFIED_HEADER_BYTES = 24
+MAGICS = {
+    b"\xd4\xc3\xb2\xa1": ("<", 1000, HEADER_BYTES),
+    b"\xa1\xb2\xc3\xd4": (">", 1000, HEADER_BYTES),
+    b"\x4d\x3c\xb2\xa1": ("<", 1, HEADER_BYTES),
+    b"\xa1\xb2\x3c\x4d": (">", 1, HEADER_BYTES),
+    b"\x34\xcd\xb2\xa1": ("<", 1000, MODIFIED_HEADER_BYTES),
+    b"\xa1\xb2\xcd\x34": (">", 1000, MODIFIED_HEADER_BYTES),
+}
+"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header).
+
+The last two are of a libpcap that was patched to record the interface, too, behind the usual fields.
+"""
+
+LINK_TYPE_MASK = 0x03FFFFFF
+"""The bits above say whether and how long a frame check sequence is."""
+USUAL_PACKET_BYTES = 262_144
+"""The largest snap length of libpcap: a longer record is believed only where the file's own snap length allows it."""
+
+LANES = 64
+LANE_BYTES = 1 << 14
+"""Shortest lane that pays for finding its start."""
+LANE_SEARCH_BYTES = 8192
+LANE_WINDOW_SECONDS = 86_400
+"""A lane starts at a record within a day of the chunk's first one. Others only cost the lane."""
+
+CHAIN = 3
+"""Plausible headers in a row that count as the way back into a damaged file."""
+RESYNC_WINDOW_SECONDS = 30 * 86_400
+RESYNC_KEEP_BYTES = 1 << 16
+"""Bytes that stay in the buffer while the way back has not been found: more than two usual records."""
+SUSPECT_JUMP_SECONDS = 86_400
+SUSPECTS = 64
+"""Records in a row that may look odd before the file is believed to be odd."""
+
+
+class PcapIndex:
+    """The records of one classic pcap file."""
+
+    def __init__(self, header: bytes, name: str, limits: Limits, notes: Notes, summary: CaptureSummary) -> None:
+        self._order, self._scale, self._header = MAGICS[header[:4]]
+        _, _, snap_length, link_word = struct.unpack(self._order + "iIII", header[8:FILE_HEADER_BYTES])
+        self._link_type = link_word & LINK_TYPE_MASK
+        self._longest = min(limits.record_bytes, max(snap_length, USUAL_PACKET_BYTES))
+        self._units = 1_000_000_000 // self._scale
+        self._name = name
+        self._notes = notes
+        self._summary = summary
+        self._last_seconds = -1
+        self._lost = False
+        summary.link_types.add(self._link_type)
+
+    def index(self, buffer: PacketBuffer, final: bool) -> tuple[Records, int]:
+        """See `RecordIndex.index`."""
+        words = unaligned(buffer.u8, self._order + "u4")
+        end = buffer.used
+        first = np.empty(0, np.int64)
+        position = 0
+        if not self._lost:
+            starts = self._lane_starts(words, end)
+            lanes = walk_lanes(words, self._header, starts)
+            if lanes is not None and self._all_possible(words, lanes):
+                first, position = lanes, int(starts[-1])
+        rest: list[int] = []
+        while True:
+            if self._lost:
+                position = self._resume(words, position, end, final)
+                if self._lost:
+                    break
+            position = walk(buffer.view, self._order, self._header, self._longest, position, end, rest)
+            broken = position + self._header <= end and not possible(buffer.view, self._order, self._longest, position)
+            if not broken and (position == end or not final):
+                break
+            back = self._way_back(words, rest, position, broken, end, final)
+            if not broken and back < 0:
+                self._notes.add(NoteKind.FILE_TRUNCATED, self._name)
+                position = end
+                break
+            self._notes.add(NoteKind.FILE_DAMAGED, self._name)
+            position = self._give_up(words, rest, position, back)
+            self._lost = True
+        offsets = np.concatenate([first, np.array(rest, np.int64)])
+        if len(offsets):
+            self._last_seconds = int(words[offsets[-1]])
+        return self._records(words, offsets), position
+
+    def _way_back(
+        self, words: NDArray[np.unsignedinteger], offsets: list[int], position: int, broken: bool, end: int, final: bool
+    ) -> int:
+        """Where readable records go on, when the chain of `offsets` breaks at `position`; -1 if that is not known."""
+        trusted = self._trusted(words, offsets)
+        resume = offsets[trusted - 1] + self._header if trusted else position + 1
+        back = self._find_chain(words, resume, end, final)
+        if back < 0 or (back not in offsets[trusted:] and back != position):
+            return back
+        # The records that looked odd are sound after all: only what stands at `position` is in doubt.
+        return self._find_chain(words, position + 1, end, final) if broken else -1
+
+    def _give_up(self, words: NDArray[np.unsignedinteger], offsets: list[int], position: int, back: int) -> int:
+        """Take back the records that reach beyond `back` (-1: that are not trusted). Returns where the damage begins."""
+        if back < 0:
+            trusted = self._trusted(words, offsets)
+            if trusted < len(offsets):
+                position = offsets[trusted]
+                del offsets[trusted:]
+            return position
+        while position > back:
+            position = offsets.pop()
+        return position
+
+    def _resume(self, words: NDArray[np.unsignedinteger], position: int, end: int, final: bool) -> int:
+        """Pass over damage from `position` on, to the next readable record or as far as can be said."""
+        found = self._find_chain(words, position, end, final)
+        self._lost = found < 0
+        resume = found if found >= 0 else end if final else max(position, end - RESYNC_KEEP_BYTES)
+        self._summary.damaged_bytes += resume - position
+        return resume
+
+    def _trusted(self, words: NDArray[np.unsignedinteger], offsets: list[int]) -> int:
+        """How many records before a break are believed: those behind the last jump may follow from a wrong length."""
+        lowest = max(len(offsets) - SUSPECTS, 0)
+        for count in range(len(offsets), lowest, -1):
+            offset = offsets[count - 1]
+            before = int(words[offsets[count - 2]]) if count > 1 else self._last_seconds
+            if not (
+                (before >= 0 and abs(int(words[offset]) - before) > SUSPECT_JUMP_SECONDS)
+                or int(words[offset + 4]) >= self._units
+                or int(words[offset + 8]) > int(words[offset + 12])
+            ):
+                return count
+        return 0 if lowest == 0 else len(offsets)
+
+    def _all_possible(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> bool:
+        """Whether every record has a header that is possible."""
+        captured = words[offsets + 8]
+        return not (captured > self._longest).any() and bool(captured.all())
+
+    def _lane_starts(self, words: NDArray[np.unsignedinteger], end: int) -> NDArray[np.int64]:
+        """Places where a record seems to begin, about evenly spread, the first of them 0."""
+        lanes = min(LANES, end // LANE_BYTES)
+        starts = [0]
+        if lanes < 2:
+            return np.array(starts, np.int64)
+        lowest = max(int(words[0]) - LANE_WINDOW_SECONDS, 0)
+        span = np.uint32(min(2 * LANE_WINDOW_SECONDS, 0xFFFFFFFF - lowest))
+        for lane in range(1, lanes):
+            place = end * lane // lanes
+            seconds = words[place : min(place + LANE_SEARCH_BYTES, end)].astype(np.uint32)
+            for candidate in np.flatnonzero(seconds - np.uint32(lowest) <= span)[:8].tolist():
+                start = place + candidate
+                if self._leads(words, start, end):
+                    if start > starts[-1]:
+                        starts.append(start)
+                    break
+        return np.array(starts, np.int64)
+
+    def _leads(self, words: NDArray[np.unsignedinteger], start: int, end: int) -> bool:
+        """Whether plausible headers follow each other from `start`."""
+        for _ in range(CHAIN):
+            if start + self._header > end:
+                return False
+            captured, wire = int(words[start + 8]), int(words[start + 12])
+            if captured > self._longest or captured > wire or int(words[start + 4]) >= self._units:
+                return False
+            start += self._header + captured
+        return True
+
+    def _find_chain(self, words: NDArray[np.unsignedinteger], begin: int, end: int, final: bool) -> int:
+        """First place from `begin` on where plausible headers follow each other; -1 if there is none before `end`."""
+        size = 4096
+        while begin + self._header <= end:
+            stop = min(begin + size, end - self._header + 1)
+            captured = words[begin + 8 : stop + 8]
+            start = np.flatnonzero((captured > 0) & (captured <= self._longest)) + begin
+            start = start[self._plausible(words, start)]
+            at = start
+            reached = np.ones(len(start), np.int64)
+            accepted = np.zeros(len(start), bool)
+            for _ in range(CHAIN - 1):
+                following = at + self._header + words[at + 8]
+                beyond = following + self._header > end
+                accepted |= beyond & ((reached >= CHAIN - 1) | (final & (following == end)))
+                go = ~beyond
+                go[go] = self._plausible(words, following[go])
+                reached += go
+                keep = go | accepted
+                start, at, reached, accepted = start[keep], following[keep], reached[keep], accepted[keep]
+                at = np.where(accepted, 0, at)
+            accepted |= reached == CHAIN
+            if accepted.any():
+                return int(start[np.argmax(accepted)])
+            begin, size = stop, min(size * 2, 1 << 18)
+        return -1
+
+    def _plausible(self, words: NDArray[np.unsignedinteger], at: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) offsets -> (n,) bool: whether a header may stand there. Stricter than the walk, which bears odd files."""
+        captured, wire = words[at + 8], words[at + 12]
+        plausible: NDArray[np.bool_] = (
+            (captured <= wire) & (captured <= self._longest) & (captured > 0) & (words[at + 4] < self._units)
+        )
+        if self._last_seconds >= 0:
+            away = words[at].astype(np.int64) - self._last_seconds
+            plausible &= np.abs(away) <= RESYNC_WINDOW_SECONDS
+        return plausible
+
+    def _records(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> Records:
+        seconds = words[offsets].astype(np.int64)
+        fraction = words[offsets + 4].astype(np.int64)
+        return Records(
+            offsets + self._header,
+            words[offsets + 8].astype(np.int64),
+            words[offsets + 12].astype(np.int64),
+            seconds * 1_000_000_000 + fraction * self._scale,
+            np.full(len(offsets), self._link_type, np.uint32),
+        )
+
+
+def walk(view: memoryview, order: str, header: int, longest: int, begin: int, end: int, offsets: list[int]) -> int:
+    """Append the offsets of the whole and possible records from `begin` on. Returns where the chain ends."""
+    captured_at = struct.Struct(order + "I").unpack_from
+    append = offsets.append
+    last = end - header
+    while begin <= last:
+        captured = captured_at(view, begin + 8)[0]
+        following = begin + header + captured
+        if following > end or captured > longest:
+            break
+        if not captured and not possible(view, order, longest, begin):
+            break
+        append(begin)
+        begin = following
+    return begin
+
+
+def possible(view: memoryview, order: str, longest: int, offset: int) -> bool:
+    """Whether the record header at `offset` can be one. A block of zeros, as a crash leaves it, is not a row of packets."""
+    captured = struct.unpack_from(order + "I", view, offset + 8)[0]
+    return captured <= longest and (captured > 0 or any(view[offset : offset + HEADER_BYTES]))
+
+
+def walk_lanes(words: NDArray[np.unsignedinteger], header: int, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Offsets (n,) of the records from the first to before the last of `starts` (lanes,), all lanes in step.
+
+    None where a lane does not end exactly where the next one starts (then one of `starts` is no record), or where there
+    is but one lane.
+    """
+    at, stop = starts[:-1], starts[1:]
+    steps = []
+    while len(at):
+        steps.append(at)
+        at = at + words[at + 8] + header
+        active = at < stop
+        if not active.all():
+            if (at > stop).any():
+                return None
+            at, stop = at[active], stop[active]
+    if not steps:
+        return None
+    offsets = np.concatenate(steps)
+    offsets.sort()
+    return offsets

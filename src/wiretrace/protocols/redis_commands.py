@@ -1,0 +1,81 @@
+"""What the names of Redis commands say: where their keys stand, which carry secrets, which have subcommands.
+
+Rules: facts from the command reference (https://redis.io/commands), as data. A name that is not listed is treated as a
+command without keys, so that nothing of it is shown but its name.
+"""
+
+from typing import NamedTuple
+
+ALL = -1
+"""Stands for a key position: every argument is a key."""
+
+
+class Command(NamedTuple):
+    """What is known of one command."""
+
+    operation: str
+    """Its name in capitals."""
+    key: int = 0
+    """Position of its first key among the arguments, from 1; 0: none; ALL: all arguments are keys."""
+    container: bool = False
+    """Whether its first argument is a subcommand, which is part of the operation."""
+    secret: bool = False
+    """Whether its arguments may hold credentials: they are never shown nor handed on."""
+
+
+def names(text: str) -> list[str]:
+    """The names in a block of text."""
+    return text.split()
+
+
+FIRST_ARGUMENT = names("""
+APPEND BITCOUNT BITFIELD BITFIELD_RO BITPOS BLMOVE BLPOP BRPOP BRPOPLPUSH BZPOPMAX BZPOPMIN COPY DECR DECRBY DUMP
+EXPIRE EXPIREAT EXPIRETIME GEOADD GEODIST GEOHASH GEOPOS GEORADIUS GEORADIUSBYMEMBER GEORADIUSBYMEMBER_RO GEORADIUS_RO
+GEOSEARCH GEOSEARCHSTORE GET GETBIT GETDEL GETEX GETRANGE GETSET HDEL HEXISTS HEXPIRE HEXPIREAT HEXPIRETIME HGET HGETALL
+HGETDEL HGETEX HINCRBY HINCRBYFLOAT HKEYS HLEN HMGET HMSET HPERSIST HPEXPIRE HPEXPIREAT HPEXPIRETIME HPTTL HRANDFIELD
+HSCAN HSET HSETEX HSETNX HSTRLEN HTTL HVALS INCR INCRBY INCRBYFLOAT LCS LINDEX LINSERT LLEN LMOVE LPOP LPOS LPUSH LPUSHX
+LRANGE LREM LSET LTRIM MOVE MSET MSETNX PERSIST PEXPIRE PEXPIREAT PEXPIRETIME PFADD PSETEX PTTL PUBLISH RESTORE RPOP
+RPOPLPUSH RPUSH RPUSHX SADD SCARD SDIFFSTORE SET SETBIT SETEX SETNX SETRANGE SINTERSTORE SISMEMBER SMEMBERS SMISMEMBER
+SMOVE SORT SORT_RO SPOP SPUBLISH SRANDMEMBER SREM SSCAN STRLEN SUBSTR SUNIONSTORE TTL TYPE XACK XACKDEL XADD XAUTOCLAIM
+XCLAIM XDEL XDELEX XLEN XPENDING XRANGE XREVRANGE XSETID XTRIM ZADD ZCARD ZCOUNT ZDIFFSTORE ZINCRBY ZINTERSTORE
+ZLEXCOUNT ZMSCORE ZPOPMAX ZPOPMIN ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYLEX
+ZREMRANGEBYRANK ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNIONSTORE
+""")
+
+SECOND_ARGUMENT = names("BITOP LMPOP SINTERCARD ZDIFF ZINTER ZINTERCARD ZMPOP ZUNION")
+
+THIRD_ARGUMENT = names("BLMPOP BZMPOP EVAL EVALSHA EVALSHA_RO EVAL_RO FCALL FCALL_RO")
+"""Their second argument is the number of keys that follow."""
+
+EVERY_ARGUMENT = names("""
+DEL EXISTS MGET PFCOUNT PFMERGE PSUBSCRIBE PUNSUBSCRIBE RENAME RENAMENX SDIFF SINTER SSUBSCRIBE SUBSCRIBE SUNION
+SUNSUBSCRIBE TOUCH UNLINK UNSUBSCRIBE WATCH
+""")
+
+NO_KEY = names("""
+ASKING BGREWRITEAOF BGSAVE DBSIZE DISCARD ECHO EXEC FAILOVER FLUSHALL FLUSHDB INFO KEYS LASTSAVE LOLWUT MONITOR MULTI
+PFDEBUG PFSELFTEST PING PSYNC QUIT RANDOMKEY READONLY READWRITE REPLCONF REPLICAOF RESET ROLE SAVE SCAN SELECT SHUTDOWN
+SLAVEOF SWAPDB SYNC TIME UNWATCH WAIT WAITAOF XREAD XREADGROUP
+""")
+
+CONTAINERS = names("CLIENT CLUSTER COMMAND DEBUG FUNCTION LATENCY MODULE PUBSUB SCRIPT SLOWLOG")
+
+CONTAINERS_OF_KEYS = names("MEMORY OBJECT XGROUP XINFO")
+"""Their key is the second argument, behind the subcommand."""
+
+SECRETS = names("AUTH HELLO MIGRATE")
+
+SECRET_CONTAINERS = names("ACL CONFIG SENTINEL")
+
+COMMANDS: dict[str, Command] = {
+    **{name: Command(name, key=1) for name in FIRST_ARGUMENT},
+    **{name: Command(name, key=2) for name in SECOND_ARGUMENT},
+    **{name: Command(name, key=3) for name in THIRD_ARGUMENT},
+    **{name: Command(name, key=ALL) for name in EVERY_ARGUMENT},
+    **{name: Command(name) for name in NO_KEY},
+    **{name: Command(name, container=True) for name in CONTAINERS},
+    **{name: Command(name, container=True, key=2) for name in CONTAINERS_OF_KEYS},
+    **{name: Command(name, secret=True) for name in SECRETS},
+    **{name: Command(name, secret=True, container=True) for name in SECRET_CONTAINERS},
+}
+"""By name, in capitals."""

@@ -1,0 +1,52 @@
+"""A tree of any shape is drawn within the width, without recursion."""
+
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.support.cases import CaseBuilder
+
+from wiretrace.cli.terminal.console import output
+from wiretrace.cli.terminal.tree import draw_tree
+
+PARTY = ("10.0.0.1", 80, None, "a")
+
+
+def drawn(
+    parents: list[int | None], columns: int, monkeypatch: pytest.MonkeyPatch, operation: str = "GET"
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    builder = CaseBuilder()
+    rows: list[dict] = []
+    for number, parent in enumerate(parents):
+        above = None if parent is None else rows[parent]
+        rows.append(builder.call(above, "http", operation, "", PARTY, PARTY, number * 1000, 5000))
+    stream = io.StringIO()
+    draw_tree(output(stream), builder.analysis().tables["calls"])
+    return stream.getvalue().splitlines()
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), columns=st.integers(1, 170), operation=st.text(max_size=60))
+def test_every_call_is_one_line_that_fits(data: st.DataObject, columns: int, operation: str) -> None:
+    count = data.draw(st.integers(1, 30))
+    parents = [None, *(data.draw(st.integers(0, row - 1)) for row in range(1, count))]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        lines = drawn(parents, columns, monkeypatch, operation)
+    assert len(lines) == count
+    assert all(line.isprintable() for line in lines)
+    assert max(map(len, lines)) <= min(max(columns, 40), 160)
+
+
+def test_a_tree_deeper_than_the_stack_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn([None, *range(1999)], 80, monkeypatch)
+    assert len(lines) == 2000
+    assert "1999: GET" in lines[-1]
+
+
+def test_bars_show_when_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn([None, *[0] * 20], 80, monkeypatch)
+    begins = [line.index("█") for line in lines]
+    assert begins == sorted(begins)
+    assert begins[0] < begins[-1]

@@ -1,0 +1,1 @@
+"""The applications of the lab, each one process on its own host."""
