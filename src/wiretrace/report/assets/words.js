@@ -32,11 +32,12 @@ export const BASES = {
 
 /** @type {Record<string, string>} */
 export const ACCOUNTS = {
-  captured: "were captured, each counted once at each vantage point",
+  captured: "were captured in TCP and UDP packets, repetitions included, at all vantage points",
   in_exchanges: "are in exchanges, a request with its response",
   in_halves: "are in requests or responses whose other half is missing",
   pushed: "were sent by servers without having been asked",
   control: "belong to a protocol and to no exchange",
+  repeated: "were sent, or captured, more than once",
   encrypted: "are encrypted",
   protocol_unknown: "belong to no protocol that wiretrace reads",
   malformed: "break the rules of their protocol",
