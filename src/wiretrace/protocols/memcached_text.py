@@ -333,6 +333,9 @@ class TextReader:
                 if self._hits is not None:
                     message.start, message.values, self._hits = self._hits.start, self._hits.values, None
             self._answered += 1
+        if self._hits is not None:  # no answer to a meta command between theirs: the server broke the protocol
+            self.responses.append(self._hits)
+            self._hits = None
         self.responses.append(message)
         return True
 
