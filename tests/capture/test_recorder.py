@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -106,12 +107,22 @@ def test_files_rotate_by_size_in_a_ring_and_lose_nothing(tmp_path, sender):
 
 
 def test_rotated_files_together_hold_every_packet_once(tmp_path, sender):
-    with capturing("-w", str(tmp_path / "all.pcap"), "-C", "100k", port_filter(sender)) as process:
+    with capturing("-w", str(tmp_path / "all.pcap"), "-C", "400k", port_filter(sender)) as process:
         for number in range(1000):
             sender.send(b"%04d" % number + bytes(980))
         ended(process)
     payloads = [value for path in sorted(tmp_path.iterdir()) for value in tshark_fields(path, "data.data")]
     assert [bytes.fromhex(value)[:4] for value in payloads] == [b"%04d" % number for number in range(1000)]
+
+
+def test_a_file_that_can_not_grow_ends_the_capture_with_one_clear_line(tmp_path, sender):
+    """A file size limit stands in for a full disk: the C library notices both only when it writes."""
+    with capturing("-w", str(tmp_path / "a.pcap"), port_filter(sender)) as process:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, 50_000))
+        for _ in range(300):
+            sender.send(bytes(984))
+        assert process.wait(SECONDS) == 1
+        assert b"the disk is full" in process.stderr.read()
 
 
 def test_files_rotate_by_time(tmp_path, sender):

@@ -10,7 +10,6 @@ from tests.support.cases import build_analysis
 from tests.support.command_line import invoke
 
 from wiretrace.case.reader import Case
-from wiretrace.cli.analyze import captures_in
 from wiretrace.model.analysis import Analysis
 from wiretrace.model.errors import UserError
 from wiretrace.model.progress import Progress
@@ -35,7 +34,7 @@ class RecordedPipeline:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecordedPipeline:
     recorded = RecordedPipeline()
-    monkeypatch.setattr("wiretrace.pipeline.analyze", recorded, raising=False)
+    monkeypatch.setattr("wiretrace.pipeline.analyze", recorded)
     monkeypatch.chdir(tmp_path)
     Path("web.pcap").write_bytes(PCAP)
     return recorded
@@ -85,27 +84,18 @@ def test_two_results_can_not_share_standard_output(pipeline: RecordedPipeline) -
     assert pipeline.runs == []
 
 
-def test_a_directory_is_searched_for_captures_by_their_first_bytes(tmp_path: Path) -> None:
-    """Whatever the names of rotated files are; other files and hidden ones are left alone."""
-    (tmp_path / "web1").mkdir()
-    (tmp_path / "web1" / "trace.2").write_bytes(PCAP)
-    (tmp_path / "web1" / "trace.1").write_bytes(b"\x0a\x0d\x0d\x0a" + bytes(24))
-    (tmp_path / "app.pcap.gz").write_bytes(b"\x1f\x8b" + bytes(24))
-    (tmp_path / "log.gz").write_bytes(b"\x1f\x8b" + bytes(24))
-    (tmp_path / ".hidden.pcap").write_bytes(PCAP)
-    (tmp_path / "notes.pcap.txt").write_text("notes")
-    found = captures_in((tmp_path,))
-    assert [str(path.relative_to(tmp_path)) for path in found] == ["app.pcap.gz", "web1/trace.1", "web1/trace.2"]
+def test_real_captures_go_the_whole_way(tmp_path: Path) -> None:
+    """With the pipeline itself: a folder of captures in, a case whose bytes are all accounted for out."""
+    demo = Path(__file__).parent.parent.parent / "pcaps" / "shop"
+    text = invoke(["analyze", demo, "-o", tmp_path / "shop.case", "--html", tmp_path / "report.html", "--jobs", "1"])
+    case = Case.open(tmp_path / "shop.case")
+    assert text.startswith(f"{len(case.table('calls')):,} calls in ")
+    assert "Unexplained: 0 bytes." in text
+    assert (tmp_path / "report.html").read_bytes().lower().startswith(b"<!doctype html>")
 
 
-def test_what_holds_no_capture_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no capture file in this directory"):
-        captures_in((tmp_path,))
-    with pytest.raises(UserError, match="there is no such file"):
-        captures_in((tmp_path / "missing.pcap",))
-
-
-def test_a_named_file_is_never_guessed_about(tmp_path: Path) -> None:
-    """The reader of captures says what is wrong with it, not the search."""
+def test_what_is_no_capture_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "odd.bin").write_bytes(b"odd")
-    assert captures_in((tmp_path / "odd.bin",)) == [tmp_path / "odd.bin"]
+    for given in (tmp_path, tmp_path / "odd.bin", tmp_path / "missing.pcap"):
+        with pytest.raises(UserError, match=r"^[^\n]+$"):
+            invoke(["analyze", given])

@@ -108,6 +108,30 @@ def test_without_a_failure_the_example_is_a_slow_tree_of_several_calls() -> None
     assert summarize(case_of(builder)).example == trees[18]
 
 
+def test_a_failure_of_one_call_alone_is_no_example_where_a_tree_shows_more() -> None:
+    builder = CaseBuilder()
+    failing = builder.call(None, "redis", "SETINFO", "", OUTSIDE, service("redis"), 0, 5, status="ERR", outcome="error")
+    assert summarize(case_of(builder)).example == failing["id"]
+    root = builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 50)
+    builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 5)
+    for name in ("trees", "captures", "hosts", "connections"):
+        builder.rows[name].clear()
+    assert summarize(case_of(builder)).example == root["id"]
+
+
+def test_of_equal_failures_the_example_is_the_tree_that_shows_most() -> None:
+    builder = CaseBuilder()
+    roots = []
+    for number, children in enumerate((1, 3, 2, 60)):
+        root = builder.call(
+            None, "http", "GET /", "", OUTSIDE, service("web"), number, 50, status="500", outcome="error"
+        )
+        roots.append(root)
+        for child in range(children):
+            builder.call(root, "redis", "GET", "", service("web"), service("redis"), number + child, 5)
+    assert summarize(case_of(builder)).example == roots[1]["id"]
+
+
 def test_a_case_without_calls_has_a_summary() -> None:
     summary = summarize(Case.of(build_analysis(0), Settings()))
     assert (summary.calls, summary.failures, summary.times, summary.example) == (0, [], [], "")

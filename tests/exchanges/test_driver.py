@@ -140,8 +140,8 @@ def test_what_was_captured_is_found(seed: int, share: float, midway: bool) -> No
     expected = set()
     for number in range(1, 31):
         asked, answered = 2 * number + 1, 2 * number + 2
-            neighbours = {asked - 2, asked - 1} if number > 1 else {2}
-            neighbours |= {asked + 2} if number < 30 else set()
+        neighbours = {asked - 2, asked - 1} if number > 1 else {2}
+        neighbours |= {asked + 2} if number < 30 else set()
         if not {asked, answered} & lost and neighbours - lost:
             expected.add(f"GET /item/{number}")
     assert expected <= found

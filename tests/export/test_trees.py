@@ -93,3 +93,12 @@ def test_calls_in_a_circle_are_not_lost() -> None:
     document = json.loads(written(with_parents(build_analysis(14), [2, 0, 1, None, 3])))
     assert [len(nested(tree["root"])) for tree in document["trees"]] == [2]
     assert [len(nested(call)) for call in document["unlinked"]] == [3]
+
+
+def test_kept_values_are_marked() -> None:
+    stream = io.BytesIO()
+    JsonTrees().write(Case.of(build_analysis(7), Settings(keep_values=True)), stream)
+    document = json.loads(stream.getvalue())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["notes"][-1]["kind"] == "values_kept"
+    assert all(note["kind"] != "values_kept" for note in json.loads(written(build_analysis(7)))["notes"])

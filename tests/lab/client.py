@@ -65,6 +65,7 @@ class Crowd:
         self._users = shopdata.Popularity(shopdata.USERS, seed)
         self._products = shopdata.Popularity(shopdata.PRODUCTS, seed + 1)
         self.statuses: collections.Counter[int] = collections.Counter()
+        self.failures: list[OSError] = []
         self._sources = [random.Random(f"{seed}/{number}") for number in range(concurrency)]
         self._connections: list[HttpClient | None] = [None] * concurrency
 
@@ -72,11 +73,19 @@ class Crowd:
         """Make that many requests, shared out over the people."""
         concurrency = len(self._sources)
         shares = [requests // concurrency + (number < requests % concurrency) for number in range(concurrency)]
-        threads = [threading.Thread(target=self._be, args=(number, share)) for number, share in enumerate(shares)]
+        threads = [threading.Thread(target=self._try, args=(number, share)) for number, share in enumerate(shares)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        if self.failures:
+            sys.exit(f"{len(self.failures)} people gave up: {self.failures[0]}")
+
+    def _try(self, number: int, requests: int) -> None:
+        try:
+            self._be(number, requests)
+        except OSError as error:
+            self.failures.append(error)
 
     def _be(self, number: int, requests: int) -> None:
         source = self._sources[number]

@@ -13,7 +13,7 @@ missing=()
 for pair in "${wanted[@]}" "$@"; do
   command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
 done
-ldconfig -p | grep -q 'libpcap\.so\.0\.8' || missing+=(libpcap0.8)
+ldconfig -p | grep 'libpcap\.so\.0\.8' >/dev/null || missing+=(libpcap0.8)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then

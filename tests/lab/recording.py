@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.lab.network import Network
-from tests.lab.truth import HEADER, ID_LENGTH
+from tests.lab.truth import HEADER, ID_LENGTH, now_ns
 
 CAPTURE = [sys.executable, "-c", "from wiretrace.cli.capture import command; command()"]
 NANOSECOND_MAGIC = 0xA1B23C4D
 FILE_HEADER, RECORD_HEADER = 24, 16
 SECONDS_TO_END = 20
+HALF_ID = ID_LENGTH // 2
 _MARKED_ID = re.compile(rb"(?i)(" + HEADER.encode() + rb": )([0-9a-f]{1," + str(ID_LENGTH).encode() + rb"})")
-_LOOKS_LIKE_ID = re.compile(rb"(?=([0-9a-f]{16}))")
+_HEXADECIMAL_RUN = re.compile(rb"[0-9a-f]{%d,}" % HALF_ID)
 
 
 class Counts(NamedTuple):
@@ -40,6 +41,7 @@ class Recording:
     def __init__(self, network: Network, buffer_kib: int = 65_536) -> None:
         self._network = network
         self._buffer_kib = buffer_kib
+        self.began_ns = 0
         self._running: list[tuple[Path, subprocess.Popen[bytes]]] = []
 
     def start(self, host: str, interface: str, path: Path, snaplen: int, expression: str = "") -> None:
@@ -49,12 +51,13 @@ class Recording:
         self._running.append((path, self._network.start(host, command, stderr=subprocess.PIPE)))
 
     def wait_until_listening(self) -> None:
-        """Wait until every capture records."""
+        """Wait until every capture records, and note when that was."""
         for path, process in self._running:
             assert process.stderr is not None
             line = process.stderr.readline()
             if not line.startswith(b"listening on"):
                 raise RuntimeError(f"{path.name} is not recorded: {(line + process.stderr.read()).decode()}")
+        self.began_ns = now_ns()
 
     def stop(self) -> dict[str, Counts]:
         """End the captures and return the counts of each file."""
@@ -82,11 +85,16 @@ def mask(path: Path) -> int:
 
 
 def leaks(path: Path, ids: set[str]) -> list[str]:
-    """Return the ids of which the file holds the first or the last 16 digits."""
-    halves = {identifier[:16].encode(): identifier for identifier in ids}
-    halves |= {identifier[-16:].encode(): identifier for identifier in ids}
+    """Return the ids of which the file holds the first or the last half."""
+    halves = {identifier[:HALF_ID].encode(): identifier for identifier in ids}
+    halves |= {identifier[-HALF_ID:].encode(): identifier for identifier in ids}
+    found = []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return [halves[match[1]] for match in _LOOKS_LIKE_ID.finditer(data) if match[1] in halves]
+        for match in _HEXADECIMAL_RUN.finditer(data):
+            run = match[0]
+            windows = (run[at : at + HALF_ID] for at in range(len(run) - HALF_ID + 1))
+            found += [halves[window] for window in windows if window in halves]
+    return found
 
 
 def shift_clock(path: Path, offset_seconds: float, drift_ppm: float) -> None:

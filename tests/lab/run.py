@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from pathlib import Path
 from tests.lab import servers, topology
 from tests.lab.network import Network
 from tests.lab.recording import Recording, leaks, mask, shift_clock
-from tests.lab.truth import merge, now_ns
+from tests.lab.truth import merge
 
 MOST_WARM_UP_REQUESTS = 200
 AFTER_THE_LAST_RESPONSE = 0.4
 """Seconds in which what was begun after a response ends."""
+SECONDS_A_REQUEST = 0.25
+"""The longest that a request takes on average, pauses included, before the run is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,17 @@ def record_lab(options: LabOptions) -> dict[str, object]:
             network.impair(options.link, options.loss_percent, options.delay_ms, options.seed)
         _start_servers(network, directory)
         recording = Recording(network)
-        if options.midway:
-            _start_applications(network, directory, options.seed)
-            people = _start_people(network, directory, options)
+        if not options.midway:
             _record(recording, options)
-        else:
-            _record(recording, options)
-            recording_began = now_ns()
-            _start_applications(network, directory, options.seed)
-            people = _start_people(network, directory, options)
+        _start_applications(network, directory, options.seed)
+        people = _start_people(network, directory, options)
         if options.midway:
-            recording_began = now_ns()
-        seen = _make_requests(people)
+            _record(recording, options)
+        seen = _make_requests(people, options)
         time.sleep(AFTER_THE_LAST_RESPONSE)
         counts = recording.stop()
         network.close()
-        calls = merge(sorted(directory.glob("*.truth")), recording_began, options.out / "truth.jsonl")
+        calls = merge(sorted(directory.glob("*.truth")), recording.began_ns, options.out / "truth.jsonl")
     masked = {path.name: mask(path) for path in sorted(options.out.glob("*.pcap"))}
     ids = {call.id for call in calls}
     for path in sorted(options.out.glob("*.pcap")):
@@ -147,22 +145,28 @@ def _start_people(network: Network, directory: Path, options: LabOptions) -> sub
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert people.stdout is not None
-    if people.stdout.readline() != b"ready\n":
+    if _line(people, options) != b"ready\n":
         raise RuntimeError("the load did not start")
     return people
 
 
-def _make_requests(people: subprocess.Popen[bytes]) -> dict[str, object]:
+def _make_requests(people: subprocess.Popen[bytes], options: LabOptions) -> dict[str, object]:
     assert people.stdin is not None
-    assert people.stdout is not None
     people.stdin.write(b"go\n")
     people.stdin.flush()
-    line = people.stdout.readline()
+    line = _line(people, options)
     if not line:
         raise RuntimeError("the load ended before its requests did")
     seen: dict[str, object] = json.loads(line)
     return seen
+
+
+def _line(people: subprocess.Popen[bytes], options: LabOptions) -> bytes:
+    """The next line of the load's output. Raises `TimeoutError` where it does not come in a time that the options allow."""
+    assert people.stdout is not None
+    if not select.select([people.stdout], [], [], 60 + options.requests * SECONDS_A_REQUEST)[0]:
+        raise TimeoutError("the load does not end")
+    return people.stdout.readline()
 
 
 def _record(recording: Recording, options: LabOptions) -> None:

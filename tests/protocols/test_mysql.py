@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from tests.support.servers import mariadb
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
-from wiretrace.protocols.contract import Context
+from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.mysql import MySQL
 
 if TYPE_CHECKING:
@@ -338,6 +339,26 @@ def test_no_bytes_raise_anything_but_violation(seed: int) -> None:
     dissect(MySQL, server, client, context=Context(started=started))
     assert 0 <= MySQL.probe(client, server) <= 1
     assert 0 <= MySQL.probe(chooser.randbytes(40), chooser.randbytes(40)) <= 1
+
+
+@pytest.mark.parametrize("first", range(256))
+def test_short_packets_of_every_kind_are_borne(first: int) -> None:
+    """A packet without what its first byte promises is read, or is a violation."""
+    for length in (1, 2, 3, 5, 9):
+        payload = bytes((first,)) * length
+        for side, sequence in ((Side.CLIENT, 0), (Side.SERVER, 1)):
+            protocol = MySQL(Context(started=(False, False)))
+            with contextlib.suppress(Violation):
+                protocol.parse(side, packets(payload, payload, first=sequence), 0, 0)
+
+
+def test_rows_of_nothing_but_empty_columns_are_borne() -> None:
+    """A long row is read as far as it is there, however small its columns are."""
+    protocol = MySQL(Context(started=(False, False)))
+    stream = packets(b"\x01", definition(b"id", 3), EOF, b"\0" * 200_000, first=1)
+    for cut in (65_600, 66_000, 80_000):
+        assert protocol.parse(Side.SERVER, stream[:cut], 0, 0) <= len(stream)
+        protocol = MySQL(Context(started=(False, False)))
 
 
 def test_either_direction_alone_is_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import struct
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from tests.support.servers import postgresql
 
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
-from wiretrace.protocols.contract import Context
+from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.postgresql import PostgreSQL
 
 if TYPE_CHECKING:
@@ -444,6 +445,17 @@ def test_no_bytes_raise_anything_but_violation(seed: int) -> None:
     dissect(PostgreSQL, server, client, context=Context(started=started))
     assert 0 <= PostgreSQL.probe(client, server) <= 1
     assert 0 <= PostgreSQL.probe(chooser.randbytes(40), chooser.randbytes(40)) <= 1
+
+
+@pytest.mark.parametrize("kind", range(256))
+def test_empty_messages_of_every_kind_are_borne(kind: int) -> None:
+    """A message without the body that its kind has is read, or is a violation."""
+    for before in (b"", message(b"2"), message(b"B", b"\0\0\0\0\0\0\0\0")):
+        dissect(PostgreSQL, before + message(bytes((kind,))), b"", context=Context(started=(False, True)))
+        for side in Side:
+            protocol = PostgreSQL(Context(started=(False, False)))
+            with contextlib.suppress(Violation):
+                protocol.parse(side, before + message(bytes((kind,))), 0, 0)
 
 
 def test_either_direction_alone_is_enough() -> None:

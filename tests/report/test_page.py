@@ -228,6 +228,22 @@ def test_nothing_hangs_over_the_edge_of_a_narrow_screen(small_report: Path, open
     assert page.evaluate("document.getElementById('main').scrollWidth") <= 360
 
 
+def test_a_printed_list_holds_its_rows_and_says_how_many_it_leaves_out(
+    large_case: Case, small_report: Path, tmp_path: Path, open_report: Opener
+) -> None:
+    page = open_report(small_report, TREES, TREE_ROWS)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(TREE_ROWS).count() == 100
+    assert page.pdf().count(b"/Type /Page\n") >= 2
+    path = tmp_path / "large.html"
+    write_report(large_case, path)
+    page = open_report(path, TREES, TREE_ROWS)
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".print-note")).to_have_text("Printed: the first 500 of 15000 rows.")
+
+
 def test_the_services_are_drawn_and_told_in_a_table(small_report: Path, open_report: Opener) -> None:
     page = open_report(small_report, "#/services")
     expect(page.locator(".map .service")).to_have_count(7)

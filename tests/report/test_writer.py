@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import inspect
 import json
 import re
 from pathlib import Path
@@ -136,5 +137,7 @@ def test_every_outcome_and_every_fate_of_a_byte_has_its_words() -> None:
     words = asset("words.js")
     for outcome in Outcome:
         assert f"  {outcome.value}: {{ label:" in words
-    for fate in Payload:
-        assert f'  {fate.value}: "' in words
+    sentences = re.findall(r'= "(\w+)"\n    """(.*?)"""', inspect.getsource(Payload))
+    assert len(sentences) == len(Payload)
+    for fate, sentence in sentences:
+        assert f'  {fate}: "{sentence}",' in words

@@ -99,6 +99,11 @@ def postgresql() -> Iterator[int]:
         options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"]
         options += ["-c", f"unix_socket_directories={home}"]
         with running([str(programs / "postgres"), "-D", str(data), "-p", str(port), *options], port, user):
+            ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+            deadline = time.monotonic() + START_SECONDS
+            while subprocess.run(ready, timeout=10).returncode:  # it listens before it lets anybody in
+                assert time.monotonic() < deadline, "the server does not get ready"
+                time.sleep(0.1)
             yield port
 
 

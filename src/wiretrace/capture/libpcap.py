@@ -30,6 +30,10 @@ _set_precision = winpcapy._lib.pcap_set_tstamp_precision
 _set_precision.argtypes = [ctypes.c_void_p, ctypes.c_int]
 _set_precision.restype = ctypes.c_int
 
+_has_failed = ctypes.CDLL(None).ferror
+_has_failed.argtypes = [ctypes.c_void_p]
+_has_failed.restype = ctypes.c_int
+
 _write_packet = ctypes.cast(winpcapy._lib.pcap_dump, winpcapy.pcap_handler)
 
 
@@ -46,7 +50,7 @@ class LiveCapture:
         """
         self.interface = interface
         message = ctypes.create_string_buffer(winpcapy.PCAP_ERRBUF_SIZE)
-        self._handle: Any = winpcapy.pcap_create(interface.encode(), message)
+        self._handle: Any = winpcapy.pcap_create(os.fsencode(interface), message)
         if not self._handle:
             raise UserError(f"can not capture on {interface}: {_text(message.value)}")
         try:
@@ -87,7 +91,7 @@ class LiveCapture:
         """Capture only what the pcap-filter(7) ``expression`` matches. Raises `UsageError` where it has no meaning."""
         program = bpf_program()
         compiled = winpcapy.pcap_compile(
-            self._handle, ctypes.byref(program), expression.encode(), 1, ctypes.c_int(PCAP_NETMASK_UNKNOWN).value
+            self._handle, ctypes.byref(program), os.fsencode(expression), 1, ctypes.c_int(PCAP_NETMASK_UNKNOWN).value
         )
         if compiled < 0:
             raise UsageError(f'bad filter "{expression}": {self.last_error()}')
@@ -157,8 +161,11 @@ class DumpFile:
         return int(winpcapy.pcap_dump_ftell(self._dumper))
 
     def flush(self) -> None:
-        """Hand everything to the kernel. `pcap_dump` itself can not report a full disk: this is where it is noticed."""
-        if winpcapy.pcap_dump_flush(self._dumper) != 0:
+        """Hand everything to the kernel. `pcap_dump` itself can not report a full disk: this is where it is noticed.
+
+        The stream's error mark is looked at too: what an earlier write lost does not make this flush fail.
+        """
+        if winpcapy.pcap_dump_flush(self._dumper) != 0 or _has_failed(winpcapy.pcap_dump_file(self._dumper)):
             raise UserError(f"can not write {self.path}: the disk is full or the reader is gone")
 
     def close(self) -> None:

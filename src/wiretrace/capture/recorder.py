@@ -17,6 +17,8 @@ from wiretrace.capture.rotation import Rotation
 
 KERNEL_HOLDS_MS = 100
 """Longest time the kernel keeps packets back to hand over many at once."""
+DRAIN_SECONDS = 3.0
+"""Longest time after the signal in which packets are still written, on an interface that never falls silent."""
 FLUSH_SECONDS = 1.0
 """Longest time that packets stay in memory before they are written to the file."""
 PACKETS_AT_ONCE = 4096
@@ -78,14 +80,22 @@ def record(capture: LiveCapture, rotation: Rotation, packets: int | None, flush_
             while not stop.received and not loop.done:
                 select.select([capture.fileno(), stop.reader], [], [], loop.next_duty())
                 loop.turn()
-            drained_at = time.monotonic() + 2 * KERNEL_HOLDS_MS / 1000
-            while not loop.done and time.monotonic() < drained_at:
-                select.select([capture.fileno()], [], [], KERNEL_HOLDS_MS / 1000)
-                loop.turn()
+            _drain(capture, loop)
         finally:
             loop.file.close()
     received, dropped = capture.counters()
     return Summary(loop.captured, received, dropped)
+
+
+def _drain(capture: LiveCapture, loop: "_Loop") -> None:
+    """Write what the kernel held when the signal came: until nothing waits, or for ever new packets `DRAIN_SECONDS`."""
+    stopped = time.monotonic()
+    while not loop.done and time.monotonic() - stopped < DRAIN_SECONDS:
+        select.select([capture.fileno()], [], [], KERNEL_HOLDS_MS / 1000)
+        before = loop.captured
+        loop.turn()
+        if loop.captured == before and time.monotonic() - stopped > 2 * KERNEL_HOLDS_MS / 1000:
+            return
 
 
 class _Loop:

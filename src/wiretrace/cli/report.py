@@ -16,8 +16,6 @@ def command(case_path: Path, path: Path) -> None:
     The page opens in any browser and needs no network.
     """
     from wiretrace.case.reader import Case
+    from wiretrace.report import write_report
 
-    case = Case.open(case_path)
-    from wiretrace.report import write_report  # type: ignore[attr-defined, unused-ignore]
-
-    write_report(case, path)
+    write_report(Case.open(case_path), path)

@@ -153,7 +153,7 @@ def summarize(case: Case) -> Summary:
     summary.times = _times(columns, roots)
     summary.failures = _failures(calls, columns)
     _count_links(calls, summary)
-    summary.example = _example(calls, columns, roots, summary)
+    summary.example = _example(columns, roots, summary)
     return summary
 
 
@@ -224,6 +224,7 @@ def _failures(calls: pa.Table, columns: _Columns) -> list[Failure]:
     groups: dict[tuple[str, str], list[int]] = {}
     for row in topmost:
         groups.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
+    sizes = Counter(columns.trees)
     failures = []
     sought = CAUSES_SOUGHT
     for kind, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
@@ -231,7 +232,10 @@ def _failures(calls: pa.Table, columns: _Columns) -> list[Failure]:
         sought -= len(looked_into)
         reasons = [(columns.word(row), _first_cause(forest, columns, row)) for row in looked_into]
         word, cause = Counter(reasons).most_common(1)[0][0]
-        shown = looked_into[reasons.index((word, cause))]
+        shown = max(
+            (row for row, reason in zip(looked_into, reasons, strict=True) if reason == (word, cause)),
+            key=lambda row: _shows(sizes[columns.trees[row]]),
+        )
         is_root = bool(parents[shown] < 0)
         failures.append(Failure(*kind, len(rows), called[kind], word, cause, columns.trees[shown], is_root))
     return failures
@@ -259,20 +263,24 @@ def _count_links(calls: pa.Table, summary: Summary) -> None:
     summary.mean_confidence = 1.0 if mean is None else float(mean)
 
 
-def _example(calls: pa.Table, columns: _Columns, roots: NDArray[np.bool_], summary: Summary) -> str:
+def _shows(calls: int) -> int:
+    """How much a tree of so many calls shows: a bigger one more, until it is too big to be drawn."""
+    return calls if calls <= EXAMPLE_CALLS else 1
+
+
+def _example(columns: _Columns, roots: NDArray[np.bool_], summary: Summary) -> str:
     """The tree that shows most: of the most frequent failure (of a whole request, if one fails), or a slow one."""
-    for failure in sorted(summary.failures, key=lambda failure: not failure.is_root):
-        return failure.example
     sizes = Counter(columns.trees)
-    slowest = next((kind for kind in summary.times if kind.calls), None)
-    rows = [
-        row
-        for row in np.flatnonzero(roots).tolist()
-        if slowest is None or (columns.callees[row], columns.operations[row]) == (slowest.service, slowest.operation)
-    ]
-    if slowest is None or not rows:
-        return columns.trees[0]
-    durations = (columns.end - columns.start)[rows]
-    several = [1 < sizes[columns.trees[row]] <= EXAMPLE_CALLS for row in rows]
-    away = np.abs(durations - slowest.p95_ns) + np.where(several, 0, durations.max() + 1)
-    return columns.trees[rows[int(np.argmin(away))]]
+    for failure in sorted(summary.failures, key=lambda failure: not failure.is_root):
+        if sizes[failure.example] > 1:
+            return failure.example
+    by_kind: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(roots).tolist():
+        if _shows(sizes[columns.trees[row]]) > 1:
+            by_kind.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
+    durations = columns.end - columns.start
+    for times in summary.times:
+        if rows := by_kind.get((times.service, times.operation)):
+            nearest = np.argmin(np.abs(durations[rows] - times.p95_ns))
+            return columns.trees[rows[int(nearest)]]
+    return summary.failures[0].example if summary.failures else columns.trees[int(np.argmax(durations))]

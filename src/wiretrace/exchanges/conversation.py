@@ -148,9 +148,12 @@ class Conversation:
         openings: list[list[bytes]] = [[], []]
         for direction, state in enumerate(self.directions):
             opening = state.opening(bound)
-            if opening:
+            if opening or not state.runs:
                 openings[direction].append(opening)
-            if not state.started and state.runs:
+            else:
+                # The beginning is missing: what comes first is no better than what comes later.
+                openings[direction] += [b"", state.runs[0][1][:bound]]
+            if state.runs and not (opening and state.started):
                 start, data = state.runs[0]
                 places = [offset - start for offset in state.openings if 0 < offset - start < len(data)]
                 openings[direction] += [data[place : place + bound] for place in places]

@@ -337,6 +337,7 @@ class ExchangeDriver:
         final = closing is not None
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
+            thread.habits.started = conversation.side(Side.CLIENT).started
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
@@ -373,12 +374,14 @@ class ExchangeDriver:
         response_end = conversation.side(Side.SERVER).next
         transactions = thread.transactions
         whole = half = 0
-        for pair in pairs + left:
+        for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
             role = (request or response).message.role  # type: ignore[union-attr]
             if role is Role.CONTROL:
                 continue
-            outcome, possible = judge(pair, closing if request is not None else None, response_end)
+            # How the connection ended judges what was left over then, and answers that were cut off.
+            ended = closing if response is not None or at >= len(pairs) else None
+            outcome, possible = judge(pair, ended, response_end)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
             self._rows.add(number, protocol, pair, outcome, possible, transaction)
             thread.exchanges += 1

@@ -11,6 +11,10 @@ Rules:
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
 - Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
   was captured, or if the server had received all that is missing when it sent the last byte before the batch's answers.
+- Where requests behind a batch are missing, the answers tell: those to the batch were sent when the server had no more than
+  the batch, those to what is missing acknowledge more.
+- Inside a batch that is whole on one side, gaps on the other side that must each hold one message hold no more than that:
+  where there are as many gaps as messages missing, each gap is one message, and all others keep their places.
 - A client may also keep several requests under way and send one more whenever an answer comes. Then batches mean nothing.
   Such a client is found out: a batch has fewer or more answers than requests, or an answer leaves before its server has
   the request. One such contradiction, and nothing behind a gap is paired on that connection any more.
@@ -21,7 +25,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -72,6 +76,8 @@ class Located(msgspec.Struct, gc=False):
 class Habits(msgspec.Struct):
     """What a connection has shown of its client's way of asking."""
 
+    started: bool = True
+    """Whether the first byte of the client's direction was captured."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0
@@ -185,19 +191,20 @@ def pair_by_acknowledgement(
     """Pair messages of a connection with gaps, appending to `pairs`, and learn the client's habits.
 
     `reached` holds, by side, the stream offset up to which bytes were delivered; None: nothing more will come. What speaks
-    of bytes behind that waits, and so does the last batch. Returns how many requests and responses were used up.
+    of bytes behind that waits, and so does what the last batch leaves unanswered. Returns how many requests and responses
+    were used up.
     """
     if reached is not None:
         known = next((at for at, each in enumerate(responses) if each.ack > reached[0]), len(responses))
         responses = responses[:known]
     batches = _batches(requests)
     regions = _regions(batches, responses)
-    begins = [_begins(batches, regions, index) for index in range(len(batches))]
+    begins = [_begins(batches, regions, index, habits) for index in range(len(batches))]
     _learn(batches, regions, begins, habits)
     used_requests = used_responses = 0
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
         following = batches[index + 1][0] if index + 1 < len(batches) else None
-        waits = reached is not None and (following is None or following.ack > reached[1])
+        waits = following is None or (reached is not None and following.ack > reached[1])
         paired = _pair_batch(batch, region, following, begins=begins[index]) if habits.trusted and batch else {}
         # Requests behind the last one that was answered may still be.
         keep_from = max(paired, default=-1) + 1 if waits else len(batch)
@@ -225,11 +232,14 @@ def _order_proof(request: Located, response: Located) -> Proof:
 
 
 def _batches(requests: list[Located]) -> list[list[Located]]:
-    """Requests that were sent on the same knowledge of the server's bytes. The first batch may be empty."""
+    """Requests that were sent on the same knowledge of the server's bytes, and what was sent between them.
+
+    What asks for nothing (the steps of a login) begins no batch. The first batch holds what came before any request.
+    """
     batches: list[list[Located]] = [[]]
     known = -(2**62)
     for request in requests:
-        if request.ack > known:
+        if request.message.role is Role.REQUEST and request.ack > known:
             known = request.ack
             batches.append([])
         batches[-1].append(request)
@@ -250,11 +260,13 @@ def _regions(batches: list[list[Located]], responses: list[Located]) -> list[lis
     return regions
 
 
-def _begins(batches: list[list[Located]], regions: list[list[Located]], index: int) -> bool:
+def _begins(batches: list[list[Located]], regions: list[list[Located]], index: int, habits: Habits) -> bool:
     """Whether nothing is missing between the batch before and what was captured of this one."""
     batch = batches[index]
     if not batch:
         return False
+    if habits.started and batch[0].message.start == 0:
+        return True
     if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
         return True
     before = next((region[-1] for region in reversed(regions[:index]) if region), None)
@@ -269,13 +281,15 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
 def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
     """Compare how many requests and answers batches have, where the packets tell."""
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
-        if not batch or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
+        if not index or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
             continue
         following = batches[index + 1][0] if index + 1 < len(batches) else None
         asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
         answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
         answered_whole = following is not None and region[-1].message.end == following.ack
-        asked_whole = begins[index] and _contiguous(batch) and (following is None or _adjacent(batch[-1], following))
+        # The server's acknowledgements tell of requests behind the last one that was captured.
+        ends = region[-1].last_ack <= batch[-1].message.end if following is None else _adjacent(batch[-1], following)
+        asked_whole = begins[index] and ends and _contiguous(batch)
         if (answered_whole and len(answers) < len(asked)) or (asked_whole and len(answers) > len(asked)):
             habits.overlaps = True
         if answered_whole and asked_whole:
@@ -293,59 +307,147 @@ def _contiguous(messages: list[Located]) -> bool:
     return all(_adjacent(before, after) for before, after in itertools.pairwise(messages))
 
 
+class _Bounds(NamedTuple):
+    """Where a batch and its answers end, as stream offsets."""
+
+    asked: int
+    answered: int
+
+
+def _bounds(
+    batch: list[Located], region: list[Located], following: Located | None
+) -> tuple[list[Located], _Bounds | None]:
+    """The answers of `region` that may belong to the batch, and where both end; None where that is not known."""
+    end = batch[-1].message.end
+    if following is not None and _adjacent(batch[-1], following):
+        return region, _Bounds(following.message.start, following.ack)
+    for index, answer in enumerate(region):
+        if answer.ack > end:
+            before = region[index - 1] if index else None
+            known = (
+                before is not None and before.last_ack == end and _adjacent(before, answer) and not batch[-1].damaged
+            )
+            return region[:index], _Bounds(end, answer.message.start) if known else None
+    return region, _Bounds(following.message.start, following.ack) if following is not None else None
+
+
 def _pair_batch(
     batch: list[Located], region: list[Located], following: Located | None, *, begins: bool
 ) -> dict[int, Located]:
     """Answers of a batch, by position in the batch. `begins`: what was captured of it has its beginning."""
-    paired: dict[int, Located] = {}
-    taken: set[int] = set()
-    request_at = response_at = 0
-    # Forward: the first answer begins at the byte that the batch acknowledges.
-    if begins and region and region[0].message.start == batch[0].ack:
-        while True:
-            request_at = _next(batch, request_at, Role.REQUEST)
-            response_at = _next(region, response_at, Role.RESPONSE)
-            if request_at < 0 or response_at < 0:
-                break
-            request, response = batch[request_at], region[response_at]
-            if response.ack <= request.message.start:
-                break
-            paired[request_at] = response
-            taken.add(response_at)
-            if response.message.closes and not request.message.closes:
-                # The rest of the unit was passed over by the server.
-                while request_at < len(batch) and not batch[request_at].message.closes:
-                    request_at += 1
-            request_at += 1
-            response_at += 1
-    # Backward: the last answer ends at the byte that the next batch acknowledges.
-    if following is None or not region or region[-1].message.end != following.ack:
-        return paired
-    request_at, response_at = len(batch) - 1, len(region) - 1
-    after_request, after_response = following, None
-    while request_at >= 0 and response_at >= 0:
-        request, response = batch[request_at], region[response_at]
-        if not _adjacent(request, after_request):
-            break
-        if after_response is not None and not _adjacent(response, after_response):
-            break
-        if request.message.role is not Role.REQUEST:
-            after_request = request
-            request_at -= 1
-            continue
-        if response.message.role is not Role.RESPONSE:
-            after_response = response
-            response_at -= 1
-            continue
-        if request_at in paired or response_at in taken or not (request.message.closes and response.message.closes):
-            break
-        if response.ack <= request.message.start:
-            break
-        paired[request_at] = response
-        after_request, after_response = request, response
-        request_at -= 1
-        response_at -= 1
+    region, bounds = _bounds(batch, region, following)
+    if begins and bounds is not None:
+        by_count = _pair_by_count(batch, region, bounds)
+        if by_count is not None:
+            return by_count
+    paired, taken = _pair_forward(batch, region) if begins else ({}, 0)
+    if bounds is not None and region and region[-1].message.end == bounds.answered:
+        _pair_backward(batch, region, bounds, paired, taken)
     return paired
+
+
+def _pair_forward(batch: list[Located], region: list[Located]) -> tuple[dict[int, Located], int]:
+    """From the beginning up to the first gap: the first answer begins at the byte that the batch acknowledges.
+
+    Returns the pairs, and how many messages of the region they reach over.
+    """
+    paired: dict[int, Located] = {}
+    request_at = response_at = taken = 0
+    if not region or region[0].message.start != batch[0].ack:
+        return paired, taken
+    while True:
+        request_at = _next(batch, request_at, Role.REQUEST)
+        response_at = _next(region, response_at, Role.RESPONSE)
+        if request_at < 0 or response_at < 0:
+            return paired, taken
+        request, response = batch[request_at], region[response_at]
+        if response.ack <= request.message.start:
+            return paired, taken
+        paired[request_at] = response
+        if response.message.closes and not request.message.closes:
+            # The rest of the unit was passed over by the server.
+            while request_at < len(batch) and not batch[request_at].message.closes:
+                request_at += 1
+        request_at += 1
+        response_at += 1
+        taken = response_at
+
+
+def _pair_backward(
+    batch: list[Located], region: list[Located], bounds: _Bounds, paired: dict[int, Located], taken: int
+) -> None:
+    """From the end back to the last gap, adding to `paired`: the last answer ends where the batch's answers end."""
+    request_at, response_at = len(batch) - 1, len(region) - 1
+    asked_end, answered_end = bounds
+    while request_at >= 0 and response_at >= taken:
+        request, response = batch[request_at], region[response_at]
+        if request.message.end != asked_end or request.message.damaged:
+            return
+        if response.message.end != answered_end or (response.message.damaged and response is not region[-1]):
+            return
+        if request.message.role is not Role.REQUEST:
+            asked_end = request.message.start
+            request_at -= 1
+        elif response.message.role is not Role.RESPONSE:
+            answered_end = response.message.start
+            response_at -= 1
+        else:
+            closes = request.message.closes and response.message.closes
+            if request_at in paired or not closes or response.ack <= request.message.start:
+                return
+            paired[request_at] = response
+            asked_end, answered_end = request.message.start, response.message.start
+            request_at -= 1
+            response_at -= 1
+
+
+def _pair_by_count(batch: list[Located], region: list[Located], bounds: _Bounds) -> dict[int, Located] | None:
+    """Answers of a batch that is whole on one side and, on the other, lacks one message in each gap. None: it is not so."""
+    asked = [at for at, each in enumerate(batch) if each.message.role is Role.REQUEST]
+    answers = [each for each in region if each.message.role is Role.RESPONSE]
+    if any(not each.message.closes or each.damaged for each in [batch[at] for at in asked] + answers):
+        return None
+    request_gaps = _gaps(batch, batch[0].message.start, bounds.asked)
+    response_gaps = _gaps(region, batch[0].ack, bounds.answered)
+    if not request_gaps and len(asked) - len(answers) == len(response_gaps):
+        places = _places(region, response_gaps, Role.RESPONSE)
+        pairs = {asked[place]: answer for place, answer in zip(places, answers, strict=True)}
+    elif not response_gaps and len(answers) - len(asked) == len(request_gaps):
+        places = _places(batch, request_gaps, Role.REQUEST)
+        pairs = {at: answers[place] for place, at in zip(places, asked, strict=True)}
+    else:
+        return None
+    if any(answer.ack <= batch[at].message.start for at, answer in pairs.items()):
+        return None
+    return pairs
+
+
+def _gaps(messages: list[Located], start: int, end: int) -> set[int]:
+    """Stream offsets at which gaps begin between messages that should fill ``[start, end)``."""
+    gaps = set()
+    reached = start
+    for each in messages:
+        if each.message.start > reached:
+            gaps.add(reached)
+        reached = each.message.end
+    if end > reached:
+        gaps.add(reached)
+    return gaps
+
+
+def _places(messages: list[Located], gaps: set[int], role: Role) -> list[int]:
+    """The place of each message of `role`, where every gap takes one place too."""
+    places = []
+    place = 0
+    remaining = sorted(gaps, reverse=True)
+    for each in messages:
+        while remaining and remaining[-1] <= each.message.start:
+            remaining.pop()
+            place += 1
+        if each.message.role is role:
+            places.append(place)
+            place += 1
+    return places
 
 
 def _next(messages: list[Located], at: int, role: Role) -> int:

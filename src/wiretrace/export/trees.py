@@ -20,6 +20,13 @@ from wiretrace.export.contract import Exporter
 from wiretrace.model.analysis import unexplained_bytes
 
 SCHEMA = "wiretrace.trees/1"
+VALUES_KEPT = {
+    "kind": "values_kept",
+    "subject": "--keep-values",
+    "count": 1,
+    "sentence": "Captured values were kept readable: this document holds secrets.",
+}
+"""The note that marks a document of a case whose values were kept."""
 BUFFER_BYTES = 1 << 20
 """Bytes that are collected before they are written."""
 CLOCK_FIELDS = {
@@ -56,7 +63,10 @@ class JsonTrees(Exporter):
         nested.put(b'],"findings":' + encoder.encode(case.table("findings").to_pylist()))
         nested.put(b',"unlinked":[')
         nested.put_calls([row for row in forest.roots if not is_root[row]], named=False)
-        nested.put(b'],"notes":' + encoder.encode(case.table("notes").to_pylist()))
+        notes = case.table("notes").to_pylist()
+        if case.manifest.keeps_values:
+            notes.append(VALUES_KEPT)
+        nested.put(b'],"notes":' + encoder.encode(notes))
         nested.put(
             b',"accounting":' + encoder.encode({**accounting, "unexplained": unexplained_bytes(accounting)}) + b"}\n"
         )

@@ -39,7 +39,7 @@ from wiretrace.hosts.timeline import (
     shown_times,
 )
 from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, recognise_hosts
-from wiretrace.hosts.views import Views, category, integers, read_views
+from wiretrace.hosts.views import Views, category, integers, mix, read_views
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.outcome import Outcome
 
@@ -74,6 +74,7 @@ def merge_vantage_points(exchanges: pa.Table, connections: pa.Table, captures: S
     `exchanges` and `connections` have the schemas of those tables; every capture in them is in `captures`.
     """
     notes = Notes()
+    exchanges = exchanges.combine_chunks()  # taking rows out of many chunks is slow
     views = read_views(exchanges, [capture.name for capture in captures])
     hosts = find_hosts(views, connections, captures)
     places = locate_views(views, hosts)
@@ -156,14 +157,19 @@ def find_hosts(views: Views, connections: pa.Table, captures: Sequence[CaptureIn
         rows = complete & (views.capture == number)
         if rows.any():
             waiting[number] = np.median(views.response_start[rows] - views.request_end[rows])
+    clients = np.concatenate(
+        (renumber(client, client_names, place), renumber(views.client[without], views.addresses, place))
+    )
+    servers = np.concatenate(
+        (renumber(server, server_names, place), renumber(views.server[without], views.addresses, place))
+    )
+    client_ports = np.concatenate((integers(connections, "client_port"), views.client_port[without]))
+    server_ports = np.concatenate((integers(connections, "server_port"), views.server_port[without]))
     sightings = Sightings(
         capture=np.concatenate((seen_capture, views.capture[without])),
-        client=np.concatenate(
-            (renumber(client, client_names, place), renumber(views.client[without], views.addresses, place))
-        ),
-        server=np.concatenate(
-            (renumber(server, server_names, place), renumber(views.server[without], views.addresses, place))
-        ),
+        client=clients,
+        server=servers,
+        ends=mix(41, clients, client_ports, servers, server_ports),
         addresses=addresses,
         waiting_ns=waiting,
     )

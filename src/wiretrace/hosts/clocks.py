@@ -122,6 +122,11 @@ class Difference:
     errors_ns: NDArray[np.float64]
     samples: int
 
+    @property
+    def error_ns(self) -> float:
+        """The bound of the error at the middle of what was compared."""
+        return float(np.interp((self.knots_ns[0] + self.knots_ns[-1]) / 2, self.knots_ns, self.errors_ns))
+
 
 def estimate_clocks(samples: PairSamples, names: Sequence[str]) -> list[ClockEstimate]:
     """One estimate for each clock in `names`. Clocks that share nothing with others are references of their own."""
@@ -129,7 +134,7 @@ def estimate_clocks(samples: PairSamples, names: Sequence[str]) -> list[ClockEst
     graph: nx.Graph = nx.Graph()
     graph.add_nodes_from(range(len(names)))
     for (first, second), difference in differences.items():
-        graph.add_edge(first, second, error=float(np.median(difference.errors_ns)), samples=difference.samples)
+        graph.add_edge(first, second, error=difference.error_ns, samples=difference.samples)
     estimates = [ClockEstimate(name, name) for name in names]
     for component in nx.connected_components(graph):
         if len(component) == 1:

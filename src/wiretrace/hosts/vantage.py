@@ -26,8 +26,8 @@ COVERAGE = 0.98
 """Share of the connections of a capture that its host takes part in; the rest is stray broadcast."""
 FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst))+$")
 NOT_A_HOST = re.compile(
-    r"(?:any|lo|all|br|bridge|mirror|span|switch|tap|eth|ens|enp|wlan|docker|veth|capture|dump|trace|packets|test)"
-    r"[-_.]?\w{0,8}",
+    r"(?:any|all|bridge|mirror|span|switch|tap|capture|dump|trace|packets|test)(?:[-_.]?\d+)?"
+    r"|(?:lo|br|eth|ens|enp|wlan|docker|veth)(?:[-_.]?\d\w*)?|(?:br-|veth)\w+",
     re.IGNORECASE,
 )
 """Names of captures that name an interface or nothing at all."""
@@ -87,6 +87,8 @@ class Sightings:
     client: NDArray[np.int32]
     """Index into `addresses`."""
     server: NDArray[np.int32]
+    ends: NDArray[np.uint64]
+    """A hash of both ends with their ports, equal where two captures saw the same connection."""
     addresses: list[str]
     waiting_ns: NDArray[np.float64]
     """Shape (captures,): median time from a request to its response; NaN where there is none."""
@@ -105,35 +107,44 @@ def is_loopback(address: str) -> bool:
 
 
 def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list[set[str] | None]:
-    """By capture: the addresses of the host that recorded it; None where it has no single host."""
+    """By capture: the addresses of the host that recorded it; None where it has no single host.
+
+    IPv4 and IPv6 are looked at on their own. A family in which no address takes part in every connection shows a capture
+    between hosts; one in which two do is decided by what is known of the rest.
+    """
     loopback = np.array([is_loopback(address) for address in sightings.addresses], dtype=bool)
     version6 = np.array([":" in address for address in sightings.addresses], dtype=bool)
-    found: list[set[str] | None] = []
+    own: list[set[str]] = []
+    between: set[int] = set()
     pairs: dict[tuple[int, bool], tuple[str, str]] = {}
     for number, capture in enumerate(captures):
-        if capture.addresses:
-            found.append({address for address in capture.addresses if not is_loopback(address)})
+        own.append({address for address in capture.addresses if not is_loopback(address)})
+        rows = np.flatnonzero(sightings.capture == number)
+        if own[number] or not len(rows):
             continue
-        rows = sightings.capture == number
         client, server = sightings.client[rows], sightings.server[rows]
-        outside = ~loopback[client] if len(client) else np.zeros(0, dtype=bool)
+        outside = ~loopback[client]
         client, server = client[outside], server[outside]
-        own: set[str] | None = set()
         for family in (False, True):
-            of_family = version6[client] == family if len(client) else np.zeros(0, dtype=bool)
+            of_family = version6[client] == family
             if of_family.sum() <= (1 - COVERAGE) * len(client):
                 continue
             shared = everywhere(client[of_family], server[of_family], len(sightings.addresses))
-            if len(shared) == 1 and own is not None:
-                own.add(sightings.addresses[shared[0]])
+            if len(shared) == 1:
+                own[number].add(sightings.addresses[shared[0]])
             elif len(shared) == 2:
                 pairs[number, family] = (sightings.addresses[shared[0]], sightings.addresses[shared[1]])
             else:
-                own = None
-        undecided = (number, False) in pairs or (number, True) in pairs
-        found.append(None if not own and undecided else own)
-    resolve_pairs(found, pairs, sightings, captures)
-    return found
+                between.add(number)
+    for number in between:
+        own[number].clear()
+    pairs = {key: pair for key, pair in pairs.items() if key[0] not in between}
+    undecided = {number for number, _ in pairs}
+    resolve_pairs(own, pairs, sightings, captures)
+    return [
+        None if number in between or (number in undecided and not own[number]) else own[number]
+        for number in range(len(captures))
+    ]
 
 
 def everywhere(client: NDArray[np.int32], server: NDArray[np.int32], addresses: int) -> list[int]:
@@ -144,41 +155,52 @@ def everywhere(client: NDArray[np.int32], server: NDArray[np.int32], addresses: 
 
 
 def resolve_pairs(
-    found: list[set[str] | None],
+    own: list[set[str]],
     pairs: dict[tuple[int, bool], tuple[str, str]],
     sightings: Sightings,
     captures: Sequence[CaptureInfo],
 ) -> None:
-    """Decide the captures in which all connections of a family run between the same two addresses. Changes `found`."""
-    for (number, family), pair in list(pairs.items()):
+    """Decide the captures in which all connections of a family run between the same two addresses. Changes `own`."""
+    open_pairs = dict(pairs)
+    names = {address: name for capture in captures for address, name in capture.names.items()}
+    for (number, family), pair in pairs.items():
         label = captures[number].host or FILE_SUFFIX.sub("", captures[number].name)
-        spoken = [address for address in pair if label in {capture.names.get(address) for capture in captures}]
+        spoken = [address for address in pair if names.get(address) == label]
         if len(spoken) == 1:
-            found[number] = (found[number] or set()) | {spoken[0]}
-            del pairs[number, family]
+            own[number].add(spoken[0])
+            del open_pairs[number, family]
     progress = True
     while progress:
         progress = False
-        taken = {address for own in found if own for address in own}
-        for (number, family), pair in list(pairs.items()):
+        for (number, family), pair in list(open_pairs.items()):
+            taken = {address for other, addresses in enumerate(own) if other != number for address in addresses}
             free = [address for address in pair if address not in taken]
             if len(free) == 1:
-                found[number] = (found[number] or set()) | {free[0]}
-                del pairs[number, family]
+                own[number].add(free[0])
+                del open_pairs[number, family]
                 progress = True
-                break
-    for pair in sorted(set(pairs.values())):
-        together = [number for (number, _), other in pairs.items() if other == pair]
-        waiting = sightings.waiting_ns[together]
-        if len(together) < 2 or np.isnan(waiting).any() or waiting.max() == waiting.min():
-            continue
-        first = sightings.addresses.index(pair[0])
-        rows = np.isin(sightings.capture, together)
-        asks = bool(np.mean(sightings.client[rows] == first) >= 0.5)
-        asking, asked = pair if asks else pair[::-1]
-        middle = (waiting.max() + waiting.min()) / 2
-        for number, wait in zip(together, waiting, strict=True):
-            found[number] = (found[number] or set()) | {asking if wait > middle else asked}
+    for pair in sorted(set(open_pairs.values())):
+        together = [number for (number, _), other in open_pairs.items() if other == pair]
+        for number, is_asking in tell_apart(together, sightings).items():
+            client_first = np.mean(
+                sightings.client[np.isin(sightings.capture, together)] == sightings.addresses.index(pair[0])
+            )
+            own[number].add(pair[0] if is_asking == (client_first >= 0.5) else pair[1])
+
+
+def tell_apart(together: list[int], sightings: Sightings) -> dict[int, bool]:
+    """Of captures of the same connections: whether each was recorded by the end that asks, which waits longer.
+
+    Nothing where they did not see the same connections, or waited equally long.
+    """
+    waiting = sightings.waiting_ns[together]
+    if len(together) < 2 or np.isnan(waiting).any() or waiting.max() == waiting.min():
+        return {}
+    first_seen = sightings.ends[sightings.capture == together[0]]
+    if not all(np.isin(sightings.ends[sightings.capture == number], first_seen).any() for number in together):
+        return {}
+    middle = (waiting.max() + waiting.min()) / 2
+    return {number: bool(wait > middle) for number, wait in zip(together, waiting, strict=True)}
 
 
 def recognise_hosts(sightings: Sightings, captures: Sequence[CaptureInfo], addresses: Iterable[str]) -> Hosts:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,9 +154,6 @@ def rank_within(key: NDArray[Any], *by: NDArray[Any]) -> NDArray[np.int64]:
 
 def unite(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """Components of the graph of `count` nodes with an edge from ``first[i]`` to ``second[i]``: a number for each node."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     edges = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
     component: NDArray[Any] = connected_components(edges, directed=False)[1]
     return component.astype(np.int64)

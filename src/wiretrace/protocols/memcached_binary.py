@@ -129,7 +129,8 @@ class BinaryReader:
             if content_end > size:
                 return position
             end = body + body_length
-            content = data[key_start:content_end]
+            value_start = min(key_start + key_length, content_end)
+            content = b"%b %b" % (data[key_start:value_start], data[value_start:content_end])
             if self._numbered is None:
                 self._numbered = opaque != 0
             message = make(base + position, base + end, opcode, key_length, content, status)
@@ -152,7 +153,7 @@ class BinaryReader:
         elif key_length:
             summary = f"{operation} {readable(content[:key_length])}"
             if opcode in WITH_VALUE:
-                value = content[key_length:]
+                value = content[key_length + 1 :]
                 summary += f" {readable(value)}" if self.context.keep_values and value else " ?"
         return Message(
             ONE_WAY if opcode in QUIET or operation == "quit" else REQUEST,

@@ -261,7 +261,8 @@ class TextReader:
                 self._budget = 0
             else:
                 message = self._line(line, data, base + position, base + end)
-                if not self._close(message, META_REPLY.match(data, position) is not None):
+                is_meta = META_REPLY.match(data, position) is not None or message.result != Result.OK
+                if not self._close(message, is_meta):
                     return position
             position = end
         return position
@@ -322,7 +323,9 @@ class TextReader:
         if message.role == RESPONSE and self._followed:
             if is_meta and self._answered >= self._asked:
                 return False
-            if self._batches and self._batches[0] == self._answered:
+            while self._batches and self._batches[0] < self._answered:
+                self._batches.popleft()
+            if is_meta and self._batches and self._batches[0] == self._answered:
                 if message.status != "MN":
                     self._add_hit(message)
                     return True
@@ -330,6 +333,9 @@ class TextReader:
                 if self._hits is not None:
                     message.start, message.values, self._hits = self._hits.start, self._hits.values, None
             self._answered += 1
+        if self._hits is not None:  # no answer to a meta command between theirs: the server broke the protocol
+            self.responses.append(self._hits)
+            self._hits = None
         self.responses.append(message)
         return True
 

@@ -73,6 +73,27 @@ class _Part(enum.IntEnum):
     """An event of a binary log: there is no end."""
 
 
+_COLUMNS, _ROWS = _Part.COLUMNS, _Part.ROWS
+_COUNTED = (_COLUMNS, _ROWS, _Part.PARAMETERS)
+"""Parts whose packets have sequence numbers without holes: the client says nothing in between."""
+
+
+_FIRST, _AFTER_COLUMNS, _LOGIN, _PARAMETERS, _UPLOAD, _STREAM, _RESPONSE, _SUCCESS, _UNTOLD, _OPEN, _IDLE = (
+    _Part.FIRST,
+    _Part.AFTER_COLUMNS,
+    _Part.LOGIN,
+    _Part.PARAMETERS,
+    _Part.UPLOAD,
+    _Part.STREAM,
+    Role.RESPONSE,
+    Result.OK,
+    Transaction.UNKNOWN,
+    Transaction.OPEN,
+    Transaction.IDLE,
+)
+"""Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
+
+
 class ServerReader:
     """Cuts what the server sends into responses."""
 
@@ -94,7 +115,7 @@ class ServerReader:
         self._start = -1
         """Where the response under construction begins; -1: none."""
         self._command = _UNKNOWN
-        self._part = _Part.FIRST
+        self._part = _FIRST
         self._sequence = _ANY
         """The next packet's sequence number."""
         self._definitions = 0
@@ -147,20 +168,17 @@ class ServerReader:
                 elif sequence != self._sequence and self._sequence != _ANY:
                     raise Violation("a MySQL packet of a server out of sequence")
                 part = self._part
-                if (
-                    part is _Part.ROWS
-                    and self._rows
-                    and length
-                    and data[at + 4 : at + 5] not in (b"\xfe", b"\xff", b"")
-                ):
-                    self._rows += 1  # the common case: a row that is only counted
-                else:
-                    if end > size and size - at < READ_BYTES:
-                        return at
-                    self._read(data, at + 4, end, base + end)
+                if part is _COLUMNS or (part is _ROWS and self._rows):
+                    after = (self._pass_definitions if part is _COLUMNS else self._pass_rows)(data, at)
+                    if after > at:
+                        at = after
+                        continue
+                if end > size and size - at < READ_BYTES:
+                    return at
+                self._read(data, at + 4, end, base + end)
                 if length == LENGTH:
                     self._continued = True
-                if self._sequence != _ANY or self._part in (_Part.COLUMNS, _Part.ROWS, _Part.PARAMETERS):
+                if self._sequence != _ANY or self._part in _COUNTED:
                     self._sequence = (sequence + 1) & 0xFF if self._start >= 0 else _ANY
                 at = end
         except Violation:
@@ -181,9 +199,9 @@ class ServerReader:
         self._login = False
         self._start = start
         if self._command in (LOGIN, CHANGE_USER):
-            self._part = _Part.LOGIN
+            self._part = _LOGIN
         elif self._command == FIELD_LIST or self._command == FETCH:
-            self._part = _Part.ROWS
+            self._part = _ROWS
         return True
 
     def _read(self, data: bytes, at: int, end: int, after: int) -> None:
@@ -191,41 +209,72 @@ class ServerReader:
         part = self._part
         first = data[at] if at < end else _ANY
         length = end - at
-        if first == _ERR and length >= 3 and part is not _Part.COLUMNS:
+        if first == _ERR and length >= 3 and part is not _COLUMNS:
             self._fail(data[at : min(end, at + 1024)], after)
-        elif part is _Part.FIRST:
+        elif part is _FIRST:
             self._read_first(data, at, end, after, first)
-        elif part is _Part.ROWS:
+        elif part is _ROWS:
             if first == _EOF and length < LENGTH:
                 self._end_result(data, at, end, after)
             else:
                 self._rows += 1
                 if not self._values and self._context.value_bytes and self._command != FIELD_LIST:
                     self._values = self._row(data, at, min(end, at + READ_BYTES))
-        elif part is _Part.COLUMNS:
-            self._types.append(data[end - _TYPE_FROM_END] if length > _TYPE_FROM_END else 0)
-            self._definitions -= 1
-            if not self._definitions:
-                self._part = _Part.AFTER_COLUMNS if self._deprecates_eof is not True else _Part.ROWS
-        elif part is _Part.AFTER_COLUMNS:
-            self._part = _Part.ROWS
+        elif part is _COLUMNS:
+            raise Violation("not a MySQL column definition")
+        elif part is _AFTER_COLUMNS:
+            self._part = _ROWS
             self._deprecates_eof = not (first == _EOF and length < _SHORTEST_OK)
             if self._deprecates_eof:
                 self._read(data, at, end, after)
             elif length == 5 and UINT16.unpack_from(data, at + 3)[0] & _CURSOR:
                 self._end_result(data, at, end, after)
-        elif part is _Part.PARAMETERS:
+        elif part is _PARAMETERS:
             self._read_definition(first, length, after)
-        elif part is _Part.LOGIN:
+        elif part is _LOGIN:
             if first == _OK:
                 self._compressed = self._command == LOGIN and self._session.compressed
                 self._end_result(data, at, end, after)
-        elif part is _Part.UPLOAD:
-            self._part = _Part.FIRST
+        elif part is _UPLOAD:
+            self._part = _FIRST
             self._read_first(data, at, end, after, first)
-        else:  # _Part.STREAM
+        else:  # _STREAM
             self._owner.responses.append(Message(Role.CONTROL, after - length - 4, after))
             self._start = after
+
+    def _pass_definitions(self, data: bytes, at: int) -> int:
+        """Column definitions, as many as are there: of each only the type is needed. Returns where reading goes on."""
+        size = len(data)
+        remaining, sequence = self._definitions, self._sequence
+        types = self._types
+        while remaining and at + 4 <= size:
+            header: int = HEADER.unpack_from(data, at)[0]
+            end = at + 4 + (header & LENGTH)
+            if end > size or header >> 24 != sequence or end - at <= 4 + _TYPE_FROM_END:
+                break
+            types.append(data[end - _TYPE_FROM_END])
+            sequence = (sequence + 1) & 0xFF
+            remaining -= 1
+            at = end
+        self._definitions, self._sequence = remaining, sequence
+        if not remaining:
+            self._part = _ROWS if self._deprecates_eof else _AFTER_COLUMNS
+        return at
+
+    def _pass_rows(self, data: bytes, at: int) -> int:
+        """Rows that are only counted, as many as begin in the data. Returns where reading goes on."""
+        size = len(data)
+        rows, sequence = self._rows, self._sequence
+        while at + 4 < size:
+            header: int = HEADER.unpack_from(data, at)[0]
+            length = header & LENGTH
+            if data[at + 4] >= _EOF or header >> 24 != sequence or not 0 < length < LENGTH:
+                break
+            sequence = (sequence + 1) & 0xFF
+            rows += 1
+            at += 4 + length
+        self._rows, self._sequence = rows, sequence
+        return at
 
     def _read_first(self, data: bytes, at: int, end: int, after: int, first: int) -> None:
         length = end - at
@@ -235,7 +284,7 @@ class ServerReader:
         elif command in (BINLOG_DUMP, BINLOG_DUMP_GTID):
             self._append(after, "OK")
             self._start = after
-            self._part = _Part.STREAM
+            self._part = _STREAM
         elif first == _OK and (command == PREPARE or (command == _UNKNOWN and length == 12 and not data[at + 9])):
             number, columns, parameters = (
                 (
@@ -248,7 +297,7 @@ class ServerReader:
             )
             self._session.prepared(number, parameters)
             self._definitions, self._later_definitions = parameters, columns
-            self._part = _Part.PARAMETERS
+            self._part = _PARAMETERS
             if not parameters:
                 self._definitions, self._later_definitions = columns, 0
             if not self._definitions:
@@ -256,10 +305,10 @@ class ServerReader:
         elif first == _OK or (first == _EOF and length < 9):
             self._end_result(data, at, end, after)
         elif first == _LOCAL_INFILE:
-            self._part = _Part.UPLOAD
+            self._part = _UPLOAD
             self._sequence = _ANY
         elif first == _EOF or (first == _MORE_DATA and length > 9):
-            self._part = _Part.LOGIN  # an authentication whose command is not known
+            self._part = _LOGIN  # an authentication whose command is not known
         else:
             columns, behind = lenenc(data, at)
             if columns <= 0 or end - behind > 1:
@@ -269,7 +318,7 @@ class ServerReader:
             self._definitions = columns
             # A second byte says whether definitions follow (metadata that the client has kept are left out).
             with_definitions = end == behind or data[behind] != 0
-            self._part = _Part.COLUMNS if with_definitions else _Part.AFTER_COLUMNS
+            self._part = _COLUMNS if with_definitions else _AFTER_COLUMNS
 
     def _read_definition(self, first: int, length: int, after: int) -> None:
         """Definitions of parameters, then of columns, each kind with an EOF packet behind it unless that is deprecated."""
@@ -301,9 +350,9 @@ class ServerReader:
         self._values = self._values or values
         self._results += 1
         if status & _MORE_RESULTS:
-            self._part = _Part.FIRST
+            self._part = _FIRST
             return
-        self._append(after, "OK", transaction=Transaction.OPEN if status & _IN_TRANSACTION else Transaction.IDLE)
+        self._append(after, "OK", transaction=_OPEN if status & _IN_TRANSACTION else _IDLE)
 
     def _row(self, data: bytes, at: int, end: int) -> bytes:
         limit = self._context.value_bytes
@@ -319,16 +368,16 @@ class ServerReader:
         end: int,
         status: str,
         error: dict[str, str | int] | None = None,
-        transaction: Transaction = Transaction.UNKNOWN,
+        transaction: Transaction = _UNTOLD,
         damaged: bool = False,
     ) -> None:
         self._owner.responses.append(
             Message(
-                Role.RESPONSE,
+                _RESPONSE,
                 self._start,
                 end,
                 status=status,
-                result=Result.OK if error is None else Result.SERVER_ERROR,
+                result=_SUCCESS if error is None else Result.SERVER_ERROR,
                 damaged=damaged,
                 values=self._values,
                 attributes=error or (returned_rows(self._rows) if self._rows else None),
@@ -377,7 +426,7 @@ class ServerReader:
 
     def break_off(self, end: int, lost: bool) -> None:
         """Nothing more comes, or bytes are missing: what is under construction ends at `end`."""
-        if 0 <= self._start < end and self._part is not _Part.STREAM:
+        if 0 <= self._start < end and self._part is not _STREAM:
             self._append(end, "", damaged=True)
         self._clear()
         if lost:

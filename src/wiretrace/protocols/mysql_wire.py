@@ -59,6 +59,7 @@ _FLOATS = {0x04: struct.Struct("<f"), 0x05: struct.Struct("<d")}
 _DATES = frozenset({0x07, 0x0A, 0x0C})
 _TIME, _NULL = 0x0B, 0x06
 _UNSIGNED = 0x80
+_NULL_VALUE = 0xFB  # as the length of a value; above it lengths of more bytes begin
 
 _COMMAND = re.compile(rb"\x00[\x01-\x1f\xfa]")
 _ANSWER = re.compile(
@@ -85,15 +86,20 @@ def lenenc(data: bytes, at: int) -> tuple[int, int]:
 def text_row(data: bytes, at: int, end: int, limit: int) -> bytes:
     """The columns of a row of the text protocol, separated by spaces, up to `limit` bytes."""
     found: list[bytes] = []
-    total = 0
-    while at < end and total < limit:
-        length, at = lenenc(data, at)
+    most = limit
+    end = min(end, len(data))
+    while at < end:
+        length = data[at]
+        at += 1
+        if length >= _NULL_VALUE:
+            length, at = lenenc(data, at - 1)
         if length > 0:
-            value = data[at : min(at + length, end, at + limit - total)]
-            found.append(value)
-            total += len(value) + 1
+            found.append(data[at : min(at + length, end, at + limit)])
             at += length
-    return b" ".join(found)[:limit]
+            limit -= length + 1
+            if limit <= 0:
+                break
+    return b" ".join(found)[:most]
 
 
 def binary_values(data: bytes, at: int, types: bytes, nulls: bytes, offset: int, limit: int) -> bytes:

@@ -43,6 +43,11 @@ _WITH_TEXT = frozenset(b"QPBEDCF")
 """Messages that are read, not passed over."""
 
 
+_DIALECT = Dialect.STANDARD
+_REQUEST, _CONTROL = Role.REQUEST, Role.CONTROL
+"""Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
+
+
 class ClientReader:
     """Cuts what the client sends into requests, and remembers its statements and portals."""
 
@@ -89,7 +94,7 @@ class ClientReader:
     def break_off(self, end: int, lost: bool) -> None:
         """Nothing more comes, or bytes are missing: what is under construction ends at `end`."""
         if self._copying >= 0:
-            self._owner.requests.append(Message(Role.CONTROL, self._copying, end))
+            self._owner.requests.append(Message(_CONTROL, self._copying, end))
             self._copying = -1
         if self._executed is not None:
             self._close_unit(lost)  # most units are of one statement: what is missing was most likely its Sync
@@ -101,7 +106,7 @@ class ClientReader:
             if kind == 0x51:
                 message = self._query(body, start, end)
             else:
-                message = Message(Role.REQUEST, start, end, "SQL", "SQL", attributes=ATTRIBUTES)
+                message = Message(_REQUEST, start, end, "SQL", "SQL", attributes=ATTRIBUTES)
             message.damaged = True
             self._owner.requests.append(message)
         self._segment = -1
@@ -133,7 +138,7 @@ class ClientReader:
                 start, after = base + at, base + end
                 if self._copying >= 0 and kind != 0x64:
                     after_copy = after if kind in b"cf" else start
-                    append(Message(Role.CONTROL, self._copying, after_copy))
+                    append(Message(_CONTROL, self._copying, after_copy))
                     self._copying = -1
                     self._copied = True
                     if kind in b"cf":
@@ -172,7 +177,7 @@ class ClientReader:
                     if self._segment < 0:
                         self._segment = start
                     if kind == 0x44:
-                        self._described = data[at + 5] == 0x53
+                        self._described = data[at + 5 : at + 6] == b"S"
                         self._segment_operation = self._segment_operation or "DESCRIBE"
                     elif kind == 0x43:
                         self._deallocate(data, at + 5, end)
@@ -183,10 +188,10 @@ class ClientReader:
                         self._copying = start
                 elif kind == 0x46:  # FunctionCall
                     self._leave_segment(start)
-                    append(Message(Role.REQUEST, start, after, "FUNCTION CALL", "FUNCTION CALL", attributes=ATTRIBUTES))
+                    append(Message(_REQUEST, start, after, "FUNCTION CALL", "FUNCTION CALL", attributes=ATTRIBUTES))
                 else:  # PasswordMessage and what has its type, Flush, Terminate, CopyDone, CopyFail
                     self._leave_segment(start)
-                    append(Message(Role.CONTROL, start, after))
+                    append(Message(_CONTROL, start, after))
                 at = end
         except Violation:
             self.break_off(base + at, True)
@@ -209,7 +214,7 @@ class ClientReader:
         if code in (SSL, GSSENC):
             word = "SSLRequest" if code == SSL else "GSSENCRequest"
             self.negotiations += 1
-            self._owner.requests.append(Message(Role.REQUEST, start, after, word, word, attributes=ATTRIBUTES))
+            self._owner.requests.append(Message(_REQUEST, start, after, word, word, attributes=ATTRIBUTES))
         elif code == CANCEL:
             self._owner.requests.append(Message(Role.ONE_WAY, start, after, "CANCEL", "CANCEL", attributes=ATTRIBUTES))
         elif major == PROTOCOL_3:
@@ -220,7 +225,7 @@ class ClientReader:
             self._namespace = shown(parameters.get(b"database", b"")) or user
             attributes = {**ATTRIBUTES, "db.namespace": self._namespace} if self._namespace else ATTRIBUTES
             summary = f"login {user}".rstrip()
-            self._owner.requests.append(Message(Role.REQUEST, start, after, "login", summary, attributes=attributes))
+            self._owner.requests.append(Message(_REQUEST, start, after, "login", summary, attributes=attributes))
             self._starting = False
         else:
             raise Violation("not a PostgreSQL startup message")
@@ -229,7 +234,7 @@ class ClientReader:
     def _query(self, text: bytes, start: int, after: int) -> Message:
         described = self._describe(text)
         return Message(
-            Role.REQUEST,
+            _REQUEST,
             start,
             after,
             described.operation,
@@ -240,7 +245,7 @@ class ClientReader:
         )
 
     def _describe(self, text: bytes) -> Description:
-        return describe(text, Dialect.STANDARD, SYSTEM, self._namespace, self._context.keep_values)
+        return describe(text, _DIALECT, SYSTEM, self._namespace, self._context.keep_values)
 
     def _prepare(self, data: bytes, at: int, end: int) -> None:
         name_end = data.find(b"\0", at, end)
@@ -293,7 +298,7 @@ class ClientReader:
             bound = (prepared_before(name, SYSTEM) if name else _NOT_CAPTURED, b"")
         described, values = bound
         self._executed = Message(
-            Role.REQUEST,
+            _REQUEST,
             start if self._segment < 0 else self._segment,
             after,
             described.operation,
@@ -318,10 +323,10 @@ class ClientReader:
             self._prepared(after, True)
         elif self._copied and not self._unclosed:
             # The server ignored the Sync that came before the data (manual, "COPY Operations"): this one repeats it.
-            self._owner.requests.append(Message(Role.CONTROL, start, after))
+            self._owner.requests.append(Message(_CONTROL, start, after))
         else:
             self._unclosed = False
-            self._owner.requests.append(Message(Role.REQUEST, start, after, "SYNC", "SYNC", attributes=ATTRIBUTES))
+            self._owner.requests.append(Message(_REQUEST, start, after, "SYNC", "SYNC", attributes=ATTRIBUTES))
         self._copied = False
 
     def _close_unit(self, closes: bool) -> None:
@@ -341,7 +346,7 @@ class ClientReader:
             attributes = described.attributes
         self._owner.requests.append(
             Message(
-                Role.REQUEST,
+                _REQUEST,
                 self._segment,
                 end,
                 operation,
@@ -366,7 +371,7 @@ class ClientReader:
 
     def _deallocate(self, data: bytes, at: int, end: int) -> None:
         name = data[at + 1 : min(end - 1, at + READ_BYTES)]
-        if data[at] == 0x53:
+        if data[at : at + 1] == b"S":
             self._statements.pop(name, None)
         else:
             self._portals.pop(name, None)

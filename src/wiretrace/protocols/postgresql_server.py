@@ -32,10 +32,14 @@ _UNASKED = frozenset({"25P03", "57P05"})
 """idle_in_transaction_session_timeout and idle_session_timeout: errors that answer nothing."""
 _ASYNCHRONOUS = frozenset(b"ANS")
 """NotificationResponse, NoticeResponse, ParameterStatus: may stand anywhere."""
-_LONGEST_READ = frozenset(b"ENACTGH")
+_WITH_TEXT = frozenset(b"ENAC")
 """Messages that are read, not passed over."""
 _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
+
+
+_RESPONSE, _SUCCESS, _UNTOLD = Role.RESPONSE, Result.OK, Transaction.UNKNOWN
+"""Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
 
 
 @functools.lru_cache(maxsize=1024)
@@ -113,7 +117,7 @@ class ServerReader:
                         rows += 1
                     self._rows += rows
                     continue
-                if end > size and (kind == 0x5A or (kind in _LONGEST_READ and size - at < READ_BYTES)):
+                if end > size and (kind == 0x5A or (kind in _WITH_TEXT and size - at < READ_BYTES)):
                     return at
                 if self._streaming:
                     at = self._pass_stream(data, at, end, base)
@@ -125,7 +129,9 @@ class ServerReader:
                         continue
                     self._start = base + at
                 if kind == 0x5A:  # ReadyForQuery
-                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], Transaction.UNKNOWN))
+                    if length != 5:
+                        raise Violation("not a PostgreSQL message of a server")
+                    self._ready(base + end, _TRANSACTIONS.get(data[at + 5], _UNTOLD))
                     at = end
                     continue
                 if self._complete >= 0:
@@ -194,7 +200,7 @@ class ServerReader:
             self._negotiating = False
             return at
         self._owner.responses.append(
-            Message(Role.RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
+            Message(_RESPONSE, base + at, base + at + 1, status=word.decode(), attributes=ATTRIBUTES)
         )
         self.accepted_tls = word == b"S"
         self.encrypted = word == b"G"
@@ -207,17 +213,15 @@ class ServerReader:
         self._append(end, True, transaction)
         self._extended = False
 
-    def _append(
-        self, end: int, closes: bool, transaction: Transaction = Transaction.UNKNOWN, damaged: bool = False
-    ) -> None:
+    def _append(self, end: int, closes: bool, transaction: Transaction = _UNTOLD, damaged: bool = False) -> None:
         error = self._error
         self._owner.responses.append(
             Message(
-                Role.RESPONSE,
+                _RESPONSE,
                 self._start,
                 end,
                 status=self._status or "READY",
-                result=Result.OK if error is None else Result.SERVER_ERROR,
+                result=_SUCCESS if error is None else Result.SERVER_ERROR,
                 closes=closes,
                 damaged=damaged,
                 values=self._values,

@@ -31,7 +31,9 @@ _READY = re.compile(rb"Z\x00\x00\x00\x05[ITE]")
 _REQUEST_START = re.compile(rb"[QPB]\x00[\x00-\x0f]|S\x00\x00\x00\x04")
 _RESPONSE_STARTS = tuple(bytes((kind,)) for kind in b"12CTEIGHVntRW")
 _UUID_BYTES = 16
-_SHORTEST_TEXT = 0x20
+_NULL = 0xFFFFFFFF
+_FIRST_TEXT, _LAST_TEXT = 0x20, 0x7E
+"""First bytes outside of these are those of a binary value, or of UTF-8."""
 _CHAIN = 8
 """Messages that are looked at to believe in a boundary."""
 
@@ -81,30 +83,36 @@ def bound_values(body: bytes, at: int, limit: int) -> tuple[int, bytes]:
 def columns(body: bytes, at: int, count: int, limit: int) -> bytes:
     """The values at `at` (length and bytes each, as in Bind and DataRow) as text, separated by spaces."""
     size = len(body)
+    most = limit
     found: list[bytes] = []
-    total = 0
-    while count and at + 4 < size and total < limit:
+    while count and at + 4 < size:
         length = LENGTH.unpack_from(body, at)[0]
         at += 4
         count -= 1
-        if length == 0xFFFFFFFF or length == 0:
+        if length == _NULL:
             continue
-        value = body[at : at + min(length, limit - total)]
+        value = body[at : at + length] if length <= limit else body[at : at + limit]
         at += length
         if not value:
-            break
-        if value[0] < _SHORTEST_TEXT or value[0] > 0x7E:
-            if length in (2, 4, 8) and len(value) == length:
-                value = b"%d" % int.from_bytes(value, "big", signed=True)
-            elif length == _UUID_BYTES and len(value) == length:
-                text = value.hex()
-                value = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
-        elif length == _UUID_BYTES and not value.isascii():
-            text = value.hex()
-            value = f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+            continue
+        first = value[0]
+        if first < _FIRST_TEXT or first > _LAST_TEXT or (length == _UUID_BYTES and not value.isascii()):
+            value = _binary(value)
         found.append(value)
-        total += len(value) + 1
-    return b" ".join(found)[:limit]
+        limit -= len(value) + 1
+        if limit <= 0:
+            break
+    return b" ".join(found)[:most]
+
+
+def _binary(value: bytes) -> bytes:
+    """An integer or a uuid of the binary format as text; anything else as it is."""
+    if len(value) in (2, 4, 8):
+        return b"%d" % int.from_bytes(value, "big", signed=True)
+    if len(value) == _UUID_BYTES:
+        text = value.hex()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
+    return value
 
 
 def chain(data: bytes, at: int, kinds: frozenset[int]) -> tuple[int, int]:

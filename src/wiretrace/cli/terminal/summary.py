@@ -31,13 +31,13 @@ FATES: dict[str, str] = {
     Payload.IN_EXCHANGES: "in exchanges",
     Payload.IN_HALVES: "in halves",
     Payload.CONTROL: "of the protocols themselves",
-    Payload.REPEATED: "sent or captured again",
+    Payload.REPEATED: "repeated",
     Payload.ENCRYPTED: "encrypted",
     Payload.PROTOCOL_UNKNOWN: "of unknown protocols",
     Payload.MALFORMED: "malformed",
-    Payload.SKIPPED_AFTER_GAP: "skipped beside gaps",
-    Payload.UNFINISHED: "cut off by the end",
-    Payload.AFTER_THE_END: "behind the end of their connection",
+    Payload.SKIPPED_AFTER_GAP: "beside gaps",
+    Payload.UNFINISHED: "cut off by an end",
+    Payload.AFTER_THE_END: "after the end of their connection",
 }
 """Where payload bytes went, as the summary says it."""
 

@@ -7,6 +7,7 @@ mark: they differ without colour. Drawing is iterative, and prefixes are bounded
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -14,7 +15,7 @@ from rich.text import Text
 from wiretrace.case.calls import CallRecord, plain_list
 from wiretrace.case.forest import Forest
 from wiretrace.cli.terminal.console import cell, print_line
-from wiretrace.cli.terminal.text import counted, duration, percent
+from wiretrace.cli.terminal.text import counted, duration, percent, printable
 from wiretrace.diagnosis.summary import party_names
 from wiretrace.model.outcome import Outcome
 
@@ -66,7 +67,10 @@ def draw_tree(
         print_line(console, drawing.draw(line))
         if records is not None:
             for words in reasons(records[drawing.ids[line.row]]):
-                print_line(console, cell(line.below, len(line.below), style="dim") + cell(words, console.width))
+                indent = len(words) - len(words.lstrip()) + 2
+                lines = wrap(printable(words), console.width - len(line.below), subsequent_indent=" " * indent)
+                for piece in lines:
+                    print_line(console, Text(line.below, style="dim") + Text(piece))
 
 
 def reasons(record: CallRecord) -> Iterator[str]:
@@ -107,7 +111,7 @@ class _Drawing:
         self._with_ids = console.width >= WIDE_ENOUGH_FOR_IDS
         if self._with_ids:
             width -= ID_WIDTH + 1
-        self._bar_width = max(min(width // 3, 40), 4)
+        self._bar_width = max(min(width // 4, 40), 4)
         self._name_width = width - self._bar_width
 
     def lines(self) -> Iterator[_Line]:
@@ -179,7 +183,10 @@ class _Drawing:
         if basis in ("stated", "measured") and not self._question[row]:
             return str(basis)
         confidence = self._confidence[row]
-        return "?" if confidence is None else f"≈{percent(confidence)}{'?' if self._question[row] else ''}"
+        if confidence is None:
+            return "?"
+        share = percent(confidence)
+        return f"{'' if share[0] in '<>' else '≈'}{share}{'?' if self._question[row] else ''}"
 
 
 def _cut(text: str, width: int, style: str) -> Text:

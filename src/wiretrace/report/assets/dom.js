@@ -1,7 +1,6 @@
 // Builds the page. Captured text enters it here and only as text nodes or attribute values, never as markup.
 
 /** Characters that a reader can not see or that reorder the text around them: controls, zero-width, direction marks. */
-// eslint-disable-next-line no-control-regex
 const INVISIBLE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
 /** Text with its invisible characters shown: control characters as their pictures, others by code point.

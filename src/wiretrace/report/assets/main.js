@@ -44,6 +44,8 @@ const app = {
 /** @type {View | null} */
 let view = null;
 let viewName = "";
+/** Views that were shown before, by name. @type {Map<string, View>} */
+const views = new Map();
 const main = element("main", { id: "main", tabindex: "-1" });
 const help = helpDialog();
 const tabs = TABS.map(([, title, href]) => element("a", { href }, title));
@@ -81,9 +83,10 @@ async function show() {
     await modelReady;
     if (location.hash !== hash) return;
   }
-  const isNew = name !== viewName || !view;
+  const isNew = name !== viewName;
   if (isNew) {
-    view = VIEWS[name].make(app);
+    view = views.get(name) ?? VIEWS[name].make(app);
+    views.set(name, view);
     viewName = name;
     main.replaceChildren(view.node);
     main.scrollTop = 0;
@@ -123,6 +126,7 @@ function changeZone() {
   app.clock.local = !app.clock.local;
   labelZone();
   viewName = "";
+  views.clear();
   show();
 }
 

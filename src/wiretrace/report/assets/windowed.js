@@ -27,15 +27,17 @@ export class WindowedRows {
     this.options = options;
     this.count = 0;
     this.active = 0;
-    this.drawn = [-1, -1];
+    /** Rows that are in the page. @type {Map<number, HTMLElement>} */
+    this.drawn = new Map();
     this.rowHeight = 30;
     this.name = `rows-${options.layout}`;
     this.body = element("div", { class: "rows", role: "rowgroup" });
     this.head = element("div", { class: "row head", role: "row", "aria-rowindex": 1 }, options.heads);
+    this.printNote = element("p", { class: "print-note", hidden: true });
     this.node = element("div", {
       class: `windowed ${options.layout}`, role: options.role, "aria-label": options.label, tabindex: "0",
       scroll: () => this.draw(false), keydown: (event) => this.key(event),
-    }, element("div", { role: "rowgroup", class: "head-group" }, this.head), this.body);
+    }, element("div", { role: "rowgroup", class: "head-group" }, this.head), this.body, this.printNote);
     this.body.addEventListener("click", (event) => this.click(event));
     new ResizeObserver(() => this.draw(true)).observe(this.node);
     window.addEventListener("beforeprint", () => this.print());
@@ -95,20 +97,29 @@ export class WindowedRows {
 
   /** @param {boolean} changed whether rows must be drawn again although they are the same */
   draw(changed) {
-    this.rowHeight = Number.parseFloat(getComputedStyle(this.node).getPropertyValue("--row-height")) || 30;
+    if (changed) {
+      this.rowHeight = Number.parseFloat(getComputedStyle(this.node).getPropertyValue("--row-height")) || 30;
+      this.body.style.height = `${this.count * this.rowHeight}px`;
+    }
     const first = Math.max(Math.floor(this.node.scrollTop / this.rowHeight) - OVERSCAN, 0);
     const end = Math.min(Math.ceil((this.node.scrollTop + this.node.clientHeight) / this.rowHeight) + OVERSCAN, this.count);
-    if (!changed && first === this.drawn[0] && end === this.drawn[1]) return;
-    this.body.style.height = `${this.count * this.rowHeight}px`;
-    this.fill(first, end);
+    this.fill(first, end, changed ? new Map() : this.drawn);
   }
 
-  /** @param {number} first @param {number} end */
-  fill(first, end) {
-    this.drawn = [first, end];
-    const rows = [];
-    for (let row = first; row < end; row++) rows.push(this.row(row));
-    this.body.replaceChildren(...rows);
+  /** Puts the rows from `first` to before `end` into the page, those of `ready` as they are.
+   * @param {number} first @param {number} end @param {Map<number, HTMLElement>} ready */
+  fill(first, end, ready) {
+    if (ready.size === end - first && ready.has(first)) return;
+    const old = this.drawn;
+    this.drawn = new Map();
+    for (let row = first; row < end; row++) this.drawn.set(row, ready.get(row) ?? this.row(row));
+    for (const [row, node] of old) if (this.drawn.get(row) !== node) node.remove();
+    /** @type {HTMLElement | null} */
+    let next = null;
+    for (const node of [...this.drawn.values()].reverse()) {
+      if (!node.isConnected) this.body.insertBefore(node, next);
+      next = node;
+    }
     const isDrawn = this.active >= first && this.active < end;
     if (isDrawn) this.node.setAttribute("aria-activedescendant", `${this.name}-${this.active}`);
     else this.node.removeAttribute("aria-activedescendant");
@@ -127,8 +138,9 @@ export class WindowedRows {
   }
 
   print() {
-    this.fill(0, Math.min(this.count, PRINTED_ROWS));
-    if (this.count > PRINTED_ROWS) this.body.append(element("p", { class: "print-note" }, `Printed: the first ${PRINTED_ROWS} of ${this.count} rows.`));
+    this.fill(0, Math.min(this.count, PRINTED_ROWS), new Map());
+    this.printNote.hidden = this.count <= PRINTED_ROWS;
+    this.printNote.textContent = `Printed: the first ${PRINTED_ROWS} of ${this.count} rows.`;
   }
 }
 

@@ -30,18 +30,19 @@ export const BASES = {
   question: { label: "question", sentence: "The likeliest parent is too uncertain to be called a link." },
 };
 
-/** @type {Record<string, string>} */
+/** Where captured bytes went: the sentences of `Payload` in model/analysis.py. @type {Record<string, string>} */
 export const ACCOUNTS = {
-  captured: "were captured, each counted once at each vantage point",
+  captured: "were captured in TCP and UDP packets, repetitions included, at all vantage points",
   in_exchanges: "are in exchanges, a request with its response",
   in_halves: "are in requests or responses whose other half is missing",
-  pushed: "were sent by servers without having been asked",
-  control: "belong to a protocol and to no exchange",
+  control: "belong to a protocol and to no exchange (greetings, goodbyes, padding)",
+  repeated: "were sent, or captured, more than once",
   encrypted: "are encrypted",
   protocol_unknown: "belong to no protocol that wiretrace reads",
   malformed: "break the rules of their protocol",
-  skipped_after_gap: "follow a gap, before the next message boundary that could be found",
-  limit_reached: "were given up at a named limit",
+  skipped_after_gap: "lie beside a gap, in a message of which too little was captured",
+  unfinished: "are of messages that the end of the connection or of the capture cut off",
+  after_the_end: "came when their connection was over",
 };
 
 /** Outcomes that say only that the capture lacks the end of the call. */

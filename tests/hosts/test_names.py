@@ -1,0 +1,109 @@
+"""What services are called: roles without numbers, protocols where the host does not say, names that clients used."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from wiretrace.hosts.names import Services, base_name, is_host_name, name_services, without_port
+from wiretrace.hosts.vantage import Hosts
+
+Call = tuple[str, str, int, str, str]
+"""Client, server, port, protocol, attributes."""
+
+
+def services(named: dict[str, bool], calls: list[Call]) -> tuple[Services, list[str], list[str]]:
+    """The services, and those of the callers and callees of each call."""
+    hosts = Hosts()
+    for name, is_named in named.items():
+        hosts.add(name, is_named)
+    place = {name: number for number, name in enumerate(hosts.names)}
+    protocols = sorted({call[3] for call in calls})
+    found = name_services(
+        hosts,
+        np.array([place[call[0]] for call in calls], dtype=np.int32),
+        np.array([place[call[1]] for call in calls], dtype=np.int32),
+        np.array([call[2] for call in calls], dtype=np.int64),
+        np.array([protocols.index(call[3]) for call in calls], dtype=np.int32),
+        protocols,
+        pa.chunked_array([[call[4] for call in calls]], pa.string()),
+    )
+    return found, [found.names[at] for at in found.of_client], [found.names[at] for at in found.of_server]
+
+
+def test_instances_of_one_role_are_one_service() -> None:
+    _, _, servers = services(
+        {"client": True, "shop1": True, "shop2": True},
+        [("client", "shop1", 80, "http", "{}"), ("client", "shop2", 80, "http", "{}")],
+    )
+    assert servers == ["shop", "shop"]
+
+
+def test_a_host_of_two_caches_runs_two_services() -> None:
+    found, _, servers = services(
+        {"shop1": True, "cache1": True},
+        [("shop1", "cache1", 6379, "redis", "{}"), ("shop1", "cache1", 11211, "memcached", "{}")],
+    )
+    assert servers == ["redis", "memcached"]
+    assert found.of_host == [[], ["memcached", "redis"]]
+
+
+def test_a_web_host_with_a_local_cache_keeps_its_name_for_what_answers_over_http() -> None:
+    """And its own calls are those of the service that answers over HTTP."""
+    _, clients, servers = services(
+        {"client": True, "web1": True},
+        [("client", "web1", 80, "http", "{}"), ("web1", "web1", 6379, "redis", "{}")],
+    )
+    assert servers == ["web", "redis"]
+    assert clients == ["client", "web"]
+
+
+def test_two_ports_of_one_protocol_are_one_service() -> None:
+    _, _, servers = services(
+        {"client": True, "web1": True},
+        [("client", "web1", 80, "http", "{}"), ("client", "web1", 8080, "http", "{}")],
+    )
+    assert servers == ["web", "web"]
+
+
+def test_a_host_without_a_name_is_called_by_its_protocol_or_by_what_it_was_asked_for() -> None:
+    _, clients, servers = services(
+        {"10.0.0.1": False, "10.0.0.2": False, "10.0.0.3": False, "10.0.0.4": False},
+        [
+            ("10.0.0.1", "10.0.0.2", 5432, "postgresql", "{}"),
+            ("10.0.0.1", "10.0.0.3", 80, "http", '{"server.address":"Orders.internal:80"}'),
+            ("10.0.0.1", "10.0.0.3", 80, "http", '{"server.address":"10.0.0.3"}'),
+            ("10.0.0.1", "10.0.0.4", 80, "http", '{"server.address":"10.0.0.4"}'),
+        ],
+    )
+    assert servers == ["postgresql", "orders.internal", "orders.internal", "10.0.0.4"]
+    assert set(clients) == {"10.0.0.1"}
+
+
+def test_captured_text_that_is_no_name_is_no_hint() -> None:
+    """Markup, escapes, broken JSON and lists name nothing."""
+    for attributes in (
+        '{"server.address":"<b>x</b>"}',
+        '{"server.address":"a\\u001b[31m"}',
+        "{",
+        "[1]",
+        '{"server.address":5}',
+    ):
+        _, _, servers = services({"c": True, "10.0.0.3": False}, [("c", "10.0.0.3", 80, "http", attributes)])
+        assert servers == ["10.0.0.3"]
+
+
+@pytest.mark.parametrize(
+    ("host", "service"),
+    [("shop1", "shop"), ("web-02", "web"), ("db_3", "db"), ("client", "client"), ("7", "7"), ("s3-a", "s3-a")],
+)
+def test_the_number_of_the_instance_is_dropped(host: str, service: str) -> None:
+    assert base_name(host) == service
+
+
+def test_ports_and_addresses_are_not_names() -> None:
+    assert without_port("Shop.example:8080") == "shop.example"
+    assert is_host_name("shop.example")
+    assert not is_host_name("10.0.0.1")
+    assert not is_host_name("localhost")
