@@ -59,7 +59,7 @@ def main() -> int:
     compared = {
         result.file: compare(read_oracle(arguments.captures / oracles[result.file]), result.exchanges)
         for result in results
-        if oracles[result.file] and not result.defect
+        if oracles[result.file]
     }
     healthy = print_robustness(results)
     if arguments.file is not None:

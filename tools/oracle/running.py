@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import multiprocessing
 import resource
+import tempfile
 import time
 import traceback
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from tools.oracle.transactions import Exchange, exchanges_of
 
@@ -93,16 +96,20 @@ def _analyze(root: Path, file: str, sender: Connection) -> None:
     """Analyze one file as `wiretrace analyze` does, write every export, and tell the result."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_AT_MOST, ADDRESS_BYTES_AT_MOST))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_AT_MOST * 3, SECONDS_AT_MOST * 3))
+    from wiretrace.model.errors import UserError
+
     result = FileResult(file)
     before = _processor_seconds()
-    try:
-        _whole_way(root / file, result)
-        result.seconds = _processor_seconds() - before
-        result.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if not result.refused:
-            _exchanges(root / file, result)
-    except BaseException:  # noqa: BLE001 - whatever it is, it is what this tool looks for
-        result.defect = traceback.format_exc()
+    for step in (_exchanges, _whole_way):
+        try:
+            step(root / file, result)
+        except UserError as error:
+            result.refused = str(error)
+        except BaseException:
+            # Whatever it is, it is what this tool looks for.
+            result.defect = traceback.format_exc()
+    result.seconds = _processor_seconds() - before
+    result.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     sender.send(result)
     sender.close()
 
@@ -111,17 +118,12 @@ def _whole_way(path: Path, result: FileResult) -> None:
     from wiretrace.case.reader import Case
     from wiretrace.export.registry import known_exporters
     from wiretrace.model.analysis import Payload, unexplained_bytes
-    from wiretrace.model.errors import UserError
     from wiretrace.model.progress import NoProgress
     from wiretrace.model.settings import Settings
     from wiretrace.pipeline import analyze
 
     settings = Settings(jobs=1)
-    try:
-        analysis = analyze([path], settings, NoProgress())
-    except UserError as error:
-        result.refused = str(error)
-        return
+    analysis = analyze([path], settings, NoProgress())
     result.captured_bytes = analysis.accounting.get(Payload.CAPTURED, 0)
     result.unexplained_bytes = unexplained_bytes(analysis.accounting)
     case = Case.of(analysis, settings)
@@ -130,13 +132,18 @@ def _whole_way(path: Path, result: FileResult) -> None:
 
 
 def _exchanges(path: Path, result: FileResult) -> None:
-    """Once more, with readable values, which are what can be compared."""
-    from wiretrace.model.progress import NoProgress
+    """Read it once more with readable values, which are what can be compared."""
+    from wiretrace.exchanges.vantage import read_vantage_point
+    from wiretrace.model.note import Notes
     from wiretrace.model.settings import Settings
-    from wiretrace.pipeline import analyze
+    from wiretrace.packets.captures import find_captures
 
-    analysis = analyze([path], Settings(keep_values=True, jobs=1), NoProgress())
-    result.exchanges = exchanges_of(analysis.tables["exchanges"].to_pylist())
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder) / "exchanges.arrow"
+        [capture] = find_captures([path], Notes())
+        read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
+        with pa.OSFile(str(spool)) as source:
+            result.exchanges = exchanges_of(pa.ipc.open_stream(source).read_all().to_pylist())
 
 
 def _processor_seconds() -> float:

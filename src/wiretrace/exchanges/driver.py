@@ -337,7 +337,8 @@ class ExchangeDriver:
         final = closing is not None
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
-            thread.habits.started = conversation.side(Side.CLIENT).started
+            client = conversation.side(Side.CLIENT)
+            thread.habits.opening = client.origin if client.started or thread.habits.blocking else None
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):

@@ -10,7 +10,9 @@ Rules:
   form a *batch*, and the server's bytes from that byte up to the one that the next batch acknowledges hold its answers, in
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
 - Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
-  was captured, or if the server had received all that is missing when it sent the last byte before the batch's answers.
+  was captured, if the server had received all that is missing when it sent the last byte before the batch's answers, or if
+  it opens the stream. Where the capture joined midway, the first request that a waiting client was seen to send has
+  nothing before it that is still to be answered: what the client acknowledges with it is all that the server had sent.
 - Where requests behind a batch are missing, the answers tell: those to the batch were sent when the server had no more than
   the batch, those to what is missing acknowledge more.
 - Inside a batch that is whole on one side, gaps on the other side that must each hold one message hold no more than that:
@@ -76,8 +78,8 @@ class Located(msgspec.Struct, gc=False):
 class Habits(msgspec.Struct):
     """What a connection has shown of its client's way of asking."""
 
-    started: bool = True
-    """Whether the first byte of the client's direction was captured."""
+    opening: int | None = None
+    """Stream offset of the client's first byte that was captured, where no request before it can wait for an answer."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0
@@ -265,7 +267,7 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     batch = batches[index]
     if not batch:
         return False
-    if habits.started and batch[0].message.start == 0:
+    if batch[0].message.start == habits.opening:
         return True
     if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
         return True
