@@ -106,7 +106,9 @@ def print_robustness(results: list[FileResult]) -> bool:
 def print_agreement(compared: dict[str, dict[str, Comparison]], explanations: Explanations) -> bool:
     """Print agreement per protocol and every disagreement. Returns whether all are explained."""
     print("Agreement with tshark")
-    print(f"  {'protocol':<12}{'files':>7}{'oracle':>8}{'agreed':>8}{'in scope':>10}{'extra':>7}{'explained':>11}{'not':>6}")
+    print(
+        f"  {'protocol':<12}{'files':>7}{'oracle':>8}{'agreed':>8}{'in scope':>10}{'extra':>7}{'explained':>11}{'not':>6}"
+    )
     listing: dict[str, list[str]] = defaultdict(list)
     everything_explained = True
     for protocol in PROTOCOLS.values():

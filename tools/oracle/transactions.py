@@ -108,7 +108,9 @@ def _left_out(entry: dict[str, Any]) -> bool:
 def _text(protocol: str, request: dict[str, Any]) -> str:
     match protocol:
         case "http":
-            return f"{request['method']} {request.get('path') or request.get('uri') or ''}" if "method" in request else ""
+            return (
+                f"{request['method']} {request.get('path') or request.get('uri') or ''}" if "method" in request else ""
+            )
         case "postgresql" | "mysql":
             return request.get("sql") or ""
         case "redis":

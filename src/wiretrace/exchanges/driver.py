@@ -338,7 +338,7 @@ class ExchangeDriver:
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
             client = conversation.side(Side.CLIENT)
-            thread.habits.opening = client.origin if client.started or thread.habits.blocking else None
+            thread.habits.opening, thread.habits.started = client.origin, client.started
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):

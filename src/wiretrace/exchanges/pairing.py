@@ -11,8 +11,8 @@ Rules:
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
 - Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
   was captured, if the server had received all that is missing when it sent the last byte before the batch's answers, or if
-  it opens the stream. Where the capture joined midway, the first request that a waiting client was seen to send has
-  nothing before it that is still to be answered: what the client acknowledges with it is all that the server had sent.
+  it opens the stream. Where the capture joined midway, the first requests that a waiting client was seen to send have
+  nothing before them that is still to be answered, if they came in one packet and the server sent as many answers.
 - Where requests behind a batch are missing, the answers tell: those to the batch were sent when the server had no more than
   the batch, those to what is missing acknowledge more.
 - Inside a batch that is whole on one side, gaps on the other side that must each hold one message hold no more than that:
@@ -79,7 +79,9 @@ class Habits(msgspec.Struct):
     """What a connection has shown of its client's way of asking."""
 
     opening: int | None = None
-    """Stream offset of the client's first byte that was captured, where no request before it can wait for an answer."""
+    """Stream offset of the client's first byte that was captured."""
+    started: bool = True
+    """Whether the client's stream begins there."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0
@@ -267,7 +269,7 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     batch = batches[index]
     if not batch:
         return False
-    if batch[0].message.start == habits.opening:
+    if batch[0].message.start == habits.opening and (habits.started or _nothing_waits(batch, regions[index], habits)):
         return True
     if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
         return True
@@ -280,14 +282,23 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     )
 
 
+def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) -> bool:
+    """Whether no request from before the capture waits for an answer when its first requests are sent.
+
+    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would bring one more.
+    """
+    together = batch[0].start_ns == batch[-1].start_ns
+    return habits.blocking and together and len(_closing(batch, Role.REQUEST)) == len(_closing(region, Role.RESPONSE))
+
+
 def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
     """Compare how many requests and answers batches have, where the packets tell."""
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
         if not index or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
             continue
         following = batches[index + 1][0] if index + 1 < len(batches) else None
-        asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
-        answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
+        asked = _closing(batch, Role.REQUEST)
+        answers = _closing(region, Role.RESPONSE)
         answered_whole = following is not None and region[-1].message.end == following.ack
         # The server's acknowledgements tell of requests behind the last one that was captured.
         ends = region[-1].last_ack <= batch[-1].message.end if following is None else _adjacent(batch[-1], following)
@@ -299,6 +310,10 @@ def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: l
             pairs = zip(asked, answers, strict=False)
             if any(answer.ack <= request.message.start for request, answer in pairs):
                 habits.overlaps = True
+
+
+def _closing(messages: list[Located], role: Role) -> list[Located]:
+    return [each for each in messages if each.message.role is role and each.message.closes]
 
 
 def _adjacent(before: Located, after: Located) -> bool:
