@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {"http": "http", "pgsql": "postgresql", "mysql": "mysql", "redis": "redis", "memcache": "memcached"}
 """Protocols that are compared: the oracle's word, and ours."""
-NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
-"""PostgreSQL's questions before the first message of the protocol: we count them as bytes of the protocol."""
 GREETING = "ServerGreeting"
 """MySQL's first packet: nobody asked for it."""
+GOODBYE = "Quit (1)"
+"""MySQL's COM_QUIT: it asks for nothing, and we count it as bytes of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +98,11 @@ def exchanges_of(rows: Iterable[dict[str, Any]]) -> list[Exchange]:
 
 
 def _left_out(entry: dict[str, Any]) -> bool:
-    request, response = entry["request"] or {}, entry["response"] or {}
+    response = entry["response"] or {}
     if response.get("interim"):
         # HTTP 1xx comes before the response and is a part of its exchange (RFC 9110 section 15.2).
         return True
-    return request.get("kind") in NEGOTIATION or request.get("command") == GREETING
+    return (entry["request"] or {}).get("command") in (GREETING, GOODBYE)
 
 
 def _text(protocol: str, request: dict[str, Any]) -> str:
