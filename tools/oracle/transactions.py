@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {"http": "http", "pgsql": "postgresql", "mysql": "mysql", "redis": "redis", "memcache": "memcached"}
 """Protocols that are compared: the oracle's word, and ours."""
+NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
+"""PostgreSQL's questions before the first message: the oracle has no answers to them, because it is a single byte."""
 GREETING = "ServerGreeting"
 """MySQL's first packet: nobody asked for it."""
 GOODBYE = "Quit (1)"
@@ -35,6 +37,8 @@ class Transaction:
     """What was asked for, in the form of `Exchange.text`; empty where the oracle does not tell."""
     status: str
     """The answer's status where the oracle tells one."""
+    response_told: bool = True
+    """Whether the oracle can tell the response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ def read_oracle(path: Path) -> list[Transaction]:
                     entry["resp_frame"],
                     _text(protocol, entry["request"] or {}),
                     _status(protocol, entry["response"] or {}),
+                    (entry["request"] or {}).get("kind") not in NEGOTIATION,
                 )
             )
     return found

@@ -11,7 +11,7 @@ Rules:
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
 - Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
   was captured, if the server had received all that is missing when it sent the last byte before the batch's answers, or if
-  it opens the stream. Where the capture joined midway, the first requests that a waiting client was seen to send have
+  it opens the stream. Where the capture joined midway, the first requests that a waiting client is seen to send have
   nothing before them that is still to be answered, if they came in one packet and the server sent as many answers.
 - Where requests behind a batch are missing, the answers tell: those to the batch were sent when the server had no more than
   the batch, those to what is missing acknowledge more.
@@ -78,10 +78,10 @@ class Located(msgspec.Struct, gc=False):
 class Habits(msgspec.Struct):
     """What a connection has shown of its client's way of asking."""
 
+    origin: int | None = None
+    """Stream offset of the client's first byte, if it was captured."""
     opening: int | None = None
-    """Stream offset of the client's first byte that was captured."""
-    started: bool = True
-    """Whether the client's stream begins there."""
+    """Stream offset of the first request that was read."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0
@@ -269,7 +269,8 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     batch = batches[index]
     if not batch:
         return False
-    if batch[0].message.start == habits.opening and (habits.started or _nothing_waits(batch, regions[index], habits)):
+    start = batch[0].message.start
+    if start == habits.origin or (start == habits.opening and _nothing_waits(batch, regions[index], habits)):
         return True
     if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
         return True
@@ -287,8 +288,9 @@ def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) 
 
     They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would bring one more.
     """
-    together = batch[0].start_ns == batch[-1].start_ns
-    return habits.blocking and together and len(_closing(batch, Role.REQUEST)) == len(_closing(region, Role.RESPONSE))
+    asked = _closing(batch, Role.REQUEST)
+    together = bool(asked) and batch[0].start_ns == asked[-1].start_ns
+    return habits.blocking and together and len(asked) == len(_closing(region, Role.RESPONSE))
 
 
 def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
