@@ -29,6 +29,8 @@ MOST_BLOCK_UNITS = 1500
 """A block is cut here even if a request is torn by it."""
 UNASSIGNED_COST = 200.0
 """Nats that leaving a unit without a parent costs, so that it happens only where there is no room."""
+MOST_PREDECESSORS = 24
+"""Units that ended last before a unit started, of which it may follow one."""
 NO_CUE_YET = -14.0
 """Log density of a delay whose cue has not been assigned."""
 
@@ -72,8 +74,8 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
         if service.slot_rank[slot] > 0:
             own = int(service.slot_class[slot])
             result = correlate(ends[own], starts[own], longest, resolution)
+            model.delays.cue[:, slot] = slot  # row 1 + (slot - 1): the end of the rank before
             if result is not None:
-                model.delays.cue[:, slot] = slot
                 model.delays.table[:, slot] = result.log_density
     best = 0.0
     responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
@@ -135,60 +137,103 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
         score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
         copies = int((service.slot_class == own).sum())
-        _assign(parent, unit, request, score, copies)
+        if copies > 1:
+            _assign_chains(service, model, parent, slot, unit, request, score)
+        else:
+            _assign(parent, unit, request, score)
         column = np.where(service.unit_class == own, parent, -1)
         fill_slots(service, held, column)
     return parent
 
 
 def _assign(
-    parent: NDArray[np.int64],
-    unit: NDArray[np.int64],
-    request: NDArray[np.int64],
-    score: NDArray[np.float64],
-    copies: int,
+    parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
 ) -> None:
-    """Fill `parent` with the likeliest assignment of the units of one class, each request taking up to `copies`."""
-    first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
-    if not len(first):
+    """Fill `parent` with the likeliest assignment of units to places; `unit` (pairs,) is sorted."""
+    if not len(unit):
         return
-    lowest = np.minimum.reduceat(request, first)
-    highest = np.maximum.accumulate(np.maximum.reduceat(request, first))
+    first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1])))
+    lowest = np.minimum.reduceat(place, first)
+    highest = np.maximum.accumulate(np.maximum.reduceat(place, first))
     cut = np.concatenate(([False], lowest[1:] > highest[:-1]))
-    begin = 0
     bounds = np.concatenate((first, [len(unit)]))
+    begin = 0
     for end in range(1, len(first) + 1):
         size = end - begin
         if end < len(first) and not (size >= MOST_BLOCK_UNITS or (size >= BLOCK_UNITS and cut[end])):
             continue
         part = slice(bounds[begin], bounds[end])
-        _assign_block(parent, unit[part], request[part], score[part], copies)
+        _assign_block(parent, unit[part], place[part], score[part])
         begin = end
 
 
 def _assign_block(
-    parent: NDArray[np.int64],
-    unit: NDArray[np.int64],
-    request: NDArray[np.int64],
-    score: NDArray[np.float64],
-    copies: int,
+    parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
 ) -> None:
     """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
     units, row = np.unique(unit, return_inverse=True)
-    requests, column = np.unique(request, return_inverse=True)
+    places, column = np.unique(place, return_inverse=True)
+    rows = np.concatenate((row, np.arange(len(units))))
+    columns = np.concatenate((column, len(places) + np.arange(len(units))))
     cost = score.max() + 1.0 - score
-    places = len(requests) * copies
-    rows = np.concatenate((np.repeat(row, copies), np.arange(len(units))))
-    columns = np.concatenate(
-        ((column[:, None] * copies + np.arange(copies)).ravel(), places + np.arange(len(units)))
-    )
-    # A later copy of a place costs a little more, so that a second call goes to an empty request first.
-    costs = np.concatenate(
-        ((cost[:, None] + 0.5 * np.arange(copies)).ravel(), np.full(len(units), UNASSIGNED_COST + cost.min()))
-    )
-    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), places + len(units)))
+    costs = np.concatenate((cost, np.full(len(units), UNASSIGNED_COST + cost.min())))
+    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), len(places) + len(units)))
     chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
-    real = chosen < places
-    parent[units[chosen_row[real]]] = requests[chosen[real] // copies]
+    real = chosen < len(places)
+    parent[units[chosen_row[real]]] = places[chosen[real]]
 
 
+def _assign_chains(
+    service: Service,
+    model: RequestModel,
+    parent: NDArray[np.int64],
+    slot: int,
+    unit: NDArray[np.int64],
+    request: NDArray[np.int64],
+    score: NDArray[np.float64],
+) -> None:
+    """Assign units of a class that is called repeatedly: each follows a request's arrival, or the unit before it.
+
+    Every arrival and every unit is followed by at most one unit; a chain has the parent of its first unit.
+    """
+    own = np.unique(unit)
+    ends = service.ends[own]
+    by_end = own[np.argsort(ends, kind="stable")]
+    before = np.searchsorted(np.sort(ends), service.starts[own], "right")
+    low = np.maximum(before - MOST_PREDECESSORS, 0)
+    count = before - low
+    follower = np.repeat(own, count)
+    index = np.arange(len(follower)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+    followed = by_end[index]
+    # Only units that could have one parent follow each other.
+    first_candidate, last_candidate = service.candidates[service.offsets[:-1]], service.candidates[service.offsets[1:] - 1]
+    together = (
+        (followed != follower)
+        & (last_candidate[followed] >= first_candidate[follower])
+        & (first_candidate[followed] <= last_candidate[follower])
+    )
+    follower, followed = follower[together], followed[together]
+    bins, stretch = delay_bins(service.starts[follower] - service.ends[followed], service.resolution)
+    chained = model.delays.table[0, slot + 1, bins] - stretch
+    # Places are numbered along time: the arrival of a request, or the end of a unit.
+    times = np.concatenate((service.arrives, service.ends[:-1]))
+    instance = np.concatenate((service.instance, service.instance[first_candidate]))
+    rank = np.empty(len(times), np.int64)
+    rank[np.lexsort((times, instance))] = np.arange(len(times))
+    all_units = np.concatenate((unit, follower))
+    all_places = rank[np.concatenate((request, service.requests + followed))]
+    all_scores = np.concatenate((score, chained))
+    order = np.argsort(all_units, kind="stable")
+    follows = np.full(service.units, -1, np.int64)
+    _assign(follows, all_units[order], all_places[order], all_scores[order])
+    at = np.argsort(rank, kind="stable")[follows[own]]
+    at = np.where(follows[own] < 0, -1, at)
+    source = np.arange(service.units)
+    chained_to = np.zeros(service.units, bool)
+    chained_to[own] = at >= service.requests
+    source[own[chained_to[own]]] = at[chained_to[own]] - service.requests
+    for _ in range(max(len(own), 1).bit_length()):
+        source = source[source]
+    direct = np.full(service.units, -1, np.int64)
+    direct[own] = np.where((at >= 0) & (at < service.requests), at, -1)
+    parent[own] = direct[source[own]]

@@ -28,6 +28,10 @@ MOST_SLOTS = 48
 """Most slots of a service; beyond it every class has one rank."""
 REPEATING_QUANTILE = 0.98
 """A class has as many ranks as this share of the requests that call it at all need at most."""
+MORE_THAN_ONE = 1.05
+"""A class with more units per request than this is called repeatedly."""
+SCATTER = 2.0
+"""Ranks beyond the average number of units, in square roots of it."""
 ALONE_REQUESTS = 3000
 """Requests without competition that the habits of a service are learned from; more would not change them."""
 
@@ -181,7 +185,10 @@ def _ranks(
     counts = np.diff(units.offsets)[own]
     of_class = np.bincount(unit_class, minlength=classes)
     # What many requests must share shows in the totals, what requests without competition make shows directly.
-    ranks = np.maximum(1, np.round(of_class / max(requests, 1)).astype(np.int64))
+    per_request = of_class / max(requests, 1)
+    # More than one a request on average: some make more than the average, as far as counts scatter.
+    repeated = np.ceil(per_request + SCATTER * np.sqrt(per_request)).astype(np.int64)
+    ranks = np.where(per_request > MORE_THAN_ONE, repeated, 1)
     in_contest = np.zeros(requests + 1, bool)
     in_contest[request_of[contested]] = True
     single = np.flatnonzero(counts == 1)
