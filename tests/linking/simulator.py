@@ -54,11 +54,21 @@ class Simulation:
         """A time of work: log-normal around `mean`."""
         return float(mean * np.exp(spread * self.random.standard_normal()))
 
-    def call(self, caller: str, callee: str, operation: str, start: float, parent: Call | None = None, **kept: object) -> Call:
+    def call(
+        self, caller: str, callee: str, operation: str, start: float, parent: Call | None = None, **kept: object
+    ) -> Call:
         """Make a call, let its handler serve it, and return it with all its times."""
         number = len(self.calls)
-        call = Call(number, -1 if parent is None else parent.number, caller, callee, operation, start,
-                    start + self.work(self.network), **kept)  # type: ignore[arg-type]
+        call = Call(
+            number,
+            -1 if parent is None else parent.number,
+            caller,
+            callee,
+            operation,
+            start,
+            start + self.work(self.network),
+            **kept,
+        )  # type: ignore[arg-type]
         self.calls.append(call)
         handler = self.handlers.get(operation)
         call.respond = handler(self, call) if handler else call.arrive + self.work(1e-3)

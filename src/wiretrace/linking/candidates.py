@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -62,7 +64,7 @@ def find_candidates(observations: Observations) -> Candidates:
     contained = observations.ends[child] <= observations.responds[parent] + slack
     has_live = np.bincount(child, minlength=n) > 0
     has_contained = np.bincount(child, weights=contained, minlength=n) > 0
-    _, kind = np.unique(outgoing_kind(observations), return_inverse=True)
+    _, kind = number_groups(outgoing_kind(observations))
     live_of_kind = np.bincount(kind, weights=has_live, minlength=1)
     outliving_of_kind = np.bincount(kind, weights=has_live & ~has_contained, minlength=1)
     outlives = outliving_of_kind > OUTLIVING_SHARE * live_of_kind
@@ -71,9 +73,7 @@ def find_candidates(observations: Observations) -> Candidates:
     child, parent = child[keep], parent[keep]
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(child, minlength=n), out=offsets[1:])
-    return Candidates(child, parent, offsets, contained_only)
+    return Candidates(child, parent, offsets_of(np.bincount(child, minlength=n)), contained_only)
 
 
 def _live_pairs(
@@ -103,7 +103,7 @@ def _live_pairs(
         low = np.maximum(low, high - MOST_CANDIDATES)
         count = np.maximum(high - low, 0)
         child = np.repeat(children, count)
-        parent = at_level[np.arange(len(child)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)]
+        parent = at_level[ranges(low, count)]
         pair_slack = observations.start_slack[child] + observations.arrival_slack[parent]
         live = (
             (observations.problem.caller[child] == observations.problem.callee[parent])
@@ -121,10 +121,10 @@ def _live_pairs(
 def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:
     """`candidates` with further pairs that a kind of evidence proposes."""
     n = np.int64(len(observations))
-    key = np.unique(np.concatenate((candidates.child * n + candidates.parent, proposed.child * n + proposed.parent)))
+    present = candidates.child * n + candidates.parent
+    key = distinct(np.concatenate((present, proposed.child * n + proposed.parent)))
     child, parent = key // n, key % n
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(child, minlength=int(n)), out=offsets[1:])
+    offsets = offsets_of(np.bincount(child, minlength=int(n)))
     return Candidates(child, parent, offsets, candidates.contained_only)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import ranges
 from wiretrace.linking.evidence.contract import UNDECIDED, Pairs, Weighed
 from wiretrace.linking.evidence.registry import known_evidence
 
@@ -84,7 +85,7 @@ def _call_pairs(observations: Observations, units: Units) -> tuple[Pairs, NDArra
     calls = np.sort(np.concatenate((calls[options > 1], alone[named | sampled])))
     unit = units.of_call[calls]
     count = counts[unit]
-    pair = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(units.offsets[unit], count)
+    pair = ranges(units.offsets[unit], count)
     return Pairs(np.repeat(calls, count), units.pair_parent[pair]), pair
 
 

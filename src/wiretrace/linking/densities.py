@@ -6,8 +6,12 @@ the delay fits them where a Gaussian does not. A density is per `resolution`, so
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BIN_WIDTH = 0.05
 """Width of a bin in units of log(1 + delay / resolution)."""

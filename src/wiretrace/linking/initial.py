@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from wiretrace.linking.arrays import distinct, number_groups, ranges, run_starts
 from wiretrace.linking.correlogram import correlate
 from wiretrace.linking.densities import delay_bins
 from wiretrace.linking.sampler import fill_slots
@@ -51,9 +52,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     for slot in first_slots:
         own = int(service.slot_class[slot])
         options = [(0, arrivals)]
-        options += [
-            (1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot
-        ]
+        options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
         for row, events in options:
             result = correlate(events, starts[own], longest, resolution)
             if result is not None:
@@ -131,9 +130,7 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
         score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)
         closes = delays.closing[of_kind] == 1 + slot
-        bins, stretch = delay_bins(
-            np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution
-        )
+        bins, stretch = delay_bins(np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution)
         score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
         score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
         copies = int((service.slot_class == own).sum())
@@ -152,7 +149,7 @@ def _assign(
     """Fill `parent` with the likeliest assignment of units to places; `unit` (pairs,) is sorted."""
     if not len(unit):
         return
-    first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1])))
+    first = np.flatnonzero(run_starts(unit))
     lowest = np.minimum.reduceat(place, first)
     highest = np.maximum.accumulate(np.maximum.reduceat(place, first))
     cut = np.concatenate(([False], lowest[1:] > highest[:-1]))
@@ -171,8 +168,8 @@ def _assign_block(
     parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
 ) -> None:
     """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
-    units, row = np.unique(unit, return_inverse=True)
-    places, column = np.unique(place, return_inverse=True)
+    units, row = number_groups(unit)
+    places, column = number_groups(place)
     rows = np.concatenate((row, np.arange(len(units))))
     columns = np.concatenate((column, len(places) + np.arange(len(units))))
     cost = score.max() + 1.0 - score
@@ -196,17 +193,20 @@ def _assign_chains(
 
     Every arrival and every unit is followed by at most one unit; a chain has the parent of its first unit.
     """
-    own = np.unique(unit)
+    own = distinct(unit)
     ends = service.ends[own]
     by_end = own[np.argsort(ends, kind="stable")]
     before = np.searchsorted(np.sort(ends), service.starts[own], "right")
     low = np.maximum(before - MOST_PREDECESSORS, 0)
     count = before - low
     follower = np.repeat(own, count)
-    index = np.arange(len(follower)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+    index = ranges(low, count)
     followed = by_end[index]
     # Only units that could have one parent follow each other.
-    first_candidate, last_candidate = service.candidates[service.offsets[:-1]], service.candidates[service.offsets[1:] - 1]
+    first_candidate, last_candidate = (
+        service.candidates[service.offsets[:-1]],
+        service.candidates[service.offsets[1:] - 1],
+    )
     together = (
         (followed != follower)
         & (last_candidate[followed] >= first_candidate[follower])

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 ROUNDS = 14
 """Rounds of drawing and learning."""
+FEW_ROUNDS = 5
+"""Rounds where the requests without competition outnumber the others and have already taught the model."""
+LITTLE_TO_LEARN = 3.0
+"""They must outnumber them by this."""
 SETTLED_ROUNDS = 6
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
@@ -97,7 +101,7 @@ def solve(service: Service) -> Posterior:
     options = float((counts + may_be_alone)[contested].sum())
     sweep = int(np.ceil(options / (ACCEPTED_PROPOSALS * len(active)))) + 4
     recent: list[NDArray[np.int64]] = []
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(alone) < LITTLE_TO_LEARN * len(active) else FEW_ROUNDS):
         sampler.run(max(sweep // 2, 4))
         _learn(model, sampler, held_alone, alone)
         recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
@@ -150,9 +154,7 @@ def _count(
     return share, none / total
 
 
-def _likeliest(
-    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], sweep: int
-) -> NDArray[np.int64]:
+def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], sweep: int) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     for temperature in COOLING:
         sampler.run(max(sweep // 2, 4), temperature)

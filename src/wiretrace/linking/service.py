@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -118,11 +120,11 @@ def build_service(
     problem = observations.problem
     counts = np.diff(units.offsets)
     contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & (rate[units.kind[chosen]] > 0))]
-    contested = np.unique(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
+    contested = distinct(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
     pairs = _pairs_of(units.offsets, chosen)
     service = problem.callee_service[contested[0]]
     everybody = np.flatnonzero((problem.callee_service == service) & ~np.isnan(observations.arrives))
-    alone = np.setdiff1d(everybody, contested)
+    alone = everybody[~np.isin(everybody, contested, assume_unique=True)]
     alone = alone[:: len(alone) // ALONE_REQUESTS + 1]
     calls = np.concatenate((contested, alone))
     calls = calls[np.lexsort((calls, observations.arrives[calls], problem.callee[calls]))]
@@ -136,8 +138,8 @@ def build_service(
     first_call = units.first_call[own]
     pairs = _pairs_of(units.offsets, own)
     slack = observations.start_slack[first_call]
-    kinds, unit_class = np.unique(units.kind[own], return_inverse=True)
-    _, kind = np.unique(problem.operation[calls], return_inverse=True)
+    kinds, unit_class = number_groups(units.kind[own])
+    _, kind = number_groups(problem.operation[calls])
     starts, ends = units.starts[own], units.ends[own]
     lasting = units.contained[own]
     ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
@@ -159,7 +161,7 @@ def build_service(
         unit_class=unit_class,
         slot_class=slot_class,
         slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),
-        offsets=np.concatenate(([0], np.cumsum(counts[own]))),
+        offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
         weights=weights[pairs],
         background_rate=rate[kinds],
@@ -169,7 +171,7 @@ def build_service(
 def _pairs_of(offsets: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
     """Numbers of the candidate pairs of `units`, in their order."""
     counts = offsets[units + 1] - offsets[units]
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(offsets[units], counts)
+    return ranges(offsets[units], counts)
 
 
 def _ranks(

@@ -1,4 +1,4 @@
-"""Order: some services take their requests strictly in turn (an event loop, a single worker), and their calls leave in that turn.
+"""Order: an event loop or a single worker takes its requests in turn, and their calls leave in that turn.
 
 Rules: measured, never assumed. Where two requests overlap so that the later one's call could have left first, it is
 counted how often it did, and how often independent delays would have made it. Only what is kept in order beyond that

@@ -43,9 +43,7 @@ class PlanModel:
         self.absent = self.present.copy()
         self.catalogue = np.zeros((self.kinds, 2**self.slots if self.slots <= CATALOGUE_SLOTS else 1))
 
-    def log_likelihood(
-        self, service: Service, held: NDArray[np.int64], kind: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def log_likelihood(self, service: Service, held: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of the sets of slots that requests fill which hold `held` (slots, requests); shape (requests,)."""
         filled = held >= 0
         if self.slots <= CATALOGUE_SLOTS:

@@ -1,4 +1,4 @@
-"""Timing: how long after the last thing that its parent did does a call start, and how soon after it does the parent respond.
+"""Timing: how long after the last thing that its parent did a call starts, and how soon after it the parent responds.
 
 Rules: learned per kind of request and slot from the assignments believed so far. The event that a call waits for (its
 *cue*) is the parent's arrival, or the end or the start of a sibling: the one that makes the observed delays most
