@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.evidence.contract import Pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.linking.evidence.contract import Pairs
     from wiretrace.linking.observations import Observations
 
 MOST_CANDIDATES = 128
@@ -116,6 +116,25 @@ def _live_pairs(
     if not found_child:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate(found_child), np.concatenate(found_parent)
+
+
+def outliving_pairs(observations: Observations, reach: NDArray[np.float64]) -> Pairs:
+    """Pairs whose parent had responded at most `reach` (n,) nanoseconds before the child started; 0: none for it."""
+    children = np.flatnonzero((reach > 0) & ~np.isnan(observations.starts))
+    parents = np.flatnonzero(~np.isnan(observations.arrives))
+    callee, caller = observations.problem.callee.astype(np.int64), observations.problem.caller.astype(np.int64)
+    stretch = 2 * (int(np.nanmax(observations.responds)) + int(np.nanmax(observations.ends))) + int(reach.max()) + 2
+    position = callee[parents] * stretch + observations.responds[parents].astype(np.int64)
+    order = np.argsort(position, kind="stable")
+    position, parents = position[order], parents[order]
+    starts = caller[children] * stretch + observations.starts[children].astype(np.int64)
+    high = np.searchsorted(position, starts, "left")
+    low = np.searchsorted(position, starts - reach[children].astype(np.int64), "left")
+    low = np.maximum(low, high - MOST_CANDIDATES)
+    count = np.maximum(high - low, 0)
+    child, parent = np.repeat(children, count), parents[ranges(low, count)]
+    keep = (callee[parent] == caller[child]) & (child != parent)
+    return Pairs(child[keep], parent[keep])
 
 
 def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from wiretrace.linking.observations import Observations
     from wiretrace.linking.units import Units
 
-BEYOND_DOUBT = 9.0
-"""Nats by which the contents must prefer one parent to all others to decide a link (one in 8000 is wrong)."""
+BEYOND_DOUBT = 7.0
+"""Nats by which the contents must prefer one parent to all others to decide a link (one in 1100 is wrong)."""
 PASSES = 2
 """How often the evidence is weighed."""
 SAMPLE = 4000

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from wiretrace.linking.arrays import distinct, number_groups, ranges, run_starts
 from wiretrace.linking.correlogram import correlate
 from wiretrace.linking.densities import delay_bins
+from wiretrace.linking.evidence.timing import sibling_of
 from wiretrace.linking.sampler import fill_slots
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     durations = service.responds - service.arrives
     longest = float(np.nanquantile(durations, 0.99)) if np.isfinite(durations).any() else 1e9
     axis = _process_axis(service)
+    responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
     arrivals = service.arrives + axis[: service.requests]
     unit_axis = axis[service.requests :]
     of_class = [np.flatnonzero(service.unit_class == c) for c in range(int(service.slot_class.max(initial=-1)) + 1)]
@@ -52,6 +54,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     for slot in first_slots:
         own = int(service.slot_class[slot])
         options = [(0, arrivals)]
+        options.append((1 + 2 * slots, responses))
         options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
         for row, events in options:
             result = correlate(events, starts[own], longest, resolution)
@@ -61,7 +64,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     cue: dict[int, int] = {}
     for _, slot, row, result in found:
         ancestor, loops = row, False
-        while ancestor > 0 and not loops:
+        while 0 < ancestor <= 2 * slots and not loops:
             loops = ancestor - 1 == slot
             ancestor = cue.get(ancestor - 1, 0)
         if slot in cue or loops:
@@ -77,7 +80,6 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
             if result is not None:
                 model.delays.table[:, slot] = result.log_density
     best = 0.0
-    responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
     for slot in first_slots:
         result = correlate(ends[int(service.slot_class[slot])], responses, longest, resolution)
         if result is not None and result.information > best:
@@ -106,12 +108,9 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
     order: list[int] = []
     waiting = [slot for slot in range(service.slots) if service.slot_rank[slot] == 0]
     busiest = int(np.argmax(np.bincount(service.kind, minlength=1)))
+    follows = sibling_of(delays.cue[busiest], service.slots)
     while waiting:
-        ready = [
-            s
-            for s in waiting
-            if delays.cue[busiest, s] == 0 or (delays.cue[busiest, s] - 1) % service.slots not in waiting
-        ]
+        ready = [slot for slot in waiting if follows[slot] not in waiting]
         slot = (ready or waiting)[0]
         waiting.remove(slot)
         order.append(slot)
@@ -122,10 +121,9 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         start = service.starts[unit]
         row = delays.cue[of_kind, slot]
         since = service.arrives[request].copy()
-        cue_slot = np.where(row > 0, (row - 1) % service.slots, 0)
-        cue_unit = held[cue_slot, request]
+        cue_unit = held[sibling_of(row, service.slots), request]
         cue_time = np.where(row <= service.slots, service.ends[cue_unit], service.starts[cue_unit])
-        since = np.where(row > 0, cue_time, since)
+        since = np.where(row > 2 * service.slots, service.responds[request], np.where(row > 0, cue_time, since))
         lacking = np.isnan(since)
         bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
         score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)

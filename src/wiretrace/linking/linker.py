@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import distinct, number_groups
 from wiretrace.linking.background import chance_of_none, measure_background
-from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind
+from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind, outliving_pairs
 from wiretrace.linking.canonical import canonical_order, reordered
 from wiretrace.linking.contents import Contents, weigh_contents
 from wiretrace.linking.evidence.contract import UNDECIDED
@@ -52,20 +52,21 @@ def _link_ordered(problem: LinkProblem, rows: NDArray[np.int64]) -> LinkSolution
     """Link a problem in canonical order; row i of it is row rows[i] of the solution."""
     observations = observe(problem)
     candidates = find_candidates(observations)
+    _, call_kind = number_groups(outgoing_kind(observations))
+    background = measure_background(observations, candidates, call_kind, int(call_kind.max()) + 1)
+    reach = background.reach[call_kind]
+    if reach.any():
+        candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))
     for evidence in known_evidence().values():
         proposed = evidence.propose(observations)
         if proposed is not None:
             candidates = add_proposals(observations, candidates, proposed)
-    _, call_kind = number_groups(outgoing_kind(observations))
-    units = form_units(observations, candidates, call_kind)
-    background = measure_background(observations, candidates, call_kind, int(call_kind.max()) + 1)
+    units = form_units(observations, candidates, call_kind, reach)
     rate = np.zeros(int(max(call_kind.max(), units.kind.max(initial=0))) + 1)
     rate[: len(background.rate)] = background.rate
 
     links = Links.none(len(problem))
     _link_plain(observations, units, rate, links)
-    left = units.of_call[background.left_behind]
-    links.set_units(units, left, background.left_by, background.left_confidence)
     known = np.where(links.decided, links.parent, UNDECIDED)
     contents = weigh_contents(observations, units, known)
     _link_by_contents(units, contents, known, links)

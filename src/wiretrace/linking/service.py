@@ -141,7 +141,6 @@ def build_service(
     kinds, unit_class = number_groups(units.kind[own])
     _, kind = number_groups(problem.operation[calls])
     starts, ends = units.starts[own], units.ends[own]
-    lasting = units.contained[own]
     ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
     slot_class = np.repeat(np.arange(len(kinds)), ranks)
     return Service(
@@ -157,7 +156,7 @@ def build_service(
         starts=np.append(starts, np.nan),
         ends=np.append(ends, np.nan),
         earliest=np.append(starts + slack + observations.arrival_slack[calls].max(initial=0.0), np.nan),
-        latest=np.append(np.where(lasting, ends, starts) - slack, np.nan),
+        latest=np.append(units.needed_until[own] - slack, np.nan),
         unit_class=unit_class,
         slot_class=slot_class,
         slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),

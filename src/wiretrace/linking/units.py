@@ -35,8 +35,8 @@ class Units:
     """When the first call started."""
     ends: NDArray[np.float64]
     """When the last call ended."""
-    contained: NDArray[np.bool_]
-    """Whether a parent of the unit must respond after the unit's end."""
+    needed_until: NDArray[np.float64]
+    """A parent of the unit must not have responded before this."""
     kind: NDArray[np.int64]
     """What the unit is to its process: equal numbers behave alike."""
     offsets: NDArray[np.int64]
@@ -55,8 +55,17 @@ class Units:
         self.offsets = offsets_of(np.bincount(self.pair_unit, minlength=len(self)))
 
 
-def form_units(observations: Observations, candidates: Candidates, call_kind: NDArray[np.int64]) -> Units:
-    """Group calls into units; `call_kind` (n,) says what each call is to its caller."""
+def form_units(
+    observations: Observations,
+    candidates: Candidates,
+    call_kind: NDArray[np.int64],
+    reach: NDArray[np.float64],
+) -> Units:
+    """Group calls into units.
+
+    `call_kind` (n,) says what each call is to its caller, `reach` (n,) how long after its response a parent may still
+    cause it, in nanoseconds.
+    """
     problem, n = observations.problem, len(observations)
     children = np.flatnonzero(~np.isnan(observations.starts))
     in_transaction = children[problem.transaction[children] >= 0]
@@ -89,8 +98,8 @@ def form_units(observations: Observations, candidates: Candidates, call_kind: ND
         kind = _kinds(kind, of_call, in_transaction, call_kind, len(first_call))
         pair_unit, pair_parent = _common_parents(candidates, of_call, first_call, n)
     offsets = offsets_of(np.bincount(pair_unit, minlength=len(first_call)))
-    contained = candidates.contained_only[first_call]
-    return Units(first_call, of_call, starts, ends, contained, kind, offsets, pair_unit, pair_parent)
+    needed_until = np.where(candidates.contained_only[first_call], ends, starts) - reach[first_call]
+    return Units(first_call, of_call, starts, ends, needed_until, kind, offsets, pair_unit, pair_parent)
 
 
 def _kinds(

@@ -40,7 +40,7 @@ class Match(NamedTuple):
     shared: NDArray[np.int64]
     """Number of values that both sides carry and that are not common."""
     chance: NDArray[np.float64]
-    """Share of the process's other incoming calls that carry the rarest shared value; 1 where none is shared."""
+    """Probability that an unrelated call would share a value as rare as the rarest shared one; 1 where none is shared."""
     comparable: NDArray[np.bool_]
     """Whether both sides carry any value."""
 
@@ -69,6 +69,8 @@ def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent:
     common = (carried - 1 + UNSEEN_CARRIERS) / served[callee[parent].astype(np.int64)]
     telling = (common <= COMMON_SHARE) | (carried <= 2)
     pair, common = pair[telling], common[telling]
+    # Every value of the child had its chance to be shared.
+    common = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[pair])
     chance = np.ones(len(pairs))
     np.minimum.at(chance, pair, common)
     shared = np.bincount(pair, minlength=len(pairs))
