@@ -49,6 +49,7 @@ class Simulation:
         self.clock_offset: dict[str, float] = {}
         self.blind: set[str] = set()
         self.clock_error = 0.0
+        self.busy_until: dict[str, float] = {}
 
     def work(self, mean: float, spread: float = 0.25) -> float:
         """A time of work: log-normal around `mean`."""
@@ -126,6 +127,17 @@ class Simulation:
 
     def truth(self) -> np.ndarray:
         return np.array([c.parent for c in self.calls], np.int64)
+
+
+def simulate(
+    handler: Handler, rate: float, count: int = 400, seed: int = 1, instances: tuple[str, ...] = ("app",)
+) -> Simulation:
+    """`count` requests at `rate` a second to the instances in turn, each served by `handler`."""
+    world = Simulation(seed)
+    world.handlers["REQUEST"] = handler
+    for number, time in enumerate(world.arrivals(rate, count)):
+        world.call("client", instances[number % len(instances)], "REQUEST", time)
+    return world
 
 
 def _service(process: str) -> str:

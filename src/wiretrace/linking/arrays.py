@@ -49,3 +49,21 @@ def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.
     group = np.empty(len(values), np.int64)
     group[order] = np.cumsum(starts) - 1
     return ordered[starts], group
+
+
+class ProcessAxis:
+    """One integer axis on which every process has its own stretch, so that one sorted search serves them all.
+
+    Times (nanoseconds, float64, at least `-slack`) keep their order; they are exact unless the axis would overflow.
+    """
+
+    def __init__(self, processes: int, latest: float, slack: float) -> None:
+        length = latest + 2.0 * slack + 2.0
+        self.unit = max(1.0, 2.0 * length * (processes + 2) / 2.0**62)
+        self.latest, self.slack = latest, slack
+        self.stretch = np.int64(2.0 * length / self.unit + 2)
+
+    def at(self, process: NDArray[np.int32], times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Positions of `times` of `process` (both of one shape)."""
+        position: NDArray[np.int64] = np.floor((times + self.slack) / self.unit).astype(np.int64)
+        return position + process * self.stretch

@@ -57,15 +57,14 @@ def measure_background(
     if not len(lonely):
         return nothing
     by_end = requests[np.lexsort((observations.responds[requests], problem.callee[requests]))]
-    span = float(max(np.nanmax(observations.responds), np.nanmax(observations.ends))) + 1.0
-    axis_end = problem.callee[by_end] * span * 2 + observations.responds[by_end]
-    axis_start = problem.caller[lonely] * span * 2 + observations.starts[lonely]
-    last = np.searchsorted(axis_end, axis_start, "right") - 1
+    axis = observations.axis(0.0)
+    ended = axis.at(problem.callee[by_end], observations.responds[by_end])
+    last = np.searchsorted(ended, axis.at(problem.caller[lonely], observations.starts[lonely]), "right") - 1
     before = by_end[np.maximum(last, 0)]
     follows = (last >= 0) & (problem.callee[before] == problem.caller[lonely])
     since = np.where(follows, observations.starts[lonely] - observations.responds[before], np.inf)
     bin_of = np.where(follows, _bin(np.where(follows, since, 0.0)), IDLE_BINS - 1)
-    exposure = _idle_exposure(observations, requests, processes, span)
+    exposure = _idle_exposure(observations, requests)
     lonely_kind = kind[lonely]
     counts = np.bincount(lonely_kind * IDLE_BINS + bin_of, minlength=kinds * IDLE_BINS).reshape(kinds, IDLE_BINS)
     rate = np.full(kinds, np.inf)
@@ -87,19 +86,18 @@ def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((np.log1p(np.maximum(delay, 0.0) / 1000.0) * BINS_PER_E).astype(np.int64), IDLE_BINS - 1)
 
 
-def _idle_exposure(
-    observations: Observations, requests: NDArray[np.int64], processes: int, span: float
-) -> NDArray[np.float64]:
+def _idle_exposure(observations: Observations, requests: NDArray[np.int64]) -> NDArray[np.float64]:
     """Nanoseconds of idle time of all serving processes, by time since the last response, shape (IDLE_BINS,)."""
     callee = observations.problem.callee
     order = requests[np.lexsort((observations.arrives[requests], callee[requests]))]
+    axis = observations.axis(0.0)
     # One axis, so that the running end of one process never reaches into the next.
-    offset = callee[order] * span * 2
-    busy_until = np.maximum.accumulate(offset + observations.responds[order])
-    next_arrival = np.append((offset + observations.arrives[order])[1:], offset[-1] + span)
+    busy_until = np.maximum.accumulate(axis.at(callee[order], observations.responds[order]))
+    arrivals = axis.at(callee[order], observations.arrives[order])
     last_of_process = np.append(callee[order][1:] != callee[order][:-1], True)
-    next_arrival = np.where(last_of_process, offset + span, next_arrival)
-    idle = np.maximum(next_arrival - busy_until, 0.0)
+    end = axis.at(callee[order], np.full(len(order), axis.latest))
+    next_arrival = np.where(last_of_process, end, np.append(arrivals[1:], 0))
+    idle = np.maximum(next_arrival - busy_until, 0) * axis.unit
     edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
     edges[-1] = np.inf
     ordered = np.sort(idle)

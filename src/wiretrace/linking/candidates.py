@@ -85,21 +85,18 @@ def _live_pairs(
     level = (np.log(np.maximum(lasting, 1.0)) / np.log(SPAN_LEVELS)).astype(np.int64)
     found_child: list[NDArray[np.int64]] = []
     found_parent: list[NDArray[np.int64]] = []
-    process_of_child = observations.problem.caller[children].astype(np.int64)
+    callee, caller = observations.problem.callee, observations.problem.caller
     starts = observations.starts[children]
-    span = max(float(np.nanmax(responds, initial=0.0)), float(np.nanmax(observations.ends, initial=0.0))) + 1.0
     for one_level in np.unique(level).tolist():
         at_level = parents[level == one_level]
         longest = float(lasting[level == one_level].max())
         slack = observations.start_slack[children] + float(observations.arrival_slack[at_level].max(initial=0.0))
-        # One axis for all processes: each has its own stretch, so that one sorted search serves them all.
-        stretch = int(2.0 * (span + longest + float(slack.max(initial=0.0)))) + 2
-        position = observations.problem.callee[at_level].astype(np.int64) * stretch + arrives[at_level].astype(np.int64)
+        axis = observations.axis(longest + float(slack.max(initial=0.0)))
+        position = axis.at(callee[at_level], arrives[at_level])
         order = np.argsort(position, kind="stable")
         position, at_level = position[order], at_level[order]
-        wanted = process_of_child * stretch
-        high = np.searchsorted(position, wanted + (starts + slack).astype(np.int64), "right")
-        low = np.searchsorted(position, wanted + (starts - slack - longest).astype(np.int64), "left")
+        high = np.searchsorted(position, axis.at(caller[children], starts + slack), "right")
+        low = np.searchsorted(position, axis.at(caller[children], starts - slack - longest), "left")
         low = np.maximum(low, high - MOST_CANDIDATES)
         count = np.maximum(high - low, 0)
         child = np.repeat(children, count)
@@ -122,14 +119,14 @@ def outliving_pairs(observations: Observations, reach: NDArray[np.float64]) -> P
     """Pairs whose parent had responded at most `reach` (n,) nanoseconds before the child started; 0: none for it."""
     children = np.flatnonzero((reach > 0) & ~np.isnan(observations.starts))
     parents = np.flatnonzero(~np.isnan(observations.arrives))
-    callee, caller = observations.problem.callee.astype(np.int64), observations.problem.caller.astype(np.int64)
-    stretch = 2 * (int(np.nanmax(observations.responds)) + int(np.nanmax(observations.ends))) + int(reach.max()) + 2
-    position = callee[parents] * stretch + observations.responds[parents].astype(np.int64)
+    callee, caller = observations.problem.callee, observations.problem.caller
+    axis = observations.axis(float(reach.max()))
+    position = axis.at(callee[parents], observations.responds[parents])
     order = np.argsort(position, kind="stable")
     position, parents = position[order], parents[order]
-    starts = caller[children] * stretch + observations.starts[children].astype(np.int64)
-    high = np.searchsorted(position, starts, "left")
-    low = np.searchsorted(position, starts - reach[children].astype(np.int64), "left")
+    starts = observations.starts[children]
+    high = np.searchsorted(position, axis.at(caller[children], starts), "left")
+    low = np.searchsorted(position, axis.at(caller[children], starts - reach[children]), "left")
     low = np.maximum(low, high - MOST_CANDIDATES)
     count = np.maximum(high - low, 0)
     child, parent = np.repeat(children, count), parents[ranges(low, count)]

@@ -90,7 +90,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
 
 def _process_axis(service: Service) -> NDArray[np.float64]:
     """What to add to times so that the instances of the service follow each other on one axis; requests, then units."""
-    span = float(np.nanmax(service.live_until, initial=0.0)) + float(np.nanmax(service.ends, initial=0.0)) + 1.0
+    span = float(np.fmax.reduce(service.live_until, initial=0.0) + np.fmax.reduce(service.ends, initial=0.0)) + 1.0
     instance_change = np.concatenate(([0], np.cumsum(np.diff(service.instance) != 0)))[: service.requests]
     # Requests are sorted by instance, then by arrival; a unit belongs to the instance of its first candidate.
     first = service.candidates[np.minimum(service.offsets[:-1], max(len(service.candidates) - 1, 0))]

@@ -168,7 +168,9 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
     components = int(component.max()) + 1
     likelihood = sampler.likelihood[:-1].reshape(sampler.chains, width)
     drawn = sampler.parents()
-    total = np.stack([np.bincount(of_request, weights=row, minlength=components) for row in likelihood])
+    total = np.zeros((sampler.chains, components))
+    for chain, row in enumerate(likelihood):
+        total[chain] = np.bincount(of_request, weights=row, minlength=components)
     if sampler.model.weighted:
         total += sampler.weight_by(component, components)
     best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]

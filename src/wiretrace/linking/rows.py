@@ -157,7 +157,10 @@ def write_rows(rows: Sequence[CallRow], order: list[int], solution: LinkSolution
     names = [rows[index].id for index in order]
     alternatives: dict[int, list[dict[str, object]]] = {}
     for child, parent, confidence in solution.alternatives:
-        alternative = {"parent": None if parent < 0 else names[parent], "confidence": round(confidence, 6)}
+        alternative: dict[str, object] = {
+            "parent": None if parent < 0 else names[parent],
+            "confidence": round(confidence, 6),
+        }
         alternatives.setdefault(child, []).append(alternative)
     evidence: dict[int, list[dict[str, object]]] = {}
     for item in solution.evidence:

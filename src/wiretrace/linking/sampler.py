@@ -56,6 +56,7 @@ class Sampler:
     """Request of each column, shape (columns + 1,); -1 for the last."""
     _first: NDArray[np.int64] = field(init=False)
     _sorted_pairs: NDArray[np.int64] = field(init=False)
+    _pair_number: NDArray[np.int64] = field(init=False)
 
     def start(self, parents: NDArray[np.int64]) -> None:
         """Begin all chains from `parents`: request of each unit (-1: none), shape (units,)."""
@@ -77,8 +78,10 @@ class Sampler:
         self.parent = np.where(np.tile(where, self.chains) >= 0, np.tile(where, self.chains) + chain, columns)
         self._first = np.full(columns + 1, -1, np.int64)
         self.requests = np.append(np.tile(self.active, self.chains), -1)
-        request = np.repeat(np.arange(service.units), np.diff(service.offsets))
-        self._sorted_pairs = request * np.int64(service.requests) + service.candidates
+        unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+        key = unit * np.int64(service.requests) + service.candidates
+        self._pair_number = np.argsort(key, kind="stable")
+        self._sorted_pairs = key[self._pair_number]
         self.refresh()
 
     def refresh(self) -> None:
@@ -125,7 +128,8 @@ class Sampler:
         first = self._first
         first[np.stack((source[order], target[order]), axis=1).ravel()] = np.repeat(order, 2)
         index = np.arange(len(source))
-        free = ((first[source] == index) | (source == columns)) & ((first[target] == index) | (target == columns))
+        free: NDArray[np.bool_] = (first[source] == index) | (source == columns)
+        free &= (first[target] == index) | (target == columns)
         homeless = np.flatnonzero(keep & (source == columns))
         if len(homeless):
             _, unique = np.unique(flat[homeless], return_index=True)
@@ -207,9 +211,8 @@ class Sampler:
         count = len(unit)
         choice = draw.integers(0, model.groups.shape[1], count)
         after = exchange_slots(before, model.groups[service.unit_class[unit], choice].T)
-        alone = homeless | evict
         way = draw.random(count) if model.repeats else np.ones(count)
-        alone |= way < MOVE_SHARE
+        alone: NDArray[np.bool_] = homeless | evict | (way < MOVE_SHARE)
         crossing = ~alone & (way < MOVE_SHARE + CROSSING_SHARE)
         chosen = np.flatnonzero(alone)
         if len(chosen):
@@ -229,16 +232,22 @@ class Sampler:
         earliest = np.take(service.earliest, held, mode="wrap")
         latest = np.take(service.latest, held, mode="wrap")
         possible = (service.arrives[request] <= earliest) & (service.live_until[request] >= latest)
+        if service.irregular:
+            possible &= self._pair(held, request)[1]
         allowed: NDArray[np.bool_] = (possible | ~moved).all(axis=0)
         return allowed | (request < 0)
 
+    def _pair(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Number of the candidate pair of each unit and its request, and whether there is such a pair."""
+        key = held * np.int64(self.service.requests) + request
+        position = np.minimum(np.searchsorted(self._sorted_pairs, key), len(self._sorted_pairs) - 1)
+        found: NDArray[np.bool_] = (self._sorted_pairs[position] == key) & (held >= 0) & (request >= 0)
+        return self._pair_number[position], found
+
     def _weight(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.float64]:
         """Sum of the evidence that the contents give to the units that each request holds."""
-        service = self.service
-        key = held * np.int64(service.requests) + request
-        position = np.minimum(np.searchsorted(self._sorted_pairs, key), len(self._sorted_pairs) - 1)
-        found = (self._sorted_pairs[position] == key) & (held >= 0) & (request >= 0)
-        total: NDArray[np.float64] = np.where(found, service.weights[position], 0.0).sum(axis=0)
+        pair, found = self._pair(held, request)
+        total: NDArray[np.float64] = np.where(found, self.service.weights[pair], 0.0).sum(axis=0)
         return total
 
     def _background(

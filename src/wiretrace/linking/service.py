@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.candidates import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +81,8 @@ class Service:
     """Shape (pairs,): the request of each candidate pair."""
     weights: NDArray[np.float64]
     """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    irregular: bool
+    """Whether a request may be live at the right time and yet be no candidate."""
     background_rate: NDArray[np.float64]
     """Shape (classes,): units per nanosecond that have no parent; 0 where there are none."""
 
@@ -163,6 +166,14 @@ def build_service(
         offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
         weights=weights[pairs],
+        irregular=bool(
+            slack.any()
+            or observations.arrival_slack[calls].any()
+            or len(problem.identifiers.values)
+            or (problem.transaction[first_call] >= 0).any()
+            or (problem.callee_service[first_call] == service).any()
+            or counts[own].max(initial=0) >= MOST_CANDIDATES
+        ),
         background_rate=rate[kinds],
     )
 
