@@ -1,5 +1,6 @@
 """``wiretrace link``: link calls that somebody else observed."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -24,5 +25,4 @@ def command(calls: Path) -> None:
     except UserError as error:
         raise UserError(f"{calls}: {error}") from None
     problem, order = problem_of(rows)
-    output = click.get_binary_stream("stdout")
-    output.writelines(line + b"\n" for line in write_rows(rows, order, link_calls(problem)))
+    sys.stdout.buffer.writelines(line + b"\n" for line in write_rows(rows, order, link_calls(problem)))
