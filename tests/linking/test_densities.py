@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wiretrace.linking.correlogram import correlate
-from wiretrace.linking.densities import delay_bins, fit_density, usual_range
+from wiretrace.linking.densities import delay_bins, fit_density
 
 
 def test_a_density_integrates_to_one() -> None:
@@ -25,14 +25,6 @@ def test_no_delay_is_impossible_and_usual_ones_are_likelier() -> None:
     density = fit_density(bins, None, 100.0)
     assert np.isfinite(density).all()
     assert density.argmax() == bins[0]
-
-
-def test_the_usual_range_holds_the_middle_of_the_delays() -> None:
-    """Ten and ninety percent of what was fitted."""
-    delays = np.random.default_rng(1).uniform(1e6, 2e6, 5000)
-    low, high = usual_range(fit_density(delay_bins(delays, 1000.0)[0], None, 5000.0), 1000.0)
-    assert 1.0e6 < low < 1.2e6
-    assert 1.8e6 < high < 2.1e6
 
 
 def test_a_correlogram_finds_what_follows_what_among_overlapping_requests() -> None:

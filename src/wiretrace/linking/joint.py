@@ -31,6 +31,8 @@ FEW_ROUNDS = 5
 """Rounds where the requests without competition outnumber the others and have already taught the model."""
 LITTLE_TO_LEARN = 3.0
 """They must outnumber them by this."""
+FIRST_SWEEPS = 3
+"""Sweeps of the chains before the first round."""
 SETTLED_ROUNDS = 6
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
@@ -106,6 +108,8 @@ def solve(service: Service) -> Posterior:
     # Many requests teach as much in fewer steps, and their links are told apart by as few draws.
     effort = float(np.clip(FULL_EFFORT_COLUMNS / (chains * len(active)), LEAST_EFFORT, 1.0))
     sweep = int(np.ceil(effort * options / (ACCEPTED_PROPOSALS * len(active)))) + 4
+    # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
+    sampler.run(FIRST_SWEEPS * sweep)
     recent: list[NDArray[np.int64]] = []
     for _ in range(ROUNDS if len(alone) < LITTLE_TO_LEARN * len(active) else FEW_ROUNDS):
         sampler.run(max(sweep // 2, 4))
