@@ -42,7 +42,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RecordedPipelin
 
 def test_the_answer_is_printed_and_nothing_kept_without_a_name(pipeline: RecordedPipeline, tmp_path: Path) -> None:
     text = invoke(["analyze", "web.pcap"])
-    assert text.startswith("140 calls in 20 request trees")
+    assert text.startswith("20 requests, ")
     assert "Nothing was kept. Give -o CASE" in text
     assert [entry.name for entry in tmp_path.iterdir()] == ["web.pcap"]
     assert pipeline.runs == [([Path("web.pcap")], Settings())]
@@ -89,7 +89,7 @@ def test_real_captures_go_the_whole_way(tmp_path: Path) -> None:
     demo = Path(__file__).parent.parent.parent / "pcaps" / "shop"
     text = invoke(["analyze", demo, "-o", tmp_path / "shop.case", "--html", tmp_path / "report.html", "--jobs", "1"])
     case = Case.open(tmp_path / "shop.case")
-    assert text.startswith(f"{len(case.table('calls')):,} calls in ")
+    assert f" failed: {len(case.table('calls')):,} calls, from 8 captures" in text
     assert "Unexplained: 0 bytes." in text
     assert (tmp_path / "report.html").read_bytes().lower().startswith(b"<!doctype html>")
 

@@ -56,7 +56,7 @@ def first_tree(case: Path) -> str:
 def test_the_summary_says_all_that_it_should(stored: Path) -> None:
     text = invoke(["show", stored])
     sections = [
-        "280 calls in 40 request trees, from 4 captures of 5 hosts.",
+        " failed: 280 calls, from 4 captures of 5 hosts.",
         "What is wrong",
         "What failed",
         "because of SELECT orders (postgresql): 40P01",

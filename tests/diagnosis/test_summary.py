@@ -7,7 +7,9 @@ import pytest
 from tests.support.cases import CaseBuilder, build_analysis
 
 from wiretrace.case.reader import Case
-from wiretrace.diagnosis.summary import Failure, party_names, summarize
+from wiretrace.diagnosis.failures import Failure, Harm
+from wiretrace.diagnosis.requests import party_names
+from wiretrace.diagnosis.summary import Repeated, summarize
 from wiretrace.model.analysis import Payload
 from wiretrace.model.settings import Settings
 
@@ -31,7 +33,7 @@ def shop() -> Case:
 def test_the_counts_are_those_of_the_tables(shop: Case) -> None:
     summary = summarize(shop)
     calls = shop.table("calls").to_pylist()
-    assert (summary.calls, summary.trees, summary.captures, summary.hosts) == (2800, 400, 4, 5)
+    assert (summary.calls, summary.requests, summary.captures, summary.hosts) == (2800, 400, 4, 5)
     assert summary.first_ns == min(call["start_ns"] for call in calls)
     assert summary.last_ns == max(call["end_ns"] for call in calls)
     linked = [call for call in calls if call["parent"] and not call["question"]]
@@ -40,8 +42,10 @@ def test_the_counts_are_those_of_the_tables(shop: Case) -> None:
     inferred = [call["confidence"] for call in linked if call["basis"] == "inferred"]
     assert summary.mean_confidence == pytest.approx(sum(inferred) / len(inferred))
     asked = Counter(call["server_service"] for call in calls)
-    assert {figures.name: figures.asked for figures in summary.services} == asked
-    assert sum(figures.asks for figures in summary.services) == sum(call["client_service"] in asked for call in calls)
+    assert {figures.name: figures.calls_in for figures in summary.services} == asked
+    assert sum(figures.calls_out for figures in summary.services) == sum(
+        call["client_service"] in asked for call in calls
+    )
     assert summary.unexplained == 0
     assert summary.dropped == 3
 
@@ -60,14 +64,77 @@ def test_times_are_those_of_root_calls(shop: Case) -> None:
 def test_failures_are_told_once_with_their_first_cause(shop: Case) -> None:
     """The 500 of shop is a consequence, and no failure of its own; a silent price fails by itself."""
     calls = shop.table("calls").to_pylist()
-    failures = {failure.operation: failure for failure in summarize(shop).failures}
-    assert set(failures) == {"GET /orders/{id}", "POST /quote"}
-    whole = failures["GET /orders/{id}"]
-    assert (whole.word, whole.cause, whole.is_root) == ("500", "SELECT orders (postgresql): 40P01", True)
+    failures = {(failure.operation, failure.word): failure for failure in summarize(shop).failures}
+    whole = failures["GET /orders/{id}", "500"]
+    assert (whole.cause, whole.harm) == ("SELECT orders (postgresql): 40P01", Harm.BROKE_REQUEST)
     assert whole.failed == sum(call["status"] == "40P01" for call in calls)
     assert whole.calls == 400
-    silent = failures["POST /quote"]
-    assert (silent.word, silent.cause, silent.is_root) == ("server silent", "", False)
+    silent = failures["POST /quote", "server silent"]
+    assert (silent.cause, silent.harm) == ("", Harm.ABSORBED)
+
+
+def test_broken_requests_come_before_errors_that_broke_none() -> None:
+    """A library's probe that fails at every start never stands before a request that failed once."""
+    builder = CaseBuilder()
+    shop, redis = service("shop"), service("redis")
+    for number in range(9):
+        builder.call(None, "redis", "SETINFO", "", shop, redis, number, 1, status="ERR", outcome="error")
+    for number in range(3):
+        missing = builder.call(None, "http", "GET /no", "", OUTSIDE, shop, number, 50, status="404", outcome="error")
+        builder.call(missing, "redis", "GET", "", shop, redis, number, 1)
+    fine = builder.call(None, "http", "GET /", "", OUTSIDE, shop, 0, 50)
+    builder.call(fine, "redis", "LPUSH", "", shop, redis, 1, 5, status="OOM", outcome="error")
+    broken = builder.call(None, "http", "GET /", "", OUTSIDE, shop, 60, 50, status="500", outcome="error")
+    builder.call(broken, "redis", "GET", "", shop, redis, 61, 5, status="LOADING", outcome="error")
+    summary = summarize(case_of(builder))
+    assert [(failure.harm, failure.operation, failure.failed) for failure in summary.failures] == [
+        (Harm.BROKE_REQUEST, "GET /", 1),
+        (Harm.BROKE_REQUEST, "GET /no", 3),
+        (Harm.ABSORBED, "LPUSH", 1),
+        (Harm.OUTSIDE, "SETINFO", 9),
+    ]
+    assert (summary.requests, summary.failed_requests, summary.outside) == (5, 4, 9)
+    assert summary.outside_kinds == [Repeated("redis", "SETINFO", 9)]
+    assert summary.example == broken["id"]
+    assert [times.operation for times in summary.times] == ["GET /", "GET /no"]
+
+
+def test_a_failure_behind_a_question_is_no_cause() -> None:
+    """A parent that is unlikely takes no blame, and makes nothing part of a request."""
+    builder = CaseBuilder()
+    root = builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 100, status="500", outcome="error")
+    builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 1)
+    doubtful = {"status": "ERR", "outcome": "error", "confidence": 0.2}
+    builder.call(root, "redis", "SETINFO", "", service("web"), service("redis"), 2, 1, **doubtful)
+    first, second = summarize(case_of(builder)).failures
+    assert (first.operation, first.cause) == ("GET /", "")
+    assert (second.operation, second.harm) == ("SETINFO", Harm.OUTSIDE)
+
+
+def test_where_everything_runs_in_one_place_every_root_is_a_request() -> None:
+    builder = CaseBuilder()
+    root = builder.call(None, "http", "GET /", "", service("all"), service("all"), 0, 100)
+    builder.call(root, "redis", "GET", "", service("all"), service("all"), 1, 1)
+    assert summarize(case_of(builder)).requests == 1
+
+
+def test_a_client_that_also_answers_is_a_client() -> None:
+    """It serves calls, and none of them causes those that it makes: its requests enter the system."""
+    builder = CaseBuilder()
+    root = builder.call(None, "http", "GET /", "", service("load"), service("web"), 0, 100)
+    builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 1)
+    builder.call(None, "http", "GET /metrics", "", OUTSIDE, service("load"), 5, 1)
+    assert summarize(case_of(builder)).requests == 2
+
+
+def test_services_are_told_from_the_outside_in() -> None:
+    builder = CaseBuilder()
+    root = builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 100)
+    inner = builder.call(root, "http", "GET /", "", service("web"), service("app"), 0, 90)
+    for number in range(5):
+        builder.call(inner, "redis", "GET", "", service("app"), service("redis"), number, 1)
+    found = [(each.name, each.calls_in, each.calls_out) for each in summarize(case_of(builder)).services]
+    assert found == [("web", 1, 1), ("app", 1, 5), ("redis", 5, 0)]
 
 
 def test_of_two_failing_calls_the_earlier_is_the_cause() -> None:
@@ -79,7 +146,9 @@ def test_of_two_failing_calls_the_earlier_is_the_cause() -> None:
             root, "http", name, "", service("web"), service(name), start, 20, status="", outcome="server_silent"
         )
     (failure,) = summarize(case_of(builder)).failures
-    assert failure == Failure("web", "GET /", 1, 1, "502", "early (early): server silent", root["id"], True)
+    assert failure == Failure(
+        Harm.BROKE_REQUEST, "web", "GET /", 1, 1, "502", "early (early): server silent", False, root["id"]
+    )
 
 
 def test_what_the_capture_lacks_is_no_failure() -> None:
@@ -97,7 +166,7 @@ def test_the_example_is_a_failing_request_if_there_is_one(shop: Case) -> None:
     assert summary.example in failing
 
 
-def test_without_a_failure_the_example_is_a_slow_tree_of_several_calls() -> None:
+def test_without_a_failure_the_example_is_a_typical_tree_of_several_calls() -> None:
     builder = CaseBuilder()
     trees = []
     for number in range(20):
@@ -105,7 +174,7 @@ def test_without_a_failure_the_example_is_a_slow_tree_of_several_calls() -> None
         trees.append(root["id"])
         if number < 19:
             builder.call(root, "redis", "GET", "", service("web"), service("redis"), number * 1000 + 1, 5)
-    assert summarize(case_of(builder)).example == trees[18]
+    assert summarize(case_of(builder)).example == trees[9]
 
 
 def test_a_failure_of_one_call_alone_is_no_example_where_a_tree_shows_more() -> None:

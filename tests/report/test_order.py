@@ -63,7 +63,7 @@ def forests(draw: st.DrawFn) -> Rows:
     return [(parent, draw(st.integers(0, 5))) for parent in parents]
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(forests())
 def test_the_order_is_that_of_a_plain_walk(rows: Rows) -> None:
     order = tree_order(*tables(rows))
@@ -77,7 +77,7 @@ def test_the_order_is_that_of_a_plain_walk(rows: Rows) -> None:
     assert [expected[first][1] for first in order.first_places] == [0] * len(order.trees)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 9)), st.integers(0, 3)), min_size=10, max_size=10))
 def test_every_call_has_one_place_even_where_calls_are_their_own_ancestors(rows: Rows) -> None:
     order = tree_order(*tables(rows))

@@ -23,15 +23,16 @@ def test_links_are_counted_by_what_they_rest_on(small_case: Case) -> None:
         assert found[basis]["count"] == len(sure)
         assert abs(found[basis]["confidence"] - sum(sure) / len(sure)) < 1e-9
     assert found["question"]["count"] == sum(row["question"] for row in calls)
-    assert found["unlinked"] == 0
 
 
-def test_a_call_of_a_service_that_has_no_parent_is_unlinked() -> None:
+def test_a_call_of_a_service_that_has_no_parent_is_outside_any_request() -> None:
     analysis = build_analysis(70)
     calls = analysis.tables["calls"]
     orphaned = [row | ({"parent": None} if row["operation"] == "GET" else {}) for row in calls.to_pylist()]
     analysis.tables["calls"] = pa.Table.from_pylist(orphaned, calls.schema)
-    assert figures_of(Case.of(analysis, Settings()))["links"]["unlinked"] == 10
+    totals = figures_of(Case.of(analysis, Settings()))["totals"]
+    questions = sum(row["question"] for row in orphaned)
+    assert (totals["requests"], totals["outside"]) == (10, 10 + questions)
 
 
 def test_totals_add_up(small_case: Case) -> None:
@@ -42,6 +43,8 @@ def test_totals_add_up(small_case: Case) -> None:
     assert found["totals"]["errors"] == len(failed) == sum(row["errors"] for row in found["operations"])
     assert found["totals"]["failedTrees"] == len({row["tree"] for row in failed})
     assert sum(row["calls"] for row in found["edges"]) == len(calls)
+    assert found["totals"]["requests"] == len(small_case.table("trees"))
+    assert found["totals"]["failedRequests"] == sum(row["outcome"] != "ok" for row in calls if row["parent"] is None)
     slowest = max(small_case.table("trees").to_pylist(), key=lambda row: row["duration_ns"])
     assert (found["totals"]["slowest"], found["totals"]["max"]) == (slowest["tree"], slowest["duration_ns"])
 

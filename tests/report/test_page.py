@@ -30,19 +30,19 @@ def open_first_tree(page: Page) -> None:
 
 def test_the_first_screen_says_what_went_wrong_and_what_is_missing(small_report: Path, open_report: Opener) -> None:
     page = open_report(small_report)
-    expect(page.locator("h1")).to_contain_text("700 calls in 100 request trees")
+    expect(page.locator("h1")).to_contain_text("100 requests: ")
     expect(page.locator(".health")).to_contain_text("web1: the capturing host dropped 3 packets")
     expect(page.locator(".health")).to_contain_text("2 connections of 256 are encrypted")
     expect(page.locator(".findings")).to_contain_text("postgresql reports deadlocks")
     expect(page.locator("main")).to_contain_text("Where every byte went")
-    operations = page.get_by_role("region", name="The most errors first")
+    operations = page.get_by_role("region", name="Errors in requests that failed")
     expect(operations.locator("tbody tr")).to_have_count(7)
     expect(operations.locator("tbody tr").first).to_contain_text("GET /orders/{id}")
 
 
 def test_a_table_sorts_when_its_head_is_pressed(small_report: Path, open_report: Opener) -> None:
     page = open_report(small_report)
-    operations = page.get_by_role("region", name="The most errors first")
+    operations = page.get_by_role("region", name="Errors in requests that failed")
     operations.get_by_role("button", name="Max").click()
     expect(operations.locator("tbody tr").first).to_contain_text("GET /orders/{id}")
     operations.get_by_role("button", name="Max").click()

@@ -48,6 +48,12 @@ class Forest:
             stack.extend((child, depth + 1) for child in reversed(self.children(row)))
 
 
+def without_questions(calls: pa.Table) -> pa.Table:
+    """The columns of `calls` that make a Forest, where a parent that is only a question counts as none."""
+    parent = pc.if_else(calls.column("question").fill_null(False), None, calls.column("parent"))
+    return calls.select(["id", "start_ns"]).append_column("parent", parent)
+
+
 def in_order(calls: pa.Table) -> pa.Array:
     """Rows of the table `calls` sorted by start and then by id: the order of every output."""
     return pc.sort_indices(calls, sort_keys=[("start_ns", "ascending"), ("id", "ascending")])

@@ -89,15 +89,24 @@ def _row_of(calls: pa.Table, prefix: str) -> int:
 
 
 def _list_trees(console: Console, case: Case, limit: int) -> None:
-    """List the trees in order of their start."""
+    """List the trees in order of their start: those of requests first, then those of calls that no request caused."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     from rich.text import Text
 
     from wiretrace.case.calls import plain_list
     from wiretrace.cli.terminal.console import cell, print_heading, print_line
     from wiretrace.cli.terminal.text import counted, duration, instant
+    from wiretrace.diagnosis.requests import entering_calls
 
-    trees = case.table("trees").sort_by([("start_ns", "ascending"), ("tree", "ascending")])
-    print_heading(console, counted(len(trees), "request tree"))
+    calls = case.table("calls")
+    requests = calls.column("tree").filter(pa.array(entering_calls(calls))).combine_chunks()
+    is_outside = pc.invert(pc.is_in(case.table("trees").column("tree"), value_set=requests))
+    trees = case.table("trees").append_column("outside", is_outside)
+    trees = trees.sort_by([("outside", "ascending"), ("start_ns", "ascending"), ("tree", "ascending")])
+    outside = pc.sum(is_outside).as_py() or 0
+    title = counted(len(trees) - outside, "request tree")
+    print_heading(console, f"{title}, and {outside:,} outside any request" if outside else title)
     shown = trees.slice(0, limit or len(trees))
     names = ("tree", "start_ns", "duration_ns", "calls", "errors", "operation", "service")
     room = max(console.width - 16 - 12 - 8 - 20 - 5, 10)

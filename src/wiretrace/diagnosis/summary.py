@@ -1,6 +1,6 @@
 """The figures of the terminal summary: what is in a case, what failed, what was slow, and how sure the links are.
 
-Everything is counted on columns; only the trees that fail are looked into call by call, and at most `CAUSES_SOUGHT`.
+Everything is counted on columns. Requests that enter the system come first; calls that no request caused stand apart.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import plain_list
-from wiretrace.case.forest import Forest
+from wiretrace.case.forest import Forest, without_questions
+from wiretrace.diagnosis.columns import CallColumns
+from wiretrace.diagnosis.failures import Failure, Harm, find_failures, how_much_it_shows
+from wiretrace.diagnosis.requests import entering_calls, topmost_calls
 from wiretrace.model.analysis import unexplained_bytes
 from wiretrace.model.outcome import Outcome
 
@@ -23,12 +26,8 @@ if TYPE_CHECKING:
 
     from wiretrace.case.reader import Case
 
-UNDECIDED = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
-"""Outcomes that are no failure: the last two say what the capture lacks."""
-CAUSES_SOUGHT = 5000
-"""Failing calls whose first cause is looked for."""
-EXAMPLE_CALLS = 24
-"""Trees with more calls than this are not taken as the example where a smaller one shows the same."""
+SEVERAL_SERVICES = 3
+"""Services that the example tree asks, where there is such a tree."""
 
 
 @dataclass(slots=True)
@@ -36,9 +35,9 @@ class ServiceFigures:
     """One service."""
 
     name: str
-    asked: int = 0
+    calls_in: int = 0
     """Calls to it."""
-    asks: int = 0
+    calls_out: int = 0
     """Calls that it makes."""
     failed: int = 0
     """Calls to it that failed."""
@@ -46,7 +45,7 @@ class ServiceFigures:
 
 @dataclass(slots=True)
 class OperationTimes:
-    """How long the requests of one kind take: calls without a parent."""
+    """How long the requests of one kind take: calls that enter the system."""
 
     service: str
     operation: str
@@ -57,23 +56,12 @@ class OperationTimes:
 
 
 @dataclass(slots=True)
-class Failure:
-    """Calls of one kind that failed, and were not made by a call that failed, too."""
+class Repeated:
+    """Calls of one kind outside any request."""
 
     service: str
     operation: str
-    failed: int
-    """How often it failed."""
     calls: int
-    """How often it was called."""
-    word: str
-    """How it failed: its status, or its outcome where there was no answer."""
-    cause: str
-    """What failed first beneath it, in words; empty where it failed by itself."""
-    example: str
-    """Id of the tree of one of them."""
-    is_root: bool
-    """Whether the example is a request from outside."""
 
 
 @dataclass(slots=True)
@@ -81,7 +69,14 @@ class Summary:
     """What the terminal summary says."""
 
     calls: int = 0
-    trees: int = 0
+    requests: int = 0
+    """Calls that enter the system; each is the root of a tree."""
+    failed_requests: int = 0
+    """Those of them that failed."""
+    outside: int = 0
+    """Calls that belong to no request: set-up, probes, background work, and calls whose cause was not found."""
+    outside_kinds: list[Repeated] = field(default_factory=list)
+    """The kinds of call that stand at the top of those, the most frequent first."""
     captures: int = 0
     hosts: int = 0
     first_ns: int = -1
@@ -95,13 +90,13 @@ class Summary:
     findings: list[tuple[str, str, str]] = field(default_factory=list)
     """Severity, title and detail of each finding, the worst first."""
     failures: list[Failure] = field(default_factory=list)
-    """The most frequent first."""
+    """The gravest first; see `find_failures`."""
     unknown_outcomes: int = 0
     """Calls whose end the capture lacks."""
     times: list[OperationTimes] = field(default_factory=list)
     """The slowest 95th percentile first."""
     services: list[ServiceFigures] = field(default_factory=list)
-    """The most asked first."""
+    """From the outside in: those that requests reach first come first."""
     links_by_basis: dict[str, int] = field(default_factory=dict)
     """Links by what they rest on; questions are not links."""
     questions: int = 0
@@ -141,46 +136,25 @@ def summarize(case: Case) -> Summary:
     )
     if not len(calls):
         return summary
-    columns = _Columns(calls)
-    roots = pc.is_null(calls.column("parent")).to_numpy()
-    summary.trees = int(roots.sum())
+    columns = CallColumns(calls)
+    parents = Forest(without_questions(calls)).parent
+    entering = entering_calls(calls)
+    in_request = entering[topmost_calls(parents)]
+    summary.requests = int(entering.sum())
+    summary.failed_requests = int((entering & columns.failed).sum())
+    summary.outside = int((~in_request).sum())
+    summary.outside_kinds = _repeated(columns, np.flatnonzero(~in_request & (parents < 0)))
     summary.first_ns = int(columns.start.min())
     summary.last_ns = int(columns.end.max())
     summary.unknown_outcomes = sum(
         columns.outcomes.count(outcome) for outcome in (Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
     )
-    summary.services = _services(columns)
-    summary.times = _times(columns, roots)
-    summary.failures = _failures(calls, columns)
+    summary.services = _services(columns, _depths(parents))
+    summary.times = _times(columns, entering)
+    summary.failures = find_failures(columns, parents, entering, in_request)
     _count_links(calls, summary)
-    summary.example = _example(columns, roots, summary)
+    summary.example = _example(columns, entering, summary)
     return summary
-
-
-def party_names(calls: pa.Table, side: str) -> list[str]:
-    """What to call the caller or the callee ("client" or "server") of each call: its service, host or address."""
-    columns = (plain_list(calls.column(f"{side}_{what}")) for what in ("service", "host", "address"))
-    return [service or host or address or "?" for service, host, address in zip(*columns, strict=True)]
-
-
-class _Columns:
-    """Columns of `calls` that are used again and again."""
-
-    def __init__(self, calls: pa.Table) -> None:
-        self.start: NDArray[np.int64] = calls.column("start_ns").to_numpy()
-        self.end: NDArray[np.int64] = calls.column("end_ns").to_numpy()
-        self.operations: list[str] = plain_list(calls.column("operation"))
-        self.outcomes: list[str] = plain_list(calls.column("outcome"))
-        self.statuses: list[str | None] = plain_list(calls.column("status"))
-        self.trees: list[str] = plain_list(calls.column("tree"))
-        self.callers = party_names(calls, "client")
-        self.callees = party_names(calls, "server")
-        self.failed = [outcome not in UNDECIDED for outcome in self.outcomes]
-
-    def word(self, row: int) -> str:
-        """How the call in `row` ended: the server's own word, or the outcome where it gave none."""
-        status = self.statuses[row]
-        return status if status and self.outcomes[row] == Outcome.ERROR else self.outcomes[row].replace("_", " ")
 
 
 def _findings(case: Case) -> list[tuple[str, str, str]]:
@@ -190,18 +164,38 @@ def _findings(case: Case) -> list[tuple[str, str, str]]:
     return sorted(rows, key=lambda row: worst_first.index(row[0]) if row[0] in worst_first else len(worst_first))
 
 
-def _services(columns: _Columns) -> list[ServiceFigures]:
-    """Every party that is asked for something, with its calls in and out."""
-    asked = Counter(columns.callees)
-    asks = Counter(columns.callers)
+def _depths(parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Calls above each call in its tree. Shape (n,). Climbs by doubling: a deep tree costs no more than a flat one."""
+    count = len(parents)
+    above = np.append(np.where(parents < 0, count, parents), count)
+    depth = np.append((parents >= 0).astype(np.int64), 0)
+    while (above < count).any():
+        depth = depth + depth[above]
+        above = above[above]
+    return depth[:count]
+
+
+def _services(columns: CallColumns, depths: NDArray[np.int64]) -> list[ServiceFigures]:
+    """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
+    called = Counter(columns.callees)
+    calling = Counter(columns.callers)
     failed = Counter(callee for callee, is_failed in zip(columns.callees, columns.failed, strict=True) if is_failed)
-    found = [ServiceFigures(name, count, asks[name], failed[name]) for name, count in asked.items()]
-    return sorted(found, key=lambda service: (-service.asked, service.name))
+    depth = Counter[str]()
+    for callee, levels in zip(columns.callees, depths.tolist(), strict=True):
+        depth[callee] += levels
+    found = [ServiceFigures(name, count, calling[name], failed[name]) for name, count in called.items()]
+    return sorted(found, key=lambda each: (not each.calls_out, depth[each.name] / each.calls_in, each.name))
 
 
-def _times(columns: _Columns, roots: NDArray[np.bool_]) -> list[OperationTimes]:
+def _repeated(columns: CallColumns, rows: NDArray[np.int64]) -> list[Repeated]:
+    kinds = Counter((columns.callees[row], columns.operations[row]) for row in rows.tolist())
+    found = [Repeated(service, operation, count) for (service, operation), count in kinds.items()]
+    return sorted(found, key=lambda kind: (-kind.calls, kind.service, kind.operation))
+
+
+def _times(columns: CallColumns, entering: NDArray[np.bool_]) -> list[OperationTimes]:
     rows: dict[tuple[str, str], list[int]] = {}
-    for row in np.flatnonzero(roots).tolist():
+    for row in np.flatnonzero(entering).tolist():
         rows.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
     durations = columns.end - columns.start
     times = []
@@ -209,47 +203,6 @@ def _times(columns: _Columns, roots: NDArray[np.bool_]) -> list[OperationTimes]:
         median, p95, longest = np.percentile(durations[of_kind], (50, 95, 100)).tolist()
         times.append(OperationTimes(service, operation, len(of_kind), median, p95, longest))
     return sorted(times, key=lambda kind: (-kind.p95_ns, kind.operation, kind.service))
-
-
-def _failures(calls: pa.Table, columns: _Columns) -> list[Failure]:
-    """Failing calls whose caller did not fail, by kind, each with its most frequent first cause."""
-    forest = Forest(calls)
-    parents = forest.parent.tolist()
-    topmost = [
-        row
-        for row, is_failed in enumerate(columns.failed)
-        if is_failed and (parents[row] < 0 or not columns.failed[parents[row]])
-    ]
-    called = Counter(zip(columns.callees, columns.operations, strict=True))
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row in topmost:
-        groups.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
-    sizes = Counter(columns.trees)
-    failures = []
-    sought = CAUSES_SOUGHT
-    for kind, rows in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0])):
-        looked_into = rows[: max(sought, 1)]
-        sought -= len(looked_into)
-        reasons = [(columns.word(row), _first_cause(forest, columns, row)) for row in looked_into]
-        word, cause = Counter(reasons).most_common(1)[0][0]
-        shown = max(
-            (row for row, reason in zip(looked_into, reasons, strict=True) if reason == (word, cause)),
-            key=lambda row: _shows(sizes[columns.trees[row]]),
-        )
-        is_root = bool(parents[shown] < 0)
-        failures.append(Failure(*kind, len(rows), called[kind], word, cause, columns.trees[shown], is_root))
-    return failures
-
-
-def _first_cause(forest: Forest, columns: _Columns, row: int) -> str:
-    """Follow failing calls downwards: what failed, without having made a call that failed. Empty if `row` itself."""
-    cause = row
-    while failing := [child for child in forest.children(cause) if columns.failed[child]]:
-        # Of several, the one that failed first: the later ones may be its consequences.
-        cause = min(failing, key=lambda child: columns.end[child])
-    if cause == row:
-        return ""
-    return f"{columns.operations[cause]} ({columns.callees[cause]}): {columns.word(cause)}"
 
 
 def _count_links(calls: pa.Table, summary: Summary) -> None:
@@ -263,24 +216,28 @@ def _count_links(calls: pa.Table, summary: Summary) -> None:
     summary.mean_confidence = 1.0 if mean is None else float(mean)
 
 
-def _shows(calls: int) -> int:
-    """How much a tree of so many calls shows: a bigger one more, until it is too big to be drawn."""
-    return calls if calls <= EXAMPLE_CALLS else 1
-
-
-def _example(columns: _Columns, roots: NDArray[np.bool_], summary: Summary) -> str:
-    """The tree that shows most: of the most frequent failure (of a whole request, if one fails), or a slow one."""
+def _example(columns: CallColumns, entering: NDArray[np.bool_], summary: Summary) -> str:
+    """The tree that shows most: of the gravest failure, or else a typical one of the slowest kind of request."""
     sizes = Counter(columns.trees)
-    for failure in sorted(summary.failures, key=lambda failure: not failure.is_root):
-        if sizes[failure.example] > 1:
+    for failure in summary.failures:
+        if failure.harm is not Harm.OUTSIDE and sizes[failure.example] > 1:
             return failure.example
+    rows = [row for row in np.flatnonzero(entering).tolist() if how_much_it_shows(sizes[columns.trees[row]]) > 1]
+    services: dict[str, set[str]] = {columns.trees[row]: set() for row in rows}
+    for tree, callee in zip(columns.trees, columns.callees, strict=True):
+        if tree in services:
+            services[tree].add(callee)
     by_kind: dict[tuple[str, str], list[int]] = {}
-    for row in np.flatnonzero(roots).tolist():
-        if _shows(sizes[columns.trees[row]]) > 1:
-            by_kind.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
+    for row in rows:
+        by_kind.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
     durations = columns.end - columns.start
-    for times in summary.times:
-        if rows := by_kind.get((times.service, times.operation)):
-            nearest = np.argmin(np.abs(durations[rows] - times.p95_ns))
-            return columns.trees[rows[int(nearest)]]
-    return summary.failures[0].example if summary.failures else columns.trees[int(np.argmax(durations))]
+    for least in (SEVERAL_SERVICES, 1):
+        for times in summary.times:
+            of_kind = by_kind.get((times.service, times.operation), [])
+            shown = [row for row in of_kind if len(services[columns.trees[row]]) >= least]
+            if shown:
+                return columns.trees[shown[int(np.argmin(np.abs(durations[shown] - times.median_ns)))]]
+    if summary.failures:
+        return summary.failures[0].example
+    slowest = np.flatnonzero(entering)
+    return columns.trees[int(slowest[np.argmax(durations[slowest])])]

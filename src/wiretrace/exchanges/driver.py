@@ -8,6 +8,7 @@ are looked up at once, then requests and responses are paired and written as row
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -337,7 +338,10 @@ class ExchangeDriver:
         final = closing is not None
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
-            thread.habits.started = conversation.side(Side.CLIENT).started
+            client = conversation.side(Side.CLIENT)
+            thread.habits.origin = client.origin if client.started else None
+            if thread.habits.opening is None and requests:
+                thread.habits.opening = requests[0].message.start
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
@@ -347,6 +351,7 @@ class ExchangeDriver:
             if conversation.aligned:
                 used, answered = pair_in_order(requests, responses, pairs, thread.habits)
             else:
+                self._pair_whole(thread, pairs)
                 reached = None if final else (conversation.side(Side.CLIENT).next, conversation.side(Side.SERVER).next)
                 used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, reached)
             del requests[:used]
@@ -364,6 +369,17 @@ class ExchangeDriver:
             left += [Pair(None, located, Proof.NONE) for located in thread.responses]
             thread.requests, thread.responses = [], []
         self._write(thread, pairs, left, closing)
+
+    @staticmethod
+    def _pair_whole(thread: Thread, pairs: list[Pair]) -> None:
+        """Pair in order what came before the first bytes that broke the rules of the protocol."""
+        client_end, server_end = thread.conversation.whole
+        requests = list(itertools.takewhile(lambda each: each.message.end <= client_end, thread.requests))
+        responses = list(itertools.takewhile(lambda each: each.message.end <= server_end, thread.responses))
+        if requests and responses:
+            used, answered = pair_in_order(requests, responses, pairs, thread.habits)
+            del thread.requests[:used]
+            del thread.responses[:answered]
 
     def _write(self, thread: Thread, pairs: list[Pair], left: list[Pair], closing: Closing | None) -> None:
         if not pairs and not left:

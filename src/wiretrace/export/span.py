@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.case.calls import call_records, plain_list
-from wiretrace.case.forest import Forest
-from wiretrace.export.trees import without_questions
+from wiretrace.case.forest import Forest, without_questions
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import call_records
-from wiretrace.case.forest import Forest
+from wiretrace.case.forest import Forest, without_questions
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import Exporter
 from wiretrace.model.analysis import unexplained_bytes
@@ -71,12 +71,6 @@ class JsonTrees(Exporter):
             b',"accounting":' + encoder.encode({**accounting, "unexplained": unexplained_bytes(accounting)}) + b"}\n"
         )
         nested.flush()
-
-
-def without_questions(calls: pa.Table) -> pa.Table:
-    """The columns of `calls` that make a Forest, where a parent that is only a question counts as none."""
-    parent = pc.if_else(calls.column("question").fill_null(False), None, calls.column("parent"))
-    return calls.select(["id", "start_ns"]).append_column("parent", parent)
 
 
 class _Nested:

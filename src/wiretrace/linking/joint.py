@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 ROUNDS = 14
 """Rounds of drawing and learning."""
+FEW_ROUNDS = 5
+"""Rounds where the requests without competition outnumber the others and have already taught the model."""
+LITTLE_TO_LEARN = 3.0
+"""They must outnumber them by this."""
 SETTLED_ROUNDS = 6
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
@@ -97,7 +101,7 @@ def solve(service: Service) -> Posterior:
     options = float((counts + may_be_alone)[contested].sum())
     sweep = int(np.ceil(options / (ACCEPTED_PROPOSALS * len(active)))) + 4
     recent: list[NDArray[np.int64]] = []
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(alone) < LITTLE_TO_LEARN * len(active) else FEW_ROUNDS):
         sampler.run(max(sweep // 2, 4))
         _learn(model, sampler, held_alone, alone)
         recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
@@ -164,7 +168,9 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
     components = int(component.max()) + 1
     likelihood = sampler.likelihood[:-1].reshape(sampler.chains, width)
     drawn = sampler.parents()
-    total = np.stack([np.bincount(of_request, weights=row, minlength=components) for row in likelihood])
+    total = np.zeros((sampler.chains, components))
+    for chain, row in enumerate(likelihood):
+        total[chain] = np.bincount(of_request, weights=row, minlength=components)
     if sampler.model.weighted:
         total += sampler.weight_by(component, components)
     best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]

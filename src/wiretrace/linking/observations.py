@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import ProcessAxis
 from wiretrace.linking.problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Observations:
     def __len__(self) -> int:
         return len(self.problem)
 
+    def axis(self, slack: float) -> ProcessAxis:
+        """An axis for all processes that bears times `slack` nanoseconds before the first and behind the last."""
+        times = (self.arrives, self.responds, self.starts, self.ends)
+        latest = max(float(np.fmax.reduce(column, initial=0.0)) for column in times)
+        problem = self.problem
+        processes = int(max(problem.callee.max(initial=0), problem.caller.max(initial=0))) + 1
+        return ProcessAxis(processes, latest, slack)
+
 
 def observe(problem: LinkProblem) -> Observations:
     """See `problem` from inside its processes."""
@@ -62,7 +71,8 @@ def observe(problem: LinkProblem) -> Observations:
     origin = min((int(column.min()) for column in known if len(column)), default=0)
 
     def relative(column: NDArray[np.int64]) -> NDArray[np.float64]:
-        shifted = np.where(column == MISSING, origin, column) - origin
+        # Unsigned, so that times of arbitrary distance do not overflow.
+        shifted = np.where(column == MISSING, origin, column).view(np.uint64) - np.int64(origin).view(np.uint64)
         return np.where(column == MISSING, np.nan, shifted.astype(np.float64))
 
     caller_start, caller_end, callee_start, callee_end = (relative(column) for column in times)

@@ -104,7 +104,8 @@ def _evidence(calls: pa.Table, solution: LinkSolution) -> pa.Table:
 def _trees(calls: pa.Table, trees: Trees) -> pa.Table:
     root = pa.array(trees.roots)
     number = np.searchsorted(trees.roots, trees.root)
-    failed = pc.not_equal(calls.column("outcome").cast(pa.string()), Outcome.OK.value).to_numpy()
+    no_error = pa.array([Outcome.OK.value, Outcome.UNFINISHED.value, Outcome.NOT_CAPTURED.value])
+    failed = pc.invert(pc.is_in(calls.column("outcome").cast(pa.string()), value_set=no_error)).to_numpy()
     start = calls.column("start_ns").take(root)
     schema = table_schema("trees")
     columns = {

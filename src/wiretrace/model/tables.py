@@ -172,7 +172,9 @@ TREES = (
     Column("start_ns", "int64", "Start of the root call."),
     Column("duration_ns", "int64", "End of the root call minus its start."),
     Column("calls", "int64", "Calls in the tree, the root included."),
-    Column("errors", "int64", "Calls in the tree whose outcome is not ok."),
+    Column(
+        "errors", "int64", "Calls in the tree that failed: their outcome is neither ok, unfinished nor not_captured."
+    ),
     Column("depth", "int32", "Longest way from the root to a leaf, in calls."),
     Column("outcome", "category", "Outcome of the root call."),
     Column("confidence", "double", "Product of the confidences of its links."),

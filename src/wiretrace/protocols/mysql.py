@@ -114,4 +114,4 @@ def _probe_server(data: bytes) -> float:
     boundary = server_boundary(data, 0)
     if boundary is None:
         return 0.0
-    return 0.8 if boundary == 0 else 0.6
+    return 0.8 if boundary == 0 else 0.45

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.case.forest import Forest, without_questions
+from wiretrace.diagnosis.requests import entering_calls, topmost_calls
 from wiretrace.model.outcome import Outcome
 
 UNKNOWN_OUTCOMES = (Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
@@ -26,6 +28,12 @@ class CallFigures(NamedTuple):
     """Whether it is known to have failed."""
     unknown: NDArray[np.bool_]
     """Whether the capture lacks its end."""
+    request: NDArray[np.bool_]
+    """Whether it is a request that enters the system."""
+    in_request: NDArray[np.bool_]
+    """Whether it is one, or was made for one."""
+    broken: NDArray[np.bool_]
+    """Whether it failed in the tree of a request that failed."""
     client: pa.Array
     """Caller as a person names it: service, else host, else address."""
     server: pa.Array
@@ -38,13 +46,25 @@ def call_figures(calls: pa.Table) -> CallFigures:
     unknown = to_bool(pc.is_in(outcome, pa.array([str(kind) for kind in UNKNOWN_OUTCOMES])))
     error = ~unknown & to_bool(pc.not_equal(outcome, str(Outcome.OK)))
     duration_ns = calls["end_ns"].to_numpy() - calls["start_ns"].to_numpy()
-    return CallFigures(duration_ns, error, unknown, _party(calls, "client"), _party(calls, "server"))
+    request = entering_calls(calls)
+    topmost = topmost_calls(Forest(without_questions(calls)).parent)
+    return CallFigures(
+        duration_ns,
+        error,
+        unknown,
+        request,
+        request[topmost],
+        error & (request & error)[topmost],
+        _party(calls, "client"),
+        _party(calls, "server"),
+    )
 
 
 def grouped(keys: dict[str, pa.Array], figures: CallFigures) -> list[dict[str, str | int]]:
     """One row for each combination of `keys`: the keys, calls, errors, unknowns, and p50, p95 and max in nanoseconds.
 
-    Rows come with the most errors first, then the slowest (by p95), then the most calls.
+    Rows come with the most errors in requests that failed first, then the most errors, then the slowest (by p95), then
+    the most calls.
     """
     group, rows = _numbered(keys)
     count = len(rows)
@@ -61,7 +81,8 @@ def grouped(keys: dict[str, pa.Array], figures: CallFigures) -> list[dict[str, s
         "p95": sorted_ns[quantile_index(first, calls, 95)],
         "max": sorted_ns[last],
     }
-    ranked = np.lexsort((-columns["calls"], -columns["p95"], -columns["errors"]))
+    broken = np.bincount(group, figures.broken, count)
+    ranked = np.lexsort((-columns["calls"], -columns["p95"], -columns["errors"], -broken))
     numbers = {name: values[ranked].tolist() for name, values in columns.items()}
     return [
         rows[group_number] | {name: values[place] for name, values in numbers.items()}

@@ -76,17 +76,21 @@ def _totals(calls: pa.Table, trees: pa.Table, figures: CallFigures, origin: int)
         "errors": int(figures.error.sum()),
         "unknown": int(figures.unknown.sum()),
         "failedTrees": len(pc.unique(calls["tree"].filter(pa.array(figures.error)))),
+        "requests": int(figures.request.sum()),
+        "failedRequests": int((figures.request & figures.error).sum()),
+        "outside": int((~figures.in_request).sum()),
         "outcomes": {entry["values"]: entry["counts"] for entry in outcomes.to_pylist()},
     }
-    if len(trees):
-        durations = np.sort(trees["duration_ns"].to_numpy())
+    requests = np.flatnonzero(figures.request)
+    if len(requests):
+        of_requests = figures.duration_ns[requests]
+        durations = np.sort(of_requests)
         first, count = np.zeros(1, np.int64), np.array([len(durations)])
-        slowest = int(np.argmax(trees["duration_ns"].to_numpy()))
         totals |= {
             "p50": int(durations[quantile_index(first, count, 50)][0]),
             "p95": int(durations[quantile_index(first, count, 95)][0]),
             "max": int(durations[-1]),
-            "slowest": trees["tree"][slowest].as_py(),
+            "slowest": calls["tree"][int(requests[np.argmax(of_requests)])].as_py(),
         }
     if len(calls):
         totals |= {
@@ -126,7 +130,7 @@ def _noted(notes: pa.Table, kind: NoteKind) -> int:
 
 
 def _links(calls: pa.Table) -> dict[str, Any]:
-    """How many links rest on what, and with what mean confidence; questions and calls without a parent beside them."""
+    """How many links rest on what, and with what mean confidence; questions beside them."""
     basis = plain(calls["basis"])
     question = to_bool(calls["question"].combine_chunks())
     linked = to_bool(pc.is_valid(calls["parent"].combine_chunks()))
@@ -137,11 +141,4 @@ def _links(calls: pa.Table) -> dict[str, Any]:
         return {"count": count, "confidence": float(confidence[mask].mean()) if count else None}
 
     shares = {name: share(linked & ~question & to_bool(pc.equal(basis, name))) for name in BASES}
-    return shares | {"question": share(linked & question), "unlinked": _unlinked(calls, linked)}
-
-
-def _unlinked(calls: pa.Table, linked: NDArray[np.bool_]) -> int:
-    """Calls without a parent whose caller serves calls itself: somewhere a cause is probably missing."""
-    caller, callee = plain(calls["client_service"]), plain(calls["server_service"])
-    serves = to_bool(pc.is_in(caller, value_set=pc.unique(callee))) & to_bool(pc.not_equal(caller, ""))
-    return int((serves & ~linked).sum())
+    return shares | {"question": share(linked & question)}

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from tests.support.cases import build_analysis
+from tests.support.cases import CaseBuilder, build_analysis
 
 from wiretrace.case.reader import Case
 from wiretrace.cli.terminal.console import output
@@ -34,9 +34,24 @@ def test_bytes_that_do_not_add_up_are_never_hidden(bytes_more: int, words: str) 
 
 def test_a_case_without_calls_says_what_it_has() -> None:
     text = printed(Case.of(build_analysis(0), Settings()))
-    assert text.startswith("0 calls in 0 request trees, from 4 captures of 5 hosts.")
+    assert text.startswith("0 requests: 0 calls, from 4 captures of 5 hosts.")
     assert "There are no calls." in text
     assert "For example" not in text
+
+
+def test_calls_outside_any_request_are_told_in_one_sentence() -> None:
+    """A failing probe of a library is told, after the requests, and nowhere else."""
+    builder = CaseBuilder()
+    shop, redis = ("10.0.0.1", 1, None, "shop"), ("10.0.0.2", 2, None, "redis")
+    root = builder.call(None, "http", "GET /", "", ("192.0.2.1", 1, None, None), shop, 0, 9)
+    builder.call(root, "redis", "GET", "", shop, redis, 1, 1)
+    for number in range(3):
+        builder.call(None, "redis", "SETINFO", "", shop, redis, number, 1, status="ERR", outcome="error")
+    builder.finish()
+    text = " ".join(printed(Case.of(builder.analysis(), Settings())).split())
+    assert text.startswith("1 request, none failed: 5 calls")
+    assert "What failed No request failed. 3 calls outside any request" in text
+    assert "SETINFO (redis) × 3. Failed of these: SETINFO (redis): ERR × 3." in text
 
 
 def test_long_lists_are_cut_and_counted() -> None:

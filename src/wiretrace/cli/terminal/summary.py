@@ -11,6 +11,7 @@ from rich.text import Text
 from wiretrace.cli.terminal.console import cell, print_heading, print_line, print_paragraph
 from wiretrace.cli.terminal.text import counted, duration, instant, percent, size
 from wiretrace.cli.terminal.tree import draw_tree
+from wiretrace.diagnosis.failures import Failure, Harm
 from wiretrace.diagnosis.summary import Summary, summarize
 from wiretrace.model.analysis import Payload
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 8
 """Rows of a list in the summary; what is left out is counted."""
+KINDS_NAMED = 4
+"""Kinds of call that are named in a sentence; further ones are counted."""
 EXAMPLE_LINES = 16
 """Calls of the example tree that are drawn."""
 NUMBER_WIDTH = 9
@@ -60,9 +63,11 @@ def print_summary(console: Console, case: Case) -> None:
 
 
 def _headline(console: Console, summary: Summary) -> None:
-    trees = counted(summary.trees, "request tree")
+    what = counted(summary.requests, "request")
+    if summary.requests:
+        what += f", {summary.failed_requests:,} failed" if summary.failed_requests else ", none failed"
     where = f"{counted(summary.captures, 'capture')} of {counted(summary.hosts, 'host')}"
-    print_paragraph(console, f"{counted(summary.calls, 'call')} in {trees}, from {where}.", style="bold")
+    print_paragraph(console, f"{what}: {counted(summary.calls, 'call')}, from {where}.", style="bold")
     if summary.calls:
         span = duration(summary.last_ns - summary.first_ns)
         print_paragraph(console, f"They cover {span} from {instant(summary.first_ns)} UTC.")
@@ -83,17 +88,46 @@ def _findings(console: Console, summary: Summary) -> None:
 
 def _failures(console: Console, summary: Summary) -> None:
     print_heading(console, "What failed")
+    by_harm = {harm: [failure for failure in summary.failures if failure.harm is harm] for harm in Harm}
     if not summary.failures:
         print_paragraph(console, "No call failed." if summary.calls else "There are no calls.", 2)
-    for failure in summary.failures[:MOST_ROWS]:
-        share = f"{failure.failed:,} of {failure.calls:,} ({percent(failure.failed / failure.calls)})"
-        print_paragraph(console, f"{share}  {failure.operation} ({failure.service}): {failure.word}", 2, "red")
-        if failure.cause:
-            print_paragraph(console, f"because of {failure.cause}", 6)
-    _left_out(console, len(summary.failures), "kind of failure", "calls", "kinds of failure")
+    elif not by_harm[Harm.BROKE_REQUEST]:
+        print_paragraph(console, "No request failed.", 2)
+    _failure_rows(console, by_harm[Harm.BROKE_REQUEST], "red")
+    if by_harm[Harm.ABSORBED]:
+        print_paragraph(console, "Failed beneath requests that did not fail for it:", 2)
+        _failure_rows(console, by_harm[Harm.ABSORBED], "", indent=4)
     if summary.unknown_outcomes:
         count = counted(summary.unknown_outcomes, "call")
         print_paragraph(console, f"How {count} ended is not in the captures; that is no failure.", 2)
+    if summary.outside:
+        _outside(console, summary, by_harm[Harm.OUTSIDE])
+
+
+def _failure_rows(console: Console, failures: Sequence[Failure], style: str, indent: int = 2) -> None:
+    for failure in failures[:MOST_ROWS]:
+        share = f"{failure.failed:,} of {failure.calls:,} ({percent(failure.failed / failure.calls)})"
+        print_paragraph(console, f"{share}  {failure.operation} ({failure.service}): {failure.word}", indent, style)
+        if failure.cause:
+            print_paragraph(console, f"because of {failure.cause}", indent + 4)
+    _left_out(console, len(failures), "kind of failure", "calls", "kinds of failure")
+
+
+def _outside(console: Console, summary: Summary, failures: Sequence[Failure]) -> None:
+    """The calls that no request caused, in one paragraph, with those that failed."""
+    kinds = [f"{kind.operation} ({kind.service}) × {kind.calls:,}" for kind in summary.outside_kinds[:KINDS_NAMED]]
+    if len(summary.outside_kinds) > KINDS_NAMED:
+        kinds.append(f"{len(summary.outside_kinds) - KINDS_NAMED:,} more kinds")
+    count = counted(summary.outside, "call")
+    told = f"{count} outside any request (set-up, probes, background, or their cause not found): {', '.join(kinds)}."
+    if failures:
+        failed = [
+            f"{each.operation} ({each.service}): {each.word} × {each.failed:,}" for each in failures[:KINDS_NAMED]
+        ]
+        if len(failures) > KINDS_NAMED:
+            failed.append(f"{len(failures) - KINDS_NAMED:,} more kinds")
+        told += f" Failed of these: {', '.join(failed)}."
+    print_paragraph(console, told, 2, "dim")
 
 
 def _times(console: Console, summary: Summary) -> None:
@@ -117,10 +151,10 @@ def _services(console: Console, summary: Summary) -> None:
     if not summary.services:
         return
     rows = [
-        (service.name, f"{service.asked:,}", f"{service.asks:,}", f"{service.failed:,}")
+        (service.name, f"{service.calls_in:,}", f"{service.calls_out:,}", f"{service.failed:,}")
         for service in summary.services[:MOST_ROWS]
     ]
-    _columns(console, ("Services", "asked", "asks", "failed"), rows)
+    _columns(console, ("Services, from the outside in", "calls in", "calls out", "failed"), rows)
     _left_out(console, len(summary.services), "service", "calls")
 
 

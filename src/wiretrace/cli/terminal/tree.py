@@ -16,7 +16,7 @@ from wiretrace.case.calls import CallRecord, plain_list
 from wiretrace.case.forest import Forest
 from wiretrace.cli.terminal.console import cell, print_line
 from wiretrace.cli.terminal.text import counted, duration, percent, printable
-from wiretrace.diagnosis.summary import party_names
+from wiretrace.diagnosis.requests import party_names
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -79,13 +79,19 @@ def reasons(record: CallRecord) -> Iterator[str]:
         if not record.alternatives:
             yield f"{record.id}: nothing captured caused it"
     else:
-        basis = "" if record.confidence is None else f", {percent(record.confidence)}"
+        share = percent if record.basis in ("stated", "measured") else inferred_share
+        basis = "" if record.confidence is None else f", {share(record.confidence)}"
         yield f"{record.id}: caused by {record.parent} ({record.basis}{basis})"
     for item in record.evidence:
         yield f"  {item.kind} ({item.weight:+.1f}): {item.detail}"
     for other in record.alternatives:
         caused = f"caused by {other.parent}" if other.parent else "caused by nothing captured"
         yield f"  or {caused}, {percent(other.confidence)}"
+
+
+def inferred_share(confidence: float) -> str:
+    """The confidence of a link by judgement: never all, whatever its last digits are rounded to."""
+    return percent(min(confidence, 0.999))
 
 
 class _Drawing:
@@ -185,7 +191,7 @@ class _Drawing:
         confidence = self._confidence[row]
         if confidence is None:
             return "?"
-        share = percent(confidence)
+        share = inferred_share(confidence)
         return f"{'' if share[0] in '<>' else '≈'}{share}{'?' if self._question[row] else ''}"
 
 

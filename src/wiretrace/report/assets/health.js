@@ -27,7 +27,7 @@ export function gaps(overview) {
   if (connections.unknownProtocol) found.push(`${counted(connections.unknownProtocol, "connection")} ${connections.unknownProtocol === 1 ? "speaks" : "speak"} no protocol that wiretrace reads.`);
   if (totals.unknown) found.push(`The end of ${counted(totals.unknown, "call")} was not captured: whether they failed is not known.`);
   if (links.question.count) found.push(`${counted(links.question.count, "call")} ${links.question.count === 1 ? "has" : "have"} a parent that is only a question.`);
-  if (links.unlinked) found.push(`${counted(links.unlinked, "call")} made by services of this system (${percent(links.unlinked, totals.calls)}) could not be linked to a cause.`);
+  if (totals.outside) found.push(`${counted(totals.outside, "call")} (${percent(totals.outside, totals.calls)}) ${totals.outside === 1 ? "belongs" : "belong"} to no request: services made them for themselves (set-up, probes, background), or their cause was not found.`);
   const unexplained = unexplainedBytes(accounting);
   if (unexplained) found.push(`${size(Math.abs(unexplained))} of payload are not accounted for. That is a defect of wiretrace: please report it.`);
   return found;

@@ -54,18 +54,19 @@ function headline({ overview, clock }) {
     return element("section", { class: "headline" }, element("h1", { id: "view-title" }, "No call was found in these captures."),
       element("p", {}, "The notes below say what was read and what could not be."));
   }
-  const failed = totals.failedTrees ? `${count(totals.failedTrees)} ${totals.failedTrees === 1 ? "holds" : "hold"} failed calls` : "none holds a failed call";
+  const failed = totals.failedRequests ? `${count(totals.failedRequests)} failed` : "none failed";
   const slowest = element("a", { href: routeTo(["tree", totals.slowest]) }, duration(totals.max));
   const outcomes = Object.entries(totals.outcomes).filter(([name]) => name !== "ok").sort((left, right) => right[1] - left[1]);
   return element("section", { class: "headline" },
-    element("h1", { id: "view-title" }, `${counted(totals.calls, "call")} in ${counted(totals.trees, "request tree")}: ${failed}; half took under ${duration(totals.p50)}, the slowest `, slowest, "."),
+    element("h1", { id: "view-title" }, `${counted(totals.requests, "request")}: ${failed}; half took under ${duration(totals.p50)}, the slowest `, slowest, "."),
     element("p", { class: "facts" },
       element("span", {}, `${clock.full(totals.start)}, ${duration(totals.end - totals.start)} long`),
-      element("span", {}, `95 of 100 trees under ${duration(totals.p95)}`),
+      element("span", {}, `95 of 100 requests under ${duration(totals.p95)}`),
+      element("span", {}, `${counted(totals.calls, "call")} in all`),
       outcomes.map(([name, calls]) => element("a", { href: routeTo(["trees"], { filter: `any.outcome:${name}` }) }, `${count(calls)} \u00d7 ${outcomeLabel(name)}`))),
     element("p", { class: "actions" },
       element("a", { class: "button", href: routeTo(["trees"], { sort: "-duration" }) }, "Slowest trees"),
-      totals.failedTrees ? element("a", { class: "button", href: routeTo(["trees"], { filter: "errors>0" }) }, "Failing trees") : null,
+      totals.failedTrees ? element("a", { class: "button", href: routeTo(["trees"], { filter: "errors>0" }) }, "Trees with failed calls") : null,
       element("a", { class: "button", href: routeTo(["services"]) }, "Who calls whom")));
 }
 
@@ -84,7 +85,7 @@ function findings(rows) {
 /** @param {any[]} rows @returns {HTMLElement} */
 function operations(rows) {
   return element("section", { "aria-labelledby": "operations-title" }, element("h2", { id: "operations-title" }, "Operations"),
-    table("The most errors first, then the slowest", [
+    table("Errors in requests that failed come first, then other errors, then the slowest", [
       { title: "Operation", key: (row) => row.operation, cell: (row) => element("a", { href: routeTo(["trees"], { filter: `any.${termFor("operation", row.operation)} any.${termFor("service", row.server)}`, sort: "-duration" }) }, row.operation || "(none)") },
       { title: "Service", cell: (row) => row.server, key: (row) => row.server },
       { title: "Protocol", cell: (row) => row.protocol, key: (row) => row.protocol },
