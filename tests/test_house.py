@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows: where tests are, how long files are, and a sentence for every name."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -84,6 +85,12 @@ COVERED_BY = {
 """Modules without a test file of their own: the test that covers them, and why there."""
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(path.read_text())
+
+
 def name_of(path: Path) -> str:
     """'protocols/http1' for src/wiretrace/protocols/http1.py."""
     return path.relative_to(SOURCE).with_suffix("").as_posix()
@@ -91,7 +98,7 @@ def name_of(path: Path) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(parsed(path))
 
 
 @pytest.mark.parametrize("path", [*MODULES, *ASSETS], ids=lambda path: path.name)
@@ -126,7 +133,7 @@ def test_nothing_is_left_for_later_and_only_commands_print() -> None:
     prints = {
         name_of(path)
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     }
     assert [path.name for path in [*MODULES, *ASSETS] if unfinished.search(path.read_text())] == []
@@ -139,7 +146,7 @@ def test_no_error_is_swallowed_unnamed() -> None:
     handlers = [
         (name_of(path), handler.lineno)
         for path in MODULES
-        for handler in ast.walk(ast.parse(path.read_text()))
+        for handler in ast.walk(parsed(path))
         if isinstance(handler, ast.ExceptHandler)
         and (handler.type is None or (isinstance(handler.type, ast.Name) and handler.type.id in names))
         and not any(isinstance(node, ast.Raise) for node in ast.walk(handler))
@@ -152,7 +159,7 @@ def test_plug_ins_have_the_groups_that_the_registries_read() -> None:
     read = {
         value.value
         for path in SOURCE.rglob("registry.py")
-        for node in ast.parse(path.read_text()).body
+        for node in parsed(path).body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and node.targets[0].id == "ENTRY_POINT_GROUP"
@@ -169,7 +176,7 @@ def test_every_dependency_is_imported_and_nothing_else() -> None:
     imported = {
         name.partition(".")[0]
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)

@@ -14,7 +14,7 @@ from wiretrace.model.side import Side
 from wiretrace.pipeline import analyze
 
 SHOP = Path(__file__).parent.parent / "pcaps" / "shop"
-CAPTURES = [SHOP / "client.pcap", SHOP / "web1.pcap", SHOP / "cache1.pcap.gz"]
+CAPTURES = [SHOP / "client.pcap", SHOP / "cache1.pcap.gz"]
 
 
 @pytest.fixture(scope="module")
