@@ -340,8 +340,8 @@ class ExchangeDriver:
             thread.habits.blocking = conversation.protocol.blocking
             client = conversation.side(Side.CLIENT)
             thread.habits.origin = client.origin if client.started else None
-            if thread.habits.opening is None and requests:
-                thread.habits.opening = requests[0].message.start
+        if thread.habits.opening is None and requests:
+            thread.habits.opening = requests[0].message.start
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
