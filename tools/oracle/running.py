@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-
 from tools.oracle.transactions import Exchange, exchanges_of
 
 if TYPE_CHECKING:

@@ -286,7 +286,8 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
 def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) -> bool:
     """Whether no request from before the capture waits for an answer when its first requests are sent.
 
-    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would bring one more.
+    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would bring one
+    more.
     """
     asked = _closing(batch, Role.REQUEST)
     together = bool(asked) and batch[0].start_ns == asked[-1].start_ns
