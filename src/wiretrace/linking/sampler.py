@@ -234,7 +234,7 @@ class Sampler:
         possible = (service.arrives[request] <= earliest) & (service.live_until[request] >= latest)
         if service.irregular:
             possible &= self._pair(held, request)[1]
-        allowed: NDArray[np.bool_] = np.asarray(possible | ~moved).all(axis=0)
+        allowed: NDArray[np.bool_] = np.logical_and.reduce(possible | ~moved, axis=0)
         return allowed | (request < 0)
 
     def _pair(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
