@@ -127,6 +127,15 @@ def test_a_client_that_also_answers_is_a_client() -> None:
     assert summarize(case_of(builder)).requests == 2
 
 
+def test_what_sets_up_a_connection_is_no_request() -> None:
+    """Not even where the host of a database alone was captured, and every call there is somebody's first."""
+    builder = CaseBuilder()
+    for number, operation in enumerate(("HELLO", "CLIENT SETINFO", "GET")):
+        builder.call(None, "redis", operation, "", OUTSIDE, service("redis"), number, 1)
+    summary = summarize(case_of(builder))
+    assert (summary.requests, summary.outside) == (1, 2)
+
+
 def test_services_are_told_from_the_outside_in() -> None:
     builder = CaseBuilder()
     root = builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 100)

@@ -4,7 +4,8 @@ Rules:
 
 - Both must name the same protocol, client and server.
 - They agree where the frame in which the oracle saw the request complete brought a part of our request, and likewise the
-  response, or both have none; or else where the text of the request and the status are the same.
+  response, or both have none; or else where the status is the same, and the text or the frame of the request. (The
+  oracle counts the packet that closes a connection as the end of a response that ends with it.)
 - Each exchange agrees with one transaction at most. What is left on either side is a disagreement.
 """
 
@@ -116,9 +117,10 @@ def _frame_agrees(frame: int | None, frames: tuple[int, ...]) -> bool:
 
 
 def _texts_agree(transaction: Transaction, exchange: Exchange) -> bool:
+    same_frame = transaction.request_frame in exchange.request_frames
     return (
         bool(transaction.text)
-        and _same_text(transaction, exchange)
+        and (_same_text(transaction, exchange) or (bool(transaction.status) and same_frame))
         and (transaction.response_frame is None) == (not exchange.response_frames)
         and (transaction.request_frame is None) == (not exchange.request_frames)
         and (not transaction.status or transaction.status == exchange.status)

@@ -15,7 +15,7 @@ def command(calls: Path) -> None:
     callee_end_ns (or all four, each side on its own clock), and may have caller_service and callee_service. For each
     row one JSON line with its parent (null: none), the confidence, the runners-up and the evidence is printed.
     """
-    from wiretrace.linking.linker import link as link_calls
+    from wiretrace.linking.linker import link
     from wiretrace.linking.rows import problem_of, read_rows, write_rows
     from wiretrace.model.errors import UserError
 
@@ -25,4 +25,6 @@ def command(calls: Path) -> None:
     except UserError as error:
         raise UserError(f"{calls}: {error}") from None
     problem, order = problem_of(rows)
-    sys.stdout.buffer.writelines(line + b"\n" for line in write_rows(rows, order, link_calls(problem)))
+    for line in write_rows(rows, order, link(problem)):
+        sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()

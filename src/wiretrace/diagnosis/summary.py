@@ -103,6 +103,10 @@ class Summary:
     """Calls whose parent is too uncertain to be drawn as a link."""
     mean_confidence: float = 1.0
     """Mean probability of the inferred links; 1 where there are none."""
+    clock_offset_ns: float = 0.0
+    """How far the clocks of two hosts are apart at most; 0 where no two could be compared."""
+    clock_error_ns: float = 0.0
+    """The largest error of what is known of a clock."""
     notes: list[tuple[str, str, int]] = field(default_factory=list)
     """Sentence, subject and count of each note, the most frequent first."""
     accounting: dict[str, int] = field(default_factory=dict)
@@ -124,6 +128,8 @@ def summarize(case: Case) -> Summary:
         dropped=sum(max(count or 0, 0) for count in plain_list(captures.column("dropped"))),
         keeps_values=case.manifest.keeps_values,
         findings=_findings(case),
+        clock_offset_ns=_spread(case.table("hosts").column("clock_offset_ns")),
+        clock_error_ns=pc.max(case.table("hosts").column("clock_error_ns")).as_py() or 0.0,
         notes=sorted(
             zip(
                 *(plain_list(case.table("notes").column(name)) for name in ("sentence", "subject", "count")),
@@ -162,6 +168,12 @@ def _findings(case: Case) -> list[tuple[str, str, str]]:
     table = case.table("findings")
     rows = zip(*(plain_list(table.column(name)) for name in ("severity", "title", "detail")), strict=True)
     return sorted(rows, key=lambda row: worst_first.index(row[0]) if row[0] in worst_first else len(worst_first))
+
+
+def _spread(offsets: pa.ChunkedArray) -> float:
+    """Largest minus smallest of the offsets that are known; 0 where there are none."""
+    ends = pc.min_max(offsets).as_py()
+    return 0.0 if ends["min"] is None else float(ends["max"] - ends["min"])
 
 
 def _depths(parents: NDArray[np.int64]) -> NDArray[np.int64]:

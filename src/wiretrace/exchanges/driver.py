@@ -16,7 +16,7 @@ import numpy as np
 
 from wiretrace.exchanges.connection_rows import Spoken, connection_table
 from wiretrace.exchanges.conversation import Conversation
-from wiretrace.exchanges.outcomes import Closing, judge, judge_attempt
+from wiretrace.exchanges.outcomes import ALONE, Closing, judge, judge_attempt
 from wiretrace.exchanges.pairing import (
     Habits,
     Located,
@@ -29,8 +29,9 @@ from wiretrace.exchanges.pairing import (
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
 from wiretrace.model.analysis import Payload
-from wiretrace.model.message import Role, Transaction
+from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 from wiretrace.tcp.connections import NEVER, Ending
 from wiretrace.tcp.reassembly import Reassembler
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.direction import Direction
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.limits import Limits
-    from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable, PacketColumns
     from wiretrace.protocols.contract import Protocol
     from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
+
+
+OK, ERROR, NO_ERROR = Outcome.OK, Outcome.ERROR, Result.OK
 
 
 class Thread:
@@ -389,9 +392,17 @@ class ExchangeDriver:
         protocol = conversation.protocol_name
         response_end = conversation.side(Side.SERVER).next
         transactions = thread.transactions
-        whole = half = 0
+        add = self._rows.add
+        whole = half = count = 0
         for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
+            if request is not None and response is not None and closing is None:
+                answer = response.message
+                state = transactions.number(answer.transaction) if answer.transaction or transactions.open else -1
+                add(number, protocol, pair, OK if answer.result is NO_ERROR else ERROR, ALONE, state)
+                whole += request.captured + response.captured
+                count += 1
+                continue
             role = (request or response).message.role  # type: ignore[union-attr]
             if role is Role.CONTROL:
                 continue
@@ -399,13 +410,14 @@ class ExchangeDriver:
             ended = closing if response is not None or at >= len(pairs) else None
             outcome, possible = judge(pair, ended, response_end)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
-            self._rows.add(number, protocol, pair, outcome, possible, transaction)
-            thread.exchanges += 1
+            add(number, protocol, pair, outcome, possible, transaction)
+            count += 1
             captured = (request.captured if request else 0) + (response.captured if response else 0)
             if (request and response) or role in (Role.ONE_WAY, Role.PUSH) or pair.skipped:
                 whole += captured
             else:
                 half += captured
+        thread.exchanges += count
         self.accounting[Payload.IN_EXCHANGES] += whole
         self.accounting[Payload.IN_HALVES] += half
 
@@ -434,8 +446,15 @@ class ExchangeDriver:
             number = self._rows.connection(
                 connection, ends[client], ends[1 - client], (bases[client], bases[1 - client])
             )
-            start_ns = int(table.syn_ns_of[connection])
-            self._rows.add_attempt(number, *judged, start_ns, int(table.reset_ns_of[connection]))
+            start_ns, reset_ns = int(table.syn_ns_of[connection]), int(table.reset_ns_of[connection])
+            attempt = Message(Role.REQUEST, 0, 0, operation="connect", summary="connect")
+            request = Located(attempt, start_ns, start_ns, 0, 0, -1, 0, 0, damaged=False)
+            response = None
+            if reset_ns >= 0:
+                refusal = Message(Role.RESPONSE, 0, 0, status="RST", result=Result.SERVER_ERROR)
+                frames = np.array([int(table.reset_frame_of[connection])])
+                response = Located(refusal, reset_ns, reset_ns, 0, 0, -1, 0, 0, damaged=False, frames=frames)
+            self._rows.add(number, "tcp", Pair(request, response, Proof.NONE), *judged, -1)
             self._spoken[connection] = Spoken("", client, 1)
 
     def _account(self, thread: Thread) -> None:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+REQUEST, ONE_WAY, RESPONSE, PUSH = Role.REQUEST, Role.ONE_WAY, Role.RESPONSE, Role.PUSH
+
+
 class Proof(enum.StrEnum):
     """Why a request and a response belong together."""
 
@@ -49,6 +52,9 @@ class Proof(enum.StrEnum):
     """In order in a connection of which nothing is missing; the response began before the request was all acknowledged."""
     NONE = ""
     """A half: there is no other part to belong to."""
+
+
+ACKNOWLEDGED, ORDER = Proof.ACKNOWLEDGED, Proof.ORDER
 
 
 class Located(msgspec.Struct, gc=False):
@@ -120,12 +126,12 @@ def pair_in_order(
     count = len(requests)
     for index, response in enumerate(responses):
         message = response.message
-        if message.role is not Role.RESPONSE:
-            if message.role is Role.PUSH:
+        if message.role is not RESPONSE:
+            if message.role is PUSH:
                 pairs.append(Pair(None, response, Proof.NONE))
             continue
-        while at < count and requests[at].message.role is not Role.REQUEST:
-            if requests[at].message.role is Role.ONE_WAY:
+        while at < count and requests[at].message.role is not REQUEST:
+            if requests[at].message.role is ONE_WAY:
                 pairs.append(Pair(requests[at], None, Proof.NONE))
             at += 1
         if at == count:
@@ -144,12 +150,12 @@ def pair_in_order(
             while at < count:
                 skipped = requests[at]
                 at += 1
-                if skipped.message.role is Role.REQUEST:
+                if skipped.message.role is REQUEST:
                     pairs.append(Pair(skipped, None, Proof.NONE, skipped=True))
                 if skipped.message.closes:
                     break
-    while at < count and requests[at].message.role is not Role.REQUEST:
-        if requests[at].message.role is Role.ONE_WAY:
+    while at < count and requests[at].message.role is not REQUEST:
+        if requests[at].message.role is ONE_WAY:
             pairs.append(Pair(requests[at], None, Proof.NONE))
         at += 1
     return at, len(responses)
@@ -232,7 +238,7 @@ def pair_by_acknowledgement(
 
 
 def _order_proof(request: Located, response: Located) -> Proof:
-    return Proof.ACKNOWLEDGED if response.ack >= request.message.end else Proof.ORDER
+    return ACKNOWLEDGED if response.ack >= request.message.end else ORDER
 
 
 def _batches(requests: list[Located]) -> list[list[Located]]:
@@ -286,8 +292,7 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
 def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) -> bool:
     """Whether no request from before the capture waits for an answer when its first requests are sent.
 
-    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would bring one
-    more.
+    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would add one.
     """
     asked = _closing(batch, Role.REQUEST)
     together = bool(asked) and batch[0].start_ns == asked[-1].start_ns

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,6 +30,8 @@ LEAST_LEFT_SHARE = 0.1
 """They must be this share of the calls of the kind that come while nothing is served."""
 FAR_SHARES = (0.5, 0.2, 0.05)
 """Shares of the idle time, that which is farthest from any response, of which the quietest gives the rate."""
+SCATTER = 1.5
+"""Standard deviations by which the counted calls are raised."""
 SOON_AFTER_RATIO = 4.0
 """They must come this much more densely than the background."""
 
@@ -64,21 +68,29 @@ def measure_background(
     follows = (last >= 0) & (problem.callee[before] == problem.caller[lonely])
     since = np.where(follows, observations.starts[lonely] - observations.responds[before], np.inf)
     bin_of = np.where(follows, _bin(np.where(follows, since, 0.0)), IDLE_BINS - 1)
-    exposure = _idle_exposure(observations, requests)
     lonely_kind = kind[lonely]
     counts = np.bincount(lonely_kind * IDLE_BINS + bin_of, minlength=kinds * IDLE_BINS).reshape(kinds, IDLE_BINS)
-    rate = np.full(kinds, np.inf)
+    rate, reach = np.zeros(kinds), np.zeros(kinds)
+    for service in distinct(problem.caller_service[lonely]).tolist():
+        own = distinct(lonely_kind[problem.caller_service[lonely] == service])
+        exposure = _idle_exposure(observations, requests[problem.callee_service[requests] == service])
+        rate[own], reach[own] = _judge(counts[own], exposure)
+    return Background(rate, reach)
+
+
+def _judge(counts: NDArray[np.int64], exposure: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rates and reaches of the kinds of one service from their calls in each bin of idle time (kinds, IDLE_BINS)."""
+    rate = np.full(len(counts), np.inf)
     for share in FAR_SHARES:
-        # Far from any request nobody asked for what happens; one call more is imagined, lest few be taken for none.
+        # Far from any request nobody asked for what happens. Few calls are not taken for fewer than they may be.
         far = np.cumsum(exposure) > (1.0 - share) * exposure.sum()
-        rate = np.minimum(rate, (counts[:, far].sum(axis=1) + 1.0) / max(float(exposure[far].sum()), 1.0))
-    rate = np.where(counts.any(axis=1), rate, 0.0)
+        seen = counts[:, far].sum(axis=1) + 1.0
+        rate = np.minimum(rate, (seen + SCATTER * np.sqrt(seen)) / max(float(exposure[far].sum()), 1.0))
     soon = counts > np.maximum(SOON_AFTER_RATIO * rate[:, None] * exposure, 1.0)
     soon[:, -1] = False
     enough = (counts * soon).sum(axis=1) >= np.maximum(LEAST_LEFT_BEHIND, LEAST_LEFT_SHARE * counts.sum(axis=1))
     last_soon = IDLE_BINS - np.argmax(soon[:, ::-1], axis=1)
-    reach = np.where(enough, np.expm1(last_soon / BINS_PER_E) * 1000.0, 0.0)
-    return Background(rate, reach)
+    return rate, np.where(enough, np.expm1(last_soon / BINS_PER_E) * 1000.0, 0.0)
 
 
 def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -87,7 +99,7 @@ def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _idle_exposure(observations: Observations, requests: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Nanoseconds of idle time of all serving processes, by time since the last response, shape (IDLE_BINS,)."""
+    """Nanoseconds of idle time of the processes that serve `requests`, by time since the last response; (IDLE_BINS,)."""
     callee = observations.problem.callee
     order = requests[np.lexsort((observations.arrives[requests], callee[requests]))]
     axis = observations.axis(0.0)

@@ -58,12 +58,3 @@ def fit_density(bins: NDArray[np.int64], weights: NDArray[np.float64] | None, sa
     smooth = np.convolve(histogram / total, kernel / kernel.sum(), "same")
     wide = np.convolve(smooth, _WIDE_KERNEL, "same")
     return np.log(((1 - 2 * FLOOR) * smooth + FLOOR * wide + FLOOR / BINS) / BIN_WIDTH)
-
-
-def usual_range(log_density: NDArray[np.float64], resolution: float) -> tuple[float, float]:
-    """Delays between which the middle four fifths of a density lie, in nanoseconds."""
-    mass = np.cumsum(np.exp(log_density))
-    edges = np.searchsorted(mass / mass[-1], (0.1, 0.9))
-    positions = (edges + np.array((0.0, 1.0))) * BIN_WIDTH - REACH
-    low, high = (np.sign(positions) * np.expm1(np.abs(positions)) * resolution).tolist()
-    return low, high

@@ -27,12 +27,10 @@ COARSE_RESOLUTIONS_NS = (1e9, 1e8, 1e7, 1e6, 1e5, 1e4)
 
 @dataclass(slots=True)
 class Observations:
-    """Arrays have shape (n,), row i for call i; times are float64 nanoseconds since `origin_ns`."""
+    """Arrays have shape (n,), row i for call i; times are float64 nanoseconds since the earliest one."""
 
     problem: LinkProblem
     """What was observed."""
-    origin_ns: int
-    """The earliest time in the problem."""
     arrives: NDArray[np.float64]
     """When the callee received the request; NaN where the call can not be a parent (its callee is unknown)."""
     responds: NDArray[np.float64]
@@ -45,8 +43,6 @@ class Observations:
     """When the caller sent the request; NaN where the call can not be a child (its caller is unknown)."""
     ends: NDArray[np.float64]
     """When the caller had the response; its start where that was not seen."""
-    ended: NDArray[np.bool_]
-    """Whether `ends` was seen."""
     start_slack: NDArray[np.float64]
     """How far `starts` and `ends` may be off the caller's clock."""
     resolution_ns: float
@@ -90,14 +86,12 @@ def observe(problem: LinkProblem) -> Observations:
     longest = float(np.quantile(durations, 0.999)) if len(durations) else 0.0
     return Observations(
         problem=problem,
-        origin_ns=origin,
         arrives=arrives,
         responds=np.where(responded, responds, arrives + 2.0 * longest),
         responded=responded,
         arrival_slack=np.where(callee_blind, clock_error, 0.0),
         starts=starts,
         ends=np.where(ended, ends, starts),
-        ended=ended,
         start_slack=np.where(caller_blind, clock_error, 0.0),
         resolution_ns=_resolution(known),
     )

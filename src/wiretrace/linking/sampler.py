@@ -231,11 +231,12 @@ class Sampler:
         service = self.service
         earliest = np.take(service.earliest, held, mode="wrap")
         latest = np.take(service.latest, held, mode="wrap")
-        possible = (service.arrives[request] <= earliest) & (service.live_until[request] >= latest)
+        possible: NDArray[np.bool_] = service.arrives[request] <= earliest
+        possible &= service.live_until[request] >= latest
         if service.irregular:
             possible &= self._pair(held, request)[1]
-        allowed: NDArray[np.bool_] = np.logical_and.reduce(possible | ~moved, axis=0)
-        return allowed | (request < 0)
+        misplaced = np.logical_and(moved, ~possible).any(axis=0)
+        return np.asarray(~misplaced | (request < 0), bool)
 
     def _pair(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Number of the candidate pair of each unit and its request, and whether there is such a pair."""

@@ -40,7 +40,7 @@ def test_a_case_without_calls_says_what_it_has() -> None:
 
 
 def test_calls_outside_any_request_are_told_in_one_sentence() -> None:
-    """A failing probe of a library is told, after the requests, and nowhere else."""
+    """A failing probe of a library is told after the requests, and is no request."""
     builder = CaseBuilder()
     shop, redis = ("10.0.0.1", 1, None, "shop"), ("10.0.0.2", 2, None, "redis")
     root = builder.call(None, "http", "GET /", "", ("192.0.2.1", 1, None, None), shop, 0, 9)
@@ -50,8 +50,13 @@ def test_calls_outside_any_request_are_told_in_one_sentence() -> None:
     builder.finish()
     text = " ".join(printed(Case.of(builder.analysis(), Settings())).split())
     assert text.startswith("1 request, none failed: 5 calls")
-    assert "What failed No request failed. 3 calls outside any request" in text
-    assert "SETINFO (redis) × 3. Failed of these: SETINFO (redis): ERR × 3." in text
+    assert "What failed No request failed. Failed outside any request: 3 of 3 (100%) SETINFO (redis): ERR" in text
+    assert "3 calls outside any request (set-up, probes, background, or cause not found): SETINFO (redis) × 3." in text
+
+
+def test_the_differences_of_the_clocks_are_told() -> None:
+    text = " ".join(printed(Case.of(build_analysis(70), Settings())).split())
+    assert "The hosts' clocks differ by up to 1.76 s, known to within 120 µs; times are corrected." in text
 
 
 def test_long_lists_are_cut_and_counted() -> None:

@@ -97,11 +97,12 @@ def _failures(console: Console, summary: Summary) -> None:
     if by_harm[Harm.ABSORBED]:
         print_paragraph(console, "Failed beneath requests that did not fail for it:", 2)
         _failure_rows(console, by_harm[Harm.ABSORBED], "", indent=4)
+    if by_harm[Harm.OUTSIDE]:
+        print_paragraph(console, "Failed outside any request:", 2)
+        _failure_rows(console, by_harm[Harm.OUTSIDE], "", indent=4)
     if summary.unknown_outcomes:
         count = counted(summary.unknown_outcomes, "call")
         print_paragraph(console, f"How {count} ended is not in the captures; that is no failure.", 2)
-    if summary.outside:
-        _outside(console, summary, by_harm[Harm.OUTSIDE])
 
 
 def _failure_rows(console: Console, failures: Sequence[Failure], style: str, indent: int = 2) -> None:
@@ -111,23 +112,6 @@ def _failure_rows(console: Console, failures: Sequence[Failure], style: str, ind
         if failure.cause:
             print_paragraph(console, f"because of {failure.cause}", indent + 4)
     _left_out(console, len(failures), "kind of failure", "calls", "kinds of failure")
-
-
-def _outside(console: Console, summary: Summary, failures: Sequence[Failure]) -> None:
-    """The calls that no request caused, in one paragraph, with those that failed."""
-    kinds = [f"{kind.operation} ({kind.service}) × {kind.calls:,}" for kind in summary.outside_kinds[:KINDS_NAMED]]
-    if len(summary.outside_kinds) > KINDS_NAMED:
-        kinds.append(f"{len(summary.outside_kinds) - KINDS_NAMED:,} more kinds")
-    count = counted(summary.outside, "call")
-    told = f"{count} outside any request (set-up, probes, background, or their cause not found): {', '.join(kinds)}."
-    if failures:
-        failed = [
-            f"{each.operation} ({each.service}): {each.word} × {each.failed:,}" for each in failures[:KINDS_NAMED]
-        ]
-        if len(failures) > KINDS_NAMED:
-            failed.append(f"{len(failures) - KINDS_NAMED:,} more kinds")
-        told += f" Failed of these: {', '.join(failed)}."
-    print_paragraph(console, told, 2, "dim")
 
 
 def _times(console: Console, summary: Summary) -> None:
@@ -145,6 +129,14 @@ def _times(console: Console, summary: Summary) -> None:
     ]
     _columns(console, ("What takes time", "requests", "median", "p95", "longest"), rows)
     _left_out(console, len(summary.times), "kind of request", "trees", "kinds of request")
+    if summary.outside:
+        kinds = [f"{kind.operation} ({kind.service}) × {kind.calls:,}" for kind in summary.outside_kinds[:KINDS_NAMED]]
+        if len(summary.outside_kinds) > KINDS_NAMED:
+            kinds.append(f"{len(summary.outside_kinds) - KINDS_NAMED:,} more kinds")
+        what = (
+            f"{counted(summary.outside, 'call')} outside any request (set-up, probes, background, or cause not found)"
+        )
+        print_paragraph(console, f"Apart from these, {what}: {', '.join(kinds)}.", 2, "dim")
 
 
 def _services(console: Console, summary: Summary) -> None:
@@ -192,6 +184,18 @@ def _how_sure(console: Console, summary: Summary) -> None:
     if summary.questions:
         questions = counted(summary.questions, "more call has", "more calls have")
         print_paragraph(console, f"{questions} no parent that is likelier than not: a question, not a link.", 2)
+    _clocks(console, summary)
+
+
+def _clocks(console: Console, summary: Summary) -> None:
+    """How the clocks of the hosts were brought together: every time that is shown rests on it."""
+    if summary.clock_offset_ns > 0:
+        error = f", known to within {duration(summary.clock_error_ns)}" if summary.clock_error_ns else ""
+        print_paragraph(
+            console,
+            f"The hosts' clocks differ by up to {duration(summary.clock_offset_ns)}{error}; times are corrected.",
+            2,
+        )
 
 
 def _not_seen(console: Console, summary: Summary) -> None:
