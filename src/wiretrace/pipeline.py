@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from wiretrace.exchanges.vantage import VantagePoint, read_vantage_point, value_key
-from wiretrace.hosts.calls import merge_vantage_points
-from wiretrace.hosts.vantage import CaptureInfo
-from wiretrace.linking.tables import link_tables
 from wiretrace.model.analysis import Analysis, InputFile, Payload
 from wiretrace.model.errors import UserError
 from wiretrace.model.note import Notes
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Executor
 
+    from wiretrace.hosts.vantage import CaptureInfo
     from wiretrace.model.progress import Progress
     from wiretrace.model.settings import Settings
 
@@ -49,6 +47,10 @@ def analyze(
         progress.stage("bringing the hosts together")
         exchanges = pa.concat_tables([_exchanges(point) for point in points])
     connections = pa.concat_tables([point.connections for point in points])
+    # Imported now, because they take a second: a complaint about the captures comes at once.
+    from wiretrace.hosts.calls import merge_vantage_points
+    from wiretrace.linking.tables import link_tables
+
     merged = merge_vantage_points(exchanges, connections, [_capture_info(point) for point in points])
     progress.stage("linking calls")
     tables = link_tables(merged.calls, merged.columns)
@@ -128,6 +130,8 @@ def _exchanges(point: VantagePoint) -> pa.Table:
 
 
 def _capture_info(point: VantagePoint) -> CaptureInfo:
+    from wiretrace.hosts.vantage import CaptureInfo
+
     names: dict[str, str] = {}
     for _, summary in point.files:
         names.update(summary.names)
