@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SHELL := /bin/bash
+WORKERS ?= 2
 
 .PHONY: help demo test lint types check lab bench accuracy conformance clean
 
@@ -20,9 +21,9 @@ demo: .venv/installed  ## analyze the captures in pcaps/: the answer in the term
 	@$(BIN)/wiretrace analyze pcaps/shop -o demo/shop.case --html demo/report.html
 	@echo "Report: demo/report.html"
 
-test: .venv/installed-dev  ## run all tests
+test: .venv/installed-dev  ## run all tests (needs root)
 	@tests/install.sh
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=15
 
 lint: .venv/installed-dev  ## style, format, and the order of the floors
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports

@@ -7,9 +7,9 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.support.captures import SYN, Packet, TcpConversation, drop, merge
 from tests.support.packets import Exchanges
+
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import NoteKind
 from wiretrace.model.side import Side

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.captures import write_pcap
+
 from wiretrace.exchanges.driver import ExchangeDriver
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.limits import Limits
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from tests.support.captures import Packet
+
     from wiretrace.packets.columns import PacketColumns
 
 import pyarrow as pa

@@ -7,7 +7,6 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.support.captures import (
     ACK,
     SYN,
@@ -19,6 +18,7 @@ from tests.support.captures import (
     merge,
 )
 from tests.support.packets import Streams
+
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import NoteKind
 from wiretrace.model.side import Side

@@ -26,6 +26,8 @@ RESYNC_TAIL = 64
 """Bytes that a resync which found nothing is given again, in case a boundary straddles the end."""
 VIOLATIONS_AT_MOST = 20
 """Violations after which a conversation is given up, unless it brought twice as many messages."""
+BELIEVED = 0.6
+"""A probe with this much is believed though the first bytes break the rules, unless another protocol claims them."""
 OPENINGS = 8
 """Places that are tried as the start of a message in a direction that was joined midway."""
 PAYLOAD_OF = {
@@ -43,7 +45,7 @@ class Conversation:
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
         "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "last_end",
-        "messages", "ports", "protocol", "protocol_name", "unread",
+        "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,10 @@ class Conversation:
         """By side: stream offset behind the last message read."""
         self.aligned = all(started)
         """Whether nothing is missing so far, so that requests and responses can be counted."""
+        self.whole = (0, 0)
+        """By side: stream offset up to which nothing is missing and no rule is broken, where a violation ended that."""
+        self.likelihood = 0.0
+        """How surely the connection speaks its protocol, by its first bytes."""
         self.unread: Counter[Payload] = Counter()
         """Captured bytes that ended in no message, by reason."""
         self._limits = limits
@@ -143,7 +149,8 @@ class Conversation:
             if left > 0:
                 self.unread[Payload.UNFINISHED] += left
 
-    def _decide(self, *, final: bool) -> None:
+    def _openings(self) -> tuple[list[bytes], list[bytes]]:
+        """By direction: the places where a message may begin, as `identify` wants them."""
         bound = self._limits.probe_bytes
         openings: list[list[bytes]] = [[], []]
         for direction, state in enumerate(self.directions):
@@ -157,12 +164,17 @@ class Conversation:
                 start, data = state.runs[0]
                 places = [offset - start for offset in state.openings if 0 < offset - start < len(data)]
                 openings[direction] += [data[place : place + bound] for place in places]
-        both = (openings[0], openings[1])
+        return openings[0], openings[1]
+
+    def _decide(self, *, final: bool) -> None:
+        bound = self._limits.probe_bytes
+        both = self._openings()
         if self.hint is not None and self.hint.name not in self._excluded and self.client_known:
             client, server = (
                 both[direction][0] if both[direction] else b"" for direction in (self.client, 1 - self.client)
             )
             if self.hint.probe(client, server) >= SURE:
+                self.likelihood = SURE
                 self._adopt(self.hint)
                 return
         enough = final or any(len(state.runs) > 1 or len(state.opening(bound)) >= bound for state in self.directions)
@@ -170,6 +182,7 @@ class Conversation:
         if guess.protocol is not None and (guess.score >= SURE or enough):
             self.client = guess.client
             self.client_known = True
+            self.likelihood = guess.score
             self._adopt(guess.protocol)
         elif guess.protocol is None and enough:
             if not self.client_known:
@@ -260,6 +273,9 @@ class Conversation:
         if not self._produced and self._rewind():
             return
         self._notes.add(NoteKind.MALFORMED, f"{self.protocol.name}: {reason}")
+        if self.aligned:
+            other = self.side(side.other).next
+            self.whole = (state.position, other) if side is Side.CLIENT else (other, state.position)
         self.aligned = False
         if self._violations > VIOLATIONS_AT_MOST and self._violations * 2 > self._produced:
             for each in Side:
@@ -277,13 +293,21 @@ class Conversation:
         state.resync = True
 
     def _rewind(self) -> bool:
-        """Try another protocol where this one has read nothing yet. Whether that was possible."""
+        """Try another protocol where this one has read nothing yet. False if there is none that is likelier."""
         assert self.protocol is not None
         if any(state.origin is not None and state.base != state.origin for state in self.directions):
             return False
-        self._excluded |= {self.protocol.name}
+        excluded = self._excluded | {self.protocol.name}
+        positions = [(state.at, state.skip_to) for state in self.directions]
         for state in self.directions:
             state.at, state.skip_to = 0, None
+        if self.likelihood >= BELIEVED:
+            client = self.client if self.client_known else -1
+            if identify(self._openings(), self.ports, client, excluded).protocol is None:
+                for state, (at, skip_to) in zip(self.directions, positions, strict=True):
+                    state.at, state.skip_to = at, skip_to
+                return False
+        self._excluded = excluded
         self.protocol = None
         self.protocol_name = ""
         self.decided = False

@@ -8,6 +8,7 @@ are looked up at once, then requests and responses are paired and written as row
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from wiretrace.exchanges.connection_rows import Spoken, connection_table
 from wiretrace.exchanges.conversation import Conversation
-from wiretrace.exchanges.outcomes import Closing, judge, judge_attempt
+from wiretrace.exchanges.outcomes import ALONE, Closing, judge, judge_attempt
 from wiretrace.exchanges.pairing import (
     Habits,
     Located,
@@ -28,8 +29,9 @@ from wiretrace.exchanges.pairing import (
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
 from wiretrace.model.analysis import Payload
-from wiretrace.model.message import Role, Transaction
+from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 from wiretrace.tcp.connections import NEVER, Ending
 from wiretrace.tcp.reassembly import Reassembler
@@ -42,11 +44,13 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.direction import Direction
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.limits import Limits
-    from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable, PacketColumns
     from wiretrace.protocols.contract import Protocol
     from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
+
+
+OK, ERROR, NO_ERROR = Outcome.OK, Outcome.ERROR, Result.OK
 
 
 class Thread:
@@ -337,7 +341,10 @@ class ExchangeDriver:
         final = closing is not None
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
-            thread.habits.started = conversation.side(Side.CLIENT).started
+            client = conversation.side(Side.CLIENT)
+            thread.habits.origin = client.origin if client.started else None
+        if thread.habits.opening is None and requests:
+            thread.habits.opening = requests[0].message.start
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
@@ -347,6 +354,7 @@ class ExchangeDriver:
             if conversation.aligned:
                 used, answered = pair_in_order(requests, responses, pairs, thread.habits)
             else:
+                self._pair_whole(thread, pairs)
                 reached = None if final else (conversation.side(Side.CLIENT).next, conversation.side(Side.SERVER).next)
                 used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, reached)
             del requests[:used]
@@ -365,6 +373,17 @@ class ExchangeDriver:
             thread.requests, thread.responses = [], []
         self._write(thread, pairs, left, closing)
 
+    @staticmethod
+    def _pair_whole(thread: Thread, pairs: list[Pair]) -> None:
+        """Pair in order what came before the first bytes that broke the rules of the protocol."""
+        client_end, server_end = thread.conversation.whole
+        requests = list(itertools.takewhile(lambda each: each.message.end <= client_end, thread.requests))
+        responses = list(itertools.takewhile(lambda each: each.message.end <= server_end, thread.responses))
+        if requests and responses:
+            used, answered = pair_in_order(requests, responses, pairs, thread.habits)
+            del thread.requests[:used]
+            del thread.responses[:answered]
+
     def _write(self, thread: Thread, pairs: list[Pair], left: list[Pair], closing: Closing | None) -> None:
         if not pairs and not left:
             return
@@ -373,9 +392,17 @@ class ExchangeDriver:
         protocol = conversation.protocol_name
         response_end = conversation.side(Side.SERVER).next
         transactions = thread.transactions
-        whole = half = 0
+        add = self._rows.add
+        whole = half = count = 0
         for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
+            if request is not None and response is not None and closing is None:
+                answer = response.message
+                state = transactions.number(answer.transaction) if answer.transaction or transactions.open else -1
+                add(number, protocol, pair, OK if answer.result is NO_ERROR else ERROR, ALONE, state)
+                whole += request.captured + response.captured
+                count += 1
+                continue
             role = (request or response).message.role  # type: ignore[union-attr]
             if role is Role.CONTROL:
                 continue
@@ -383,13 +410,14 @@ class ExchangeDriver:
             ended = closing if response is not None or at >= len(pairs) else None
             outcome, possible = judge(pair, ended, response_end)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
-            self._rows.add(number, protocol, pair, outcome, possible, transaction)
-            thread.exchanges += 1
+            add(number, protocol, pair, outcome, possible, transaction)
+            count += 1
             captured = (request.captured if request else 0) + (response.captured if response else 0)
             if (request and response) or role in (Role.ONE_WAY, Role.PUSH) or pair.skipped:
                 whole += captured
             else:
                 half += captured
+        thread.exchanges += count
         self.accounting[Payload.IN_EXCHANGES] += whole
         self.accounting[Payload.IN_HALVES] += half
 
@@ -418,8 +446,15 @@ class ExchangeDriver:
             number = self._rows.connection(
                 connection, ends[client], ends[1 - client], (bases[client], bases[1 - client])
             )
-            start_ns = int(table.syn_ns_of[connection])
-            self._rows.add_attempt(number, *judged, start_ns, int(table.reset_ns_of[connection]))
+            start_ns, reset_ns = int(table.syn_ns_of[connection]), int(table.reset_ns_of[connection])
+            attempt = Message(Role.REQUEST, 0, 0, operation="connect", summary="connect")
+            request = Located(attempt, start_ns, start_ns, 0, 0, -1, 0, 0, damaged=False)
+            response = None
+            if reset_ns >= 0:
+                refusal = Message(Role.RESPONSE, 0, 0, status="RST", result=Result.SERVER_ERROR)
+                frames = np.array([int(table.reset_frame_of[connection])])
+                response = Located(refusal, reset_ns, reset_ns, 0, 0, -1, 0, 0, damaged=False, frames=frames)
+            self._rows.add(number, "tcp", Pair(request, response, Proof.NONE), *judged, -1)
             self._spoken[connection] = Spoken("", client, 1)
 
     def _account(self, thread: Thread) -> None:

@@ -10,7 +10,9 @@ Rules:
   form a *batch*, and the server's bytes from that byte up to the one that the next batch acknowledges hold its answers, in
   order. A batch is paired from its beginning up to the first gap on either side, and from its end back to the last one.
 - Where requests are missing, what is left of a batch may lack its beginning. It has its beginning if the request before it
-  was captured, or if the server had received all that is missing when it sent the last byte before the batch's answers.
+  was captured, if the server had received all that is missing when it sent the last byte before the batch's answers, or if
+  it opens the stream. Where the capture joined midway, the first requests that a waiting client is seen to send have
+  nothing before them that is still to be answered, if they came in one packet and the server sent as many answers.
 - Where requests behind a batch are missing, the answers tell: those to the batch were sent when the server had no more than
   the batch, those to what is missing acknowledge more.
 - Inside a batch that is whole on one side, gaps on the other side that must each hold one message hold no more than that:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+REQUEST, ONE_WAY, RESPONSE, PUSH = Role.REQUEST, Role.ONE_WAY, Role.RESPONSE, Role.PUSH
+
+
 class Proof(enum.StrEnum):
     """Why a request and a response belong together."""
 
@@ -47,6 +52,9 @@ class Proof(enum.StrEnum):
     """In order in a connection of which nothing is missing; the response began before the request was all acknowledged."""
     NONE = ""
     """A half: there is no other part to belong to."""
+
+
+ACKNOWLEDGED, ORDER = Proof.ACKNOWLEDGED, Proof.ORDER
 
 
 class Located(msgspec.Struct, gc=False):
@@ -76,8 +84,10 @@ class Located(msgspec.Struct, gc=False):
 class Habits(msgspec.Struct):
     """What a connection has shown of its client's way of asking."""
 
-    started: bool = True
-    """Whether the first byte of the client's direction was captured."""
+    origin: int | None = None
+    """Stream offset of the client's first byte, if it was captured."""
+    opening: int | None = None
+    """Stream offset of the first request that was read."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0
@@ -116,12 +126,12 @@ def pair_in_order(
     count = len(requests)
     for index, response in enumerate(responses):
         message = response.message
-        if message.role is not Role.RESPONSE:
-            if message.role is Role.PUSH:
+        if message.role is not RESPONSE:
+            if message.role is PUSH:
                 pairs.append(Pair(None, response, Proof.NONE))
             continue
-        while at < count and requests[at].message.role is not Role.REQUEST:
-            if requests[at].message.role is Role.ONE_WAY:
+        while at < count and requests[at].message.role is not REQUEST:
+            if requests[at].message.role is ONE_WAY:
                 pairs.append(Pair(requests[at], None, Proof.NONE))
             at += 1
         if at == count:
@@ -140,12 +150,12 @@ def pair_in_order(
             while at < count:
                 skipped = requests[at]
                 at += 1
-                if skipped.message.role is Role.REQUEST:
+                if skipped.message.role is REQUEST:
                     pairs.append(Pair(skipped, None, Proof.NONE, skipped=True))
                 if skipped.message.closes:
                     break
-    while at < count and requests[at].message.role is not Role.REQUEST:
-        if requests[at].message.role is Role.ONE_WAY:
+    while at < count and requests[at].message.role is not REQUEST:
+        if requests[at].message.role is ONE_WAY:
             pairs.append(Pair(requests[at], None, Proof.NONE))
         at += 1
     return at, len(responses)
@@ -228,7 +238,7 @@ def pair_by_acknowledgement(
 
 
 def _order_proof(request: Located, response: Located) -> Proof:
-    return Proof.ACKNOWLEDGED if response.ack >= request.message.end else Proof.ORDER
+    return ACKNOWLEDGED if response.ack >= request.message.end else ORDER
 
 
 def _batches(requests: list[Located]) -> list[list[Located]]:
@@ -265,7 +275,8 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     batch = batches[index]
     if not batch:
         return False
-    if habits.started and batch[0].message.start == 0:
+    start = batch[0].message.start
+    if start == habits.origin or (start == habits.opening and _nothing_waits(batch, regions[index], habits)):
         return True
     if index and batches[index - 1] and _adjacent(batches[index - 1][-1], batch[0]):
         return True
@@ -278,14 +289,24 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     )
 
 
+def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) -> bool:
+    """Whether no request from before the capture waits for an answer when its first requests are sent.
+
+    They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would add one.
+    """
+    asked = _closing(batch, Role.REQUEST)
+    together = bool(asked) and batch[0].start_ns == asked[-1].start_ns
+    return habits.blocking and together and len(asked) == len(_closing(region, Role.RESPONSE))
+
+
 def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: list[bool], habits: Habits) -> None:
     """Compare how many requests and answers batches have, where the packets tell."""
     for index, (batch, region) in enumerate(zip(batches, regions, strict=True)):
         if not index or not region or region[0].message.start != batch[0].ack or not _contiguous(region):
             continue
         following = batches[index + 1][0] if index + 1 < len(batches) else None
-        asked = [request for request in batch if request.message.role is Role.REQUEST and request.message.closes]
-        answers = [answer for answer in region if answer.message.role is Role.RESPONSE and answer.message.closes]
+        asked = _closing(batch, Role.REQUEST)
+        answers = _closing(region, Role.RESPONSE)
         answered_whole = following is not None and region[-1].message.end == following.ack
         # The server's acknowledgements tell of requests behind the last one that was captured.
         ends = region[-1].last_ack <= batch[-1].message.end if following is None else _adjacent(batch[-1], following)
@@ -297,6 +318,10 @@ def _learn(batches: list[list[Located]], regions: list[list[Located]], begins: l
             pairs = zip(asked, answers, strict=False)
             if any(answer.ack <= request.message.start for request, answer in pairs):
                 habits.overlaps = True
+
+
+def _closing(messages: list[Located], role: Role) -> list[Located]:
+    return [each for each in messages if each.message.role is role and each.message.closes]
 
 
 def _adjacent(before: Located, after: Located) -> bool:

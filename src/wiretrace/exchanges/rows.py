@@ -6,20 +6,24 @@ up for the whole batch by array operations. All text passes `redaction.scrub` on
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from wiretrace.exchanges.pairing import Located
 from wiretrace.exchanges.redaction import scrub
-from wiretrace.model.message import Role, Transaction
+from wiretrace.model.message import Message, Role, Transaction
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from wiretrace.exchanges.pairing import Located, Pair
+    from wiretrace.exchanges.pairing import Pair
     from wiretrace.exchanges.provenance import Provenance
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.outcome import Outcome
@@ -27,26 +31,32 @@ if TYPE_CHECKING:
 _TRANSACTION_BITS = 24
 _ATTRIBUTE_CACHE = 20_000
 _encode = msgspec.json.Encoder().encode
-_NO_TOKENS: list[int] = []
+_NONE: list[str] = []
+ONE_WAY = Role.ONE_WAY
+
+NO_MESSAGE = Message(Role.CONTROL, 0, 0)
+NOTHING = Located(NO_MESSAGE, -1, -1, 0, 0, -1, 0, 0, damaged=False)
+"""Stands in a row for the half that there is not."""
 
 
 class TransactionCounter:
     """Numbers the database transactions of one connection, from the states that its responses tell."""
 
-    __slots__ = ("_base", "_count", "_open")
+    __slots__ = ("_base", "_count", "open")
 
     def __init__(self, connection: int) -> None:
         self._base = connection << _TRANSACTION_BITS
         self._count = 0
-        self._open = False
+        self.open = False
+        """Whether a transaction is open."""
 
     def number(self, state: Transaction) -> int:
         """The transaction of the exchange whose response leaves the session in `state`; -1 if none."""
         if state is Transaction.UNKNOWN:
-            return self._base + self._count if self._open else -1
-        was_open = self._open
-        self._open = state is not Transaction.IDLE
-        if not was_open and not self._open:
+            return self._base + self._count if self.open else -1
+        was_open = self.open
+        self.open = state is not Transaction.IDLE
+        if not was_open and not self.open:
             return -1
         if not was_open:
             self._count += 1
@@ -89,8 +99,6 @@ class ExchangeRows:
         self._hasher = hasher
         self._rows: list[tuple[Any, ...]] = []
         self._connections = ConnectionColumns()
-        self._older_frames: list[NDArray[np.int64]] = []
-        self._older_count = 0
         self._attributes: dict[tuple[int, int], tuple[str, object, object]] = {}
 
     def __len__(self) -> int:
@@ -112,102 +120,23 @@ class ExchangeRows:
         transaction: int,
     ) -> None:
         """Add one exchange. `connection` is the number that `connection` gave."""
-        hasher = self._hasher
-        request, response = pair.request, pair.response
-        asked = request.message if request is not None else None
-        answer = response.message if response is not None else None
-        named = asked if asked is not None else answer
-        assert named is not None
-        if request is not None and asked is not None:
-            request_part: tuple[Any, ...] = (
-                request.start_ns,
-                request.end_ns,
-                asked.end - asked.start,
-                *self._frames(request),
-                asked.start,
-                hasher.digest(asked.operation.encode() + b"\0" + asked.values.partition(b" ")[0])
-                if asked.values
-                else 0,
-                hasher.tokens(asked.values) if asked.values else _NO_TOKENS,
-                asked.role is Role.ONE_WAY,
-            )
-        else:
-            request_part = (-1, -1, 0, 0, 0, None, 0, _NO_TOKENS, False)
-        if response is not None and answer is not None:
-            response_part: tuple[Any, ...] = (
-                response.start_ns,
-                response.end_ns,
-                answer.end - answer.start,
-                *self._frames(response),
-                answer.start,
-                hasher.tokens(answer.values) if answer.values else _NO_TOKENS,
-                answer.status,
-            )
-        else:
-            response_part = (-1, -1, 0, 0, 0, None, _NO_TOKENS, "")
-        identifiers = [
-            f"{kind}:{scrub(value.decode('ascii', 'replace'))}"
-            for message in (asked, answer)
-            if message is not None
-            for kind, value in message.identifiers
-        ]
-        notes = [note for message in (asked, answer) if message is not None for note in message.notes]
-        if (request is not None and request.damaged) or (response is not None and response.damaged):
-            notes.append("bytes of it were not captured")
-        self._rows.append(
-            (
-                connection,
-                protocol,
-                named.operation,
-                scrub(named.summary),
-                outcome,
-                possible,
-                pair.proof,
-                transaction,
-                identifiers,
-                self._attributes_of(asked, answer),
-                notes,
-                request_part,
-                response_part,
-            )
-        )
-
-    def add_attempt(
-        self, connection: int, outcome: Outcome, possible: tuple[Outcome, ...], start_ns: int, end_ns: int
-    ) -> None:
-        """Add an attempt to connect that carried no byte."""
-        self._rows.append(
-            (
-                connection,
-                "tcp",
-                "connect",
-                "connect",
-                outcome,
-                possible,
-                "",
-                -1,
-                [],
-                "{}",
-                [],
-                (start_ns, start_ns, 0, 0, 0, None, 0, _NO_TOKENS, False),
-                (-1, end_ns if end_ns > start_ns else -1, 0, 0, 0, None, _NO_TOKENS, ""),
-            )
-        )
+        self._rows.append((connection, protocol, pair, outcome, possible, transaction))
 
     def flush(self, provenance: Provenance) -> pa.RecordBatch:
         """The rows so far as a record batch of the table `exchanges`. They are forgotten."""
-        columns = list(zip(*self._rows, strict=True))
-        connection = np.array(columns[0], np.int64)
-        (request_start, request_end, request_bytes, request_first, request_last, request_offset, digest, request_tokens,
-         one_way) = zip(*columns[11], strict=True)  # fmt: skip
-        (response_start, response_end, response_bytes, response_first, response_last, response_offset, response_tokens,
-         status) = zip(*columns[12], strict=True)  # fmt: skip
-        frames = np.concatenate([provenance.frame, *self._older_frames]).astype(np.int32)
-        shift = len(provenance.frame)
+        connections, protocols, pairs, outcomes, possible, transactions = zip(*self._rows, strict=True)
+        connection = np.array(connections, np.int64)
+        requests = [pair.request or NOTHING for pair in pairs]
+        responses = [pair.response or NOTHING for pair in pairs]
+        asked = [request.message for request in requests]
+        answers = [response.message for response in responses]
+        named = [answer if request is NO_MESSAGE else request for request, answer in zip(asked, answers, strict=True)]
+        frames = _Frames(provenance)
         known = self._connections
         addresses = pa.array(list(known.addresses), pa.string())
         schema = table_schema("exchanges")
-        count = len(self._rows)
+        count = len(pairs)
+        tokens, digest = self._hasher.tokens, self._hasher.digest
 
         def address(codes: list[int]) -> pa.DictionaryArray:
             return pa.DictionaryArray.from_arrays(np.array(codes, np.int32)[connection], addresses)
@@ -216,59 +145,48 @@ class ExchangeRows:
             return np.array(values, dtype)[connection]
 
         numbers = np.array(list(known.index), np.int64) + self._first_connection
+        asked_start, answered_start = _column([each.start for each in asked]), _column([each.start for each in answers])
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([self._capture])),
             "connection": numbers[connection],
-            "protocol": _category(columns[1]),
-            "operation": _category(columns[2]),
-            "summary": pa.array(columns[3], pa.string()),
-            "status": _category(status),
-            "outcome": _category(columns[4]),
-            "possible": pa.array(columns[5], pa.list_(pa.string())),
-            "proof": _category(columns[6]),
+            "protocol": _category(protocols),
+            "operation": _category([each.operation for each in named]),
+            "summary": pa.array([scrub(each.summary) for each in named], pa.string()),
+            "status": _category([each.status for each in answers]),
+            "outcome": _category(outcomes),
+            "possible": pa.array(possible, pa.list_(pa.string())),
+            "proof": _category([pair.proof for pair in pairs]),
             "client_address": address(known.client_address),
             "client_port": taken(known.client_port, np.int32),
             "server_address": address(known.server_address),
             "server_port": taken(known.server_port, np.int32),
-            "request_start_ns": np.array(request_start, np.int64),
-            "request_end_ns": np.array(request_end, np.int64),
-            "response_start_ns": np.array(response_start, np.int64),
-            "response_end_ns": np.array(response_end, np.int64),
-            "request_bytes": np.array(request_bytes, np.int64),
-            "response_bytes": np.array(response_bytes, np.int64),
-            "request_frames": _frame_lists(frames, shift, request_first, request_last),
-            "response_frames": _frame_lists(frames, shift, response_first, response_last),
-            "request_seq": _sequence(request_offset, taken(known.client_base, np.int64)),
-            "response_seq": _sequence(response_offset, taken(known.server_base, np.int64)),
-            "request_digest": np.array(digest, np.uint64),
-            "transaction": np.array(columns[7], np.int64),
-            "one_way": pa.array(one_way, pa.bool_()),
-            "request_tokens": _token_lists(request_tokens),
-            "response_tokens": _token_lists(response_tokens),
-            "identifiers": pa.array(columns[8], pa.list_(pa.string())),
-            "attributes": pa.array(columns[9], pa.string()),
-            "notes": pa.array(columns[10], pa.list_(pa.string())),
+            "request_start_ns": _column([each.start_ns for each in requests]),
+            "request_end_ns": _column([each.end_ns for each in requests]),
+            "response_start_ns": _column([each.start_ns for each in responses]),
+            "response_end_ns": _column([each.end_ns for each in responses]),
+            "request_bytes": _column([each.end for each in asked]) - asked_start,
+            "response_bytes": _column([each.end for each in answers]) - answered_start,
+            "request_frames": frames.lists(requests),
+            "response_frames": frames.lists(responses),
+            "request_seq": _sequence(asked_start, requests, taken(known.client_base, np.int64)),
+            "response_seq": _sequence(answered_start, responses, taken(known.server_base, np.int64)),
+            "request_digest": np.array([digest(each.operation, each.values) for each in asked], np.uint64),
+            "transaction": _column(transactions),
+            "one_way": np.array([each.role is ONE_WAY for each in asked], np.bool_),
+            "request_tokens": _token_lists([tokens(each.values) for each in asked]),
+            "response_tokens": _token_lists([tokens(each.values) for each in answers]),
+            "identifiers": pa.array(_identifiers(asked, answers), pa.list_(pa.string())),
+            "attributes": pa.array(list(map(self._attributes_of, asked, answers)), pa.string()),
+            "notes": pa.array(_notes(requests, responses), pa.list_(pa.string())),
         }
         batch = pa.RecordBatch.from_arrays([pa.array(arrays[name]) for name in schema.names], schema=schema)
         self._rows.clear()
-        self._older_frames.clear()
-        self._older_count = 0
         self._connections = ConnectionColumns()
         return batch
 
-    def _frames(self, located: Located) -> tuple[int, int]:
-        """Where the frames of a message stand: a range of the provenance, or, below zero, of what is older."""
-        if located.frames is None:
-            return located.first, located.last + 1
-        self._older_frames.append(located.frames)
-        start = self._older_count
-        self._older_count += len(located.frames)
-        return -1 - start, -1 - self._older_count
-
-    def _attributes_of(self, asked: Any, answer: Any) -> str:
+    def _attributes_of(self, asked: Message, answer: Message) -> str:
         """The attributes of both messages as one JSON object. Messages may share dicts: remember by identity."""
-        one = asked.attributes if asked is not None else None
-        other = answer.attributes if answer is not None else None
+        one, other = asked.attributes, answer.attributes
         if not one and not other:
             return "{}"
         key = (id(one), id(other))
@@ -286,30 +204,63 @@ class ExchangeRows:
         return text
 
 
+class _Frames:
+    """Frames of messages: ranges of the chunk's provenance, and of what is older."""
+
+    def __init__(self, provenance: Provenance) -> None:
+        self._frame = provenance.frame
+
+    def lists(self, located: list[Located]) -> pa.ListArray:
+        """The frames of each message, as a list array."""
+        start = _column([each.first for each in located])
+        stop = _column([each.last for each in located]) + 1
+        frame = self._frame
+        older = [index for index, each in enumerate(located) if each.frames is not None]
+        if older:
+            pieces = [frames for index in older if (frames := located[index].frames) is not None]
+            ends = len(frame) + np.cumsum([len(piece) for piece in pieces])
+            frame = np.concatenate([frame, *pieces])
+            stop[older] = ends
+            start[older] = np.concatenate([[len(self._frame)], ends[:-1]])
+        lengths = stop - start
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        picks = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - start, lengths)
+        return pa.ListArray.from_arrays(pa.array(offsets), pa.array(frame[picks].astype(np.int32)))
+
+
+def _column(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
 def _category(values: Any) -> pa.DictionaryArray:
     return pa.array(values, pa.string()).dictionary_encode()
 
 
-def _sequence(offsets: Any, base: NDArray[np.int64]) -> NDArray[np.int64]:
-    """TCP sequence numbers of stream offsets (None: none). Shape (n,)."""
-    missing = np.array([offset is None for offset in offsets], np.bool_)
-    offset = np.array([0 if offset is None else offset for offset in offsets], np.int64)
+def _sequence(offset: NDArray[np.int64], located: list[Located], base: NDArray[np.int64]) -> NDArray[np.int64]:
+    """TCP sequence numbers of stream offsets; -1 where there is no message. Shape (n,)."""
+    missing = np.array([each is NOTHING for each in located], np.bool_)
     return np.where(missing | (base < 0), -1, (base + offset) & 0xFFFFFFFF)
 
 
-def _frame_lists(frames: NDArray[np.int32], shift: int, first: Any, last: Any) -> pa.ListArray:
-    """Lists of frames from ranges ``[first, last)``; ranges below zero count from `shift` on. Shapes (n,)."""
-    start, stop = np.array(first, np.int64), np.array(last, np.int64)
-    older = start < 0
-    start, stop = np.where(older, shift - 1 - start, start), np.where(older, shift - 1 - stop, stop)
-    lengths = stop - start
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    picks = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - start, lengths)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(frames[picks]))
-
-
-def _token_lists(lists: Any) -> pa.ListArray:
-    lengths = [len(tokens) for tokens in lists]
-    offsets = np.concatenate([[0], np.cumsum(np.array(lengths, np.int64))]).astype(np.int32)
-    values = np.array([token for tokens in lists for token in tokens], np.uint64)
+def _token_lists(lists: list[list[int]]) -> pa.ListArray:
+    offsets = np.concatenate([[0], np.cumsum([len(tokens) for tokens in lists])]).astype(np.int32)
+    values = np.array(list(itertools.chain.from_iterable(lists)), np.uint64)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _identifiers(asked: list[Message], answers: list[Message]) -> list[list[str]]:
+    found = []
+    for request, answer in zip(asked, answers, strict=True):
+        both = request.identifiers + answer.identifiers
+        found.append([f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in both] if both else _NONE)
+    return found
+
+
+def _notes(requests: list[Located], responses: list[Located]) -> list[list[str]]:
+    found = []
+    for request, response in zip(requests, responses, strict=True):
+        notes = [*request.message.notes, *response.message.notes]
+        if request.damaged or response.damaged:
+            notes.append("bytes of it were not captured")
+        found.append(notes)
+    return found

@@ -57,6 +57,8 @@ class ValueHasher:
         At most `Limits.value_tokens`; where there are more, identifiers are preferred to names. The lowest bit of a hash
         is 1 for a name (a word with fewer than two digits).
         """
+        if not values:
+            return []
         values = values[: self._bytes]
         if b"%" in values:
             values = unquote_to_bytes(values)
@@ -74,9 +76,14 @@ class ValueHasher:
             del tokens[self._most :]
         return tokens
 
-    def digest(self, content: bytes) -> int:
-        """Hash of what a request asks for (method, path, body), never 0: equal for a request and its forwarded copy."""
-        return self._hash(content, b"request") or 1
+    def digest(self, operation: str, values: bytes) -> int:
+        """Hash of what a request asks for, equal for a request and its forwarded copy; 0 where `values` name nothing.
+
+        Only the first of the values counts (the path): a body may not be at hand at every vantage point.
+        """
+        if not values:
+            return 0
+        return self._hash(operation.encode() + b"\0" + values.partition(b" ")[0], b"request") or 1
 
     def identifier(self, kind: str, value: bytes) -> int:
         """Hash of an identifier that another tool left on the wire; equal only for the same kind."""

@@ -2,8 +2,8 @@
 
 Rules: what a process sends while it serves nothing, and long after it last served something, gives the rate of such
 calls for each kind. Calls that come soon after a response more often than that are work that a request left behind:
-they are given the request that was answered last. A call with one live candidate is a child as far as calls of its
-kind are denser, at that delay after a request's arrival, than the rate explains.
+requests stay candidates for calls of that kind for that long. A call with one candidate is its child as far as calls
+of its kind are denser, at that delay after a request's arrival, than the rate explains.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from wiretrace.linking.arrays import distinct
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,29 +26,31 @@ IDLE_BINS = 64
 """Bins of idle time: up to e ** 32 microseconds."""
 LEAST_LEFT_BEHIND = 5
 """Calls soon after a response that are needed before a kind is believed to be left behind by requests."""
+LEAST_LEFT_SHARE = 0.1
+"""They must be this share of the calls of the kind that come while nothing is served."""
+FAR_SHARES = (0.5, 0.2, 0.05)
+"""Shares of the idle time, that which is farthest from any response, of which the quietest gives the rate."""
+SCATTER = 1.5
+"""Standard deviations by which the counted calls are raised."""
 SOON_AFTER_RATIO = 4.0
 """They must come this much more densely than the background."""
 
 
 class Background(NamedTuple):
-    """What is known of calls without a parent."""
+    """What is known of calls that are sent while no request is being served; shape (kinds,) each."""
 
     rate: NDArray[np.float64]
-    """Per kind: calls without a parent per nanosecond and process, shape (kinds,)."""
-    left_behind: NDArray[np.int64]
-    """Calls that a request left behind, shape (found,)."""
-    left_by: NDArray[np.int64]
-    """The request that each was left behind by."""
-    left_confidence: NDArray[np.float64]
-    """Probability of that."""
+    """Calls without a parent per nanosecond and process."""
+    reach: NDArray[np.float64]
+    """Nanoseconds after a response within which calls of the kind are still caused by the request; 0: not at all."""
 
 
 def measure_background(
     observations: Observations, candidates: Candidates, kind: NDArray[np.int64], kinds: int
 ) -> Background:
-    """Rates of calls without a parent, and calls after a response that have one nevertheless. `kind` has shape (n,)."""
+    """How often calls come without a parent, and how long after a response they still have one. `kind`: shape (n,)."""
     problem = observations.problem
-    nothing = Background(np.zeros(kinds), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    nothing = Background(np.zeros(kinds), np.zeros(kinds))
     requests = np.flatnonzero(~np.isnan(observations.arrives))
     lonely = np.flatnonzero((candidates.counts() == 0) & ~np.isnan(observations.starts))
     if not len(requests) or not len(lonely):
@@ -57,28 +61,36 @@ def measure_background(
     if not len(lonely):
         return nothing
     by_end = requests[np.lexsort((observations.responds[requests], problem.callee[requests]))]
-    span = float(max(np.nanmax(observations.responds), np.nanmax(observations.ends))) + 1.0
-    axis_end = problem.callee[by_end] * span * 2 + observations.responds[by_end]
-    axis_start = problem.caller[lonely] * span * 2 + observations.starts[lonely]
-    last = np.searchsorted(axis_end, axis_start, "right") - 1
+    axis = observations.axis(0.0)
+    ended = axis.at(problem.callee[by_end], observations.responds[by_end])
+    last = np.searchsorted(ended, axis.at(problem.caller[lonely], observations.starts[lonely]), "right") - 1
     before = by_end[np.maximum(last, 0)]
     follows = (last >= 0) & (problem.callee[before] == problem.caller[lonely])
     since = np.where(follows, observations.starts[lonely] - observations.responds[before], np.inf)
     bin_of = np.where(follows, _bin(np.where(follows, since, 0.0)), IDLE_BINS - 1)
-    exposure = _idle_exposure(observations, requests, processes, span)
     lonely_kind = kind[lonely]
     counts = np.bincount(lonely_kind * IDLE_BINS + bin_of, minlength=kinds * IDLE_BINS).reshape(kinds, IDLE_BINS)
-    # The later half of the idle time is far from any request: what happens there, nobody asked for.
-    far = np.cumsum(exposure) > 0.5 * exposure.sum()
-    rate = counts[:, far].sum(axis=1) / max(float(exposure[far].sum()), 1.0)
-    left = counts * (np.cumsum(counts, axis=1) > 0)
-    expected = rate[:, None] * exposure
-    soon = (left > SOON_AFTER_RATIO * expected) & ~far
-    enough = (left * soon).sum(axis=1) >= LEAST_LEFT_BEHIND
-    probability = np.where(soon, 1.0 - expected / np.maximum(left, 1.0), 0.0) * enough[:, None]
-    chance = probability[lonely_kind, bin_of] * follows
-    chosen = chance > 0.5
-    return Background(rate, lonely[chosen], before[chosen], chance[chosen])
+    rate, reach = np.zeros(kinds), np.zeros(kinds)
+    for service in distinct(problem.caller_service[lonely]).tolist():
+        own = distinct(lonely_kind[problem.caller_service[lonely] == service])
+        exposure = _idle_exposure(observations, requests[problem.callee_service[requests] == service])
+        rate[own], reach[own] = _judge(counts[own], exposure)
+    return Background(rate, reach)
+
+
+def _judge(counts: NDArray[np.int64], exposure: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rates and reaches of the kinds of one service from their calls in each bin of idle time (kinds, IDLE_BINS)."""
+    rate = np.full(len(counts), np.inf)
+    for share in FAR_SHARES:
+        # Far from any request nobody asked for what happens. Few calls are not taken for fewer than they may be.
+        far = np.cumsum(exposure) > (1.0 - share) * exposure.sum()
+        seen = counts[:, far].sum(axis=1) + 1.0
+        rate = np.minimum(rate, (seen + SCATTER * np.sqrt(seen)) / max(float(exposure[far].sum()), 1.0))
+    soon = counts > np.maximum(SOON_AFTER_RATIO * rate[:, None] * exposure, 1.0)
+    soon[:, -1] = False
+    enough = (counts * soon).sum(axis=1) >= np.maximum(LEAST_LEFT_BEHIND, LEAST_LEFT_SHARE * counts.sum(axis=1))
+    last_soon = IDLE_BINS - np.argmax(soon[:, ::-1], axis=1)
+    return rate, np.where(enough, np.expm1(last_soon / BINS_PER_E) * 1000.0, 0.0)
 
 
 def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -86,19 +98,18 @@ def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((np.log1p(np.maximum(delay, 0.0) / 1000.0) * BINS_PER_E).astype(np.int64), IDLE_BINS - 1)
 
 
-def _idle_exposure(
-    observations: Observations, requests: NDArray[np.int64], processes: int, span: float
-) -> NDArray[np.float64]:
-    """Nanoseconds of idle time of all serving processes, by time since the last response, shape (IDLE_BINS,)."""
+def _idle_exposure(observations: Observations, requests: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Nanoseconds of idle time of the processes that serve `requests`, by time since the last response; (IDLE_BINS,)."""
     callee = observations.problem.callee
     order = requests[np.lexsort((observations.arrives[requests], callee[requests]))]
+    axis = observations.axis(0.0)
     # One axis, so that the running end of one process never reaches into the next.
-    offset = callee[order] * span * 2
-    busy_until = np.maximum.accumulate(offset + observations.responds[order])
-    next_arrival = np.append((offset + observations.arrives[order])[1:], offset[-1] + span)
+    busy_until = np.maximum.accumulate(axis.at(callee[order], observations.responds[order]))
+    arrivals = axis.at(callee[order], observations.arrives[order])
     last_of_process = np.append(callee[order][1:] != callee[order][:-1], True)
-    next_arrival = np.where(last_of_process, offset + span, next_arrival)
-    idle = np.maximum(next_arrival - busy_until, 0.0)
+    end = axis.at(callee[order], np.full(len(order), axis.latest))
+    next_arrival = np.where(last_of_process, end, np.append(arrivals[1:], 0))
+    idle = np.maximum(next_arrival - busy_until, 0) * axis.unit
     edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
     edges[-1] = np.inf
     ordered = np.sort(idle)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.evidence.contract import Pairs
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.linking.evidence.contract import Pairs
     from wiretrace.linking.observations import Observations
 
 MOST_CANDIDATES = 128
@@ -62,7 +64,7 @@ def find_candidates(observations: Observations) -> Candidates:
     contained = observations.ends[child] <= observations.responds[parent] + slack
     has_live = np.bincount(child, minlength=n) > 0
     has_contained = np.bincount(child, weights=contained, minlength=n) > 0
-    _, kind = np.unique(outgoing_kind(observations), return_inverse=True)
+    _, kind = number_groups(outgoing_kind(observations))
     live_of_kind = np.bincount(kind, weights=has_live, minlength=1)
     outliving_of_kind = np.bincount(kind, weights=has_live & ~has_contained, minlength=1)
     outlives = outliving_of_kind > OUTLIVING_SHARE * live_of_kind
@@ -71,9 +73,7 @@ def find_candidates(observations: Observations) -> Candidates:
     child, parent = child[keep], parent[keep]
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(child, minlength=n), out=offsets[1:])
-    return Candidates(child, parent, offsets, contained_only)
+    return Candidates(child, parent, offsets_of(np.bincount(child, minlength=n)), contained_only)
 
 
 def _live_pairs(
@@ -85,25 +85,22 @@ def _live_pairs(
     level = (np.log(np.maximum(lasting, 1.0)) / np.log(SPAN_LEVELS)).astype(np.int64)
     found_child: list[NDArray[np.int64]] = []
     found_parent: list[NDArray[np.int64]] = []
-    process_of_child = observations.problem.caller[children].astype(np.int64)
+    callee, caller = observations.problem.callee, observations.problem.caller
     starts = observations.starts[children]
-    span = max(float(np.nanmax(responds, initial=0.0)), float(np.nanmax(observations.ends, initial=0.0))) + 1.0
     for one_level in np.unique(level).tolist():
         at_level = parents[level == one_level]
         longest = float(lasting[level == one_level].max())
         slack = observations.start_slack[children] + float(observations.arrival_slack[at_level].max(initial=0.0))
-        # One axis for all processes: each has its own stretch, so that one sorted search serves them all.
-        stretch = int(2.0 * (span + longest + float(slack.max(initial=0.0)))) + 2
-        position = observations.problem.callee[at_level].astype(np.int64) * stretch + arrives[at_level].astype(np.int64)
+        axis = observations.axis(longest + float(slack.max(initial=0.0)))
+        position = axis.at(callee[at_level], arrives[at_level])
         order = np.argsort(position, kind="stable")
         position, at_level = position[order], at_level[order]
-        wanted = process_of_child * stretch
-        high = np.searchsorted(position, wanted + (starts + slack).astype(np.int64), "right")
-        low = np.searchsorted(position, wanted + (starts - slack - longest).astype(np.int64), "left")
+        high = np.searchsorted(position, axis.at(caller[children], starts + slack), "right")
+        low = np.searchsorted(position, axis.at(caller[children], starts - slack - longest), "left")
         low = np.maximum(low, high - MOST_CANDIDATES)
         count = np.maximum(high - low, 0)
         child = np.repeat(children, count)
-        parent = at_level[np.arange(len(child)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)]
+        parent = at_level[ranges(low, count)]
         pair_slack = observations.start_slack[child] + observations.arrival_slack[parent]
         live = (
             (observations.problem.caller[child] == observations.problem.callee[parent])
@@ -118,13 +115,32 @@ def _live_pairs(
     return np.concatenate(found_child), np.concatenate(found_parent)
 
 
+def outliving_pairs(observations: Observations, reach: NDArray[np.float64]) -> Pairs:
+    """Pairs whose parent had responded at most `reach` (n,) nanoseconds before the child started; 0: none for it."""
+    children = np.flatnonzero((reach > 0) & ~np.isnan(observations.starts))
+    parents = np.flatnonzero(~np.isnan(observations.arrives))
+    callee, caller = observations.problem.callee, observations.problem.caller
+    axis = observations.axis(float(reach.max()))
+    position = axis.at(callee[parents], observations.responds[parents])
+    order = np.argsort(position, kind="stable")
+    position, parents = position[order], parents[order]
+    starts = observations.starts[children]
+    high = np.searchsorted(position, axis.at(caller[children], starts), "left")
+    low = np.searchsorted(position, axis.at(caller[children], starts - reach[children]), "left")
+    low = np.maximum(low, high - MOST_CANDIDATES)
+    count = np.maximum(high - low, 0)
+    child, parent = np.repeat(children, count), parents[ranges(low, count)]
+    keep = (callee[parent] == caller[child]) & (child != parent)
+    return Pairs(child[keep], parent[keep])
+
+
 def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:
     """`candidates` with further pairs that a kind of evidence proposes."""
     n = np.int64(len(observations))
-    key = np.unique(np.concatenate((candidates.child * n + candidates.parent, proposed.child * n + proposed.parent)))
+    present = candidates.child * n + candidates.parent
+    key = distinct(np.concatenate((present, proposed.child * n + proposed.parent)))
     child, parent = key // n, key % n
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum(np.bincount(child, minlength=int(n)), out=offsets[1:])
+    offsets = offsets_of(np.bincount(child, minlength=int(n)))
     return Candidates(child, parent, offsets, candidates.contained_only)

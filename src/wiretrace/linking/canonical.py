@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.problem import LinkProblem, Ragged
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def reordered(problem: LinkProblem, order: NDArray[np.int64]) -> LinkProblem:
 def _reordered(ragged: Ragged, order: NDArray[np.int64]) -> Ragged:
     """`ragged` with row order[i] as row i."""
     counts = np.diff(ragged.offsets)[order]
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    index = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) + np.repeat(ragged.offsets[order], counts)
-    return Ragged(offsets, ragged.values[index])
+    return Ragged(offsets_of(counts), ragged.values[ranges(ragged.offsets[order], counts)])
 
 
 def _digest(ragged: Ragged) -> NDArray[np.uint64]:

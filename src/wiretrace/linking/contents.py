@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import ranges
 from wiretrace.linking.evidence.contract import UNDECIDED, Pairs, Weighed
 from wiretrace.linking.evidence.registry import known_evidence
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from wiretrace.linking.observations import Observations
     from wiretrace.linking.units import Units
 
-BEYOND_DOUBT = 9.0
-"""Nats by which the contents must prefer one parent to all others to decide a link (one in 8000 is wrong)."""
+BEYOND_DOUBT = 7.0
+"""Nats by which the contents must prefer one parent to all others to decide a link (one in 1100 is wrong)."""
 PASSES = 2
 """How often the evidence is weighed."""
 SAMPLE = 4000
@@ -84,7 +85,7 @@ def _call_pairs(observations: Observations, units: Units) -> tuple[Pairs, NDArra
     calls = np.sort(np.concatenate((calls[options > 1], alone[named | sampled])))
     unit = units.of_call[calls]
     count = counts[unit]
-    pair = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(units.offsets[unit], count)
+    pair = ranges(units.offsets[unit], count)
     return Pairs(np.repeat(calls, count), units.pair_parent[pair]), pair
 
 

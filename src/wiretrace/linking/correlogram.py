@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.linking.arrays import ranges
 from wiretrace.linking.densities import delay_bins, fit_density
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def correlate(
     reach = min(EVENTS_BACK / rate, longest) + resolution
     low, high = np.searchsorted(earlier, later - reach, "left"), np.searchsorted(earlier, later, "right")
     count = high - low
-    index = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
+    index = ranges(low, count)
     lags = np.repeat(later, count) - earlier[index]
     if len(lags) < LEAST_LAGS:
         return None

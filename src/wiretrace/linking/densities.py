@@ -6,8 +6,12 @@ the delay fits them where a Gaussian does not. A density is per `resolution`, so
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 BIN_WIDTH = 0.05
 """Width of a bin in units of log(1 + delay / resolution)."""
@@ -15,11 +19,11 @@ REACH = 24.0
 """Largest |log(1 + delay / resolution)|: nine hours at a resolution of a microsecond."""
 BINS = int(2 * REACH / BIN_WIDTH) + 1
 """Bins of a density; delays below zero fall into the lower half."""
-BANDWIDTH = 6.0
+BANDWIDTH = 5.0
 """Standard deviation of the smoothing of a single observation, in bins; n of them are smoothed n ** -0.2 times as much."""
 LEAST_BANDWIDTH = 0.6
 """The smoothing does not get finer than this, in bins."""
-FLOOR = 4e-3
+FLOOR = 1e-3
 """Probability that is spread evenly, and again widely smoothed: no delay is impossible."""
 WIDE_BINS = 36.0
 """Standard deviation of the wide smoothing, in bins."""
@@ -54,12 +58,3 @@ def fit_density(bins: NDArray[np.int64], weights: NDArray[np.float64] | None, sa
     smooth = np.convolve(histogram / total, kernel / kernel.sum(), "same")
     wide = np.convolve(smooth, _WIDE_KERNEL, "same")
     return np.log(((1 - 2 * FLOOR) * smooth + FLOOR * wide + FLOOR / BINS) / BIN_WIDTH)
-
-
-def usual_range(log_density: NDArray[np.float64], resolution: float) -> tuple[float, float]:
-    """Delays between which the middle four fifths of a density lie, in nanoseconds."""
-    mass = np.cumsum(np.exp(log_density))
-    edges = np.searchsorted(mass / mass[-1], (0.1, 0.9))
-    positions = (edges + np.array((0.0, 1.0))) * BIN_WIDTH - REACH
-    low, high = (np.sign(positions) * np.expm1(np.abs(positions)) * resolution).tolist()
-    return low, high

@@ -13,8 +13,10 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from wiretrace.linking.arrays import distinct, number_groups, ranges, run_starts
 from wiretrace.linking.correlogram import correlate
 from wiretrace.linking.densities import delay_bins
+from wiretrace.linking.evidence.timing import sibling_of
 from wiretrace.linking.sampler import fill_slots
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ MOST_BLOCK_UNITS = 1500
 """A block is cut here even if a request is torn by it."""
 UNASSIGNED_COST = 200.0
 """Nats that leaving a unit without a parent costs, so that it happens only where there is no room."""
+MOST_PREDECESSORS = 24
+"""Units that ended last before a unit started, of which it may follow one."""
 NO_CUE_YET = -14.0
 """Log density of a delay whose cue has not been assigned."""
 
@@ -39,6 +43,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     durations = service.responds - service.arrives
     longest = float(np.nanquantile(durations, 0.99)) if np.isfinite(durations).any() else 1e9
     axis = _process_axis(service)
+    responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
     arrivals = service.arrives + axis[: service.requests]
     unit_axis = axis[service.requests :]
     of_class = [np.flatnonzero(service.unit_class == c) for c in range(int(service.slot_class.max(initial=-1)) + 1)]
@@ -49,6 +54,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     for slot in first_slots:
         own = int(service.slot_class[slot])
         options = [(0, arrivals)]
+        options.append((1 + 2 * slots, responses))
         options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
         for row, events in options:
             result = correlate(events, starts[own], longest, resolution)
@@ -58,7 +64,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     cue: dict[int, int] = {}
     for _, slot, row, result in found:
         ancestor, loops = row, False
-        while ancestor > 0 and not loops:
+        while 0 < ancestor <= 2 * slots and not loops:
             loops = ancestor - 1 == slot
             ancestor = cue.get(ancestor - 1, 0)
         if slot in cue or loops:
@@ -70,11 +76,10 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
         if service.slot_rank[slot] > 0:
             own = int(service.slot_class[slot])
             result = correlate(ends[own], starts[own], longest, resolution)
+            model.delays.cue[:, slot] = slot  # row 1 + (slot - 1): the end of the rank before
             if result is not None:
-                model.delays.cue[:, slot] = slot
                 model.delays.table[:, slot] = result.log_density
     best = 0.0
-    responses = (service.responds + axis[: service.requests])[~np.isnan(service.responds)]
     for slot in first_slots:
         result = correlate(ends[int(service.slot_class[slot])], responses, longest, resolution)
         if result is not None and result.information > best:
@@ -85,7 +90,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
 
 def _process_axis(service: Service) -> NDArray[np.float64]:
     """What to add to times so that the instances of the service follow each other on one axis; requests, then units."""
-    span = float(np.nanmax(service.live_until, initial=0.0)) + float(np.nanmax(service.ends, initial=0.0)) + 1.0
+    span = float(np.fmax.reduce(service.live_until, initial=0.0) + np.fmax.reduce(service.ends, initial=0.0)) + 1.0
     instance_change = np.concatenate(([0], np.cumsum(np.diff(service.instance) != 0)))[: service.requests]
     # Requests are sorted by instance, then by arrival; a unit belongs to the instance of its first candidate.
     first = service.candidates[np.minimum(service.offsets[:-1], max(len(service.candidates) - 1, 0))]
@@ -103,12 +108,9 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
     order: list[int] = []
     waiting = [slot for slot in range(service.slots) if service.slot_rank[slot] == 0]
     busiest = int(np.argmax(np.bincount(service.kind, minlength=1)))
+    follows = sibling_of(delays.cue[busiest], service.slots)
     while waiting:
-        ready = [
-            s
-            for s in waiting
-            if delays.cue[busiest, s] == 0 or (delays.cue[busiest, s] - 1) % service.slots not in waiting
-        ]
+        ready = [slot for slot in waiting if follows[slot] not in waiting]
         slot = (ready or waiting)[0]
         waiting.remove(slot)
         order.append(slot)
@@ -119,10 +121,9 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         start = service.starts[unit]
         row = delays.cue[of_kind, slot]
         since = service.arrives[request].copy()
-        cue_slot = np.where(row > 0, (row - 1) % service.slots, 0)
-        cue_unit = held[cue_slot, request]
+        cue_unit = held[sibling_of(row, service.slots), request]
         cue_time = np.where(row <= service.slots, service.ends[cue_unit], service.starts[cue_unit])
-        since = np.where(row > 0, cue_time, since)
+        since = np.where(row > 2 * service.slots, service.responds[request], np.where(row > 0, cue_time, since))
         lacking = np.isnan(since)
         bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
         score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)
@@ -131,56 +132,106 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
         score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
         copies = int((service.slot_class == own).sum())
-        _assign(parent, unit, request, score, copies)
+        if copies > 1:
+            _assign_chains(service, model, parent, slot, unit, request, score)
+        else:
+            _assign(parent, unit, request, score)
         column = np.where(service.unit_class == own, parent, -1)
         fill_slots(service, held, column)
     return parent
 
 
 def _assign(
-    parent: NDArray[np.int64],
-    unit: NDArray[np.int64],
-    request: NDArray[np.int64],
-    score: NDArray[np.float64],
-    copies: int,
+    parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
 ) -> None:
-    """Fill `parent` with the likeliest assignment of the units of one class, each request taking up to `copies`."""
-    first = np.flatnonzero(np.concatenate(([True], unit[1:] != unit[:-1]))) if len(unit) else np.zeros(0, np.int64)
-    if not len(first):
+    """Fill `parent` with the likeliest assignment of units to places; `unit` (pairs,) is sorted."""
+    if not len(unit):
         return
-    lowest = np.minimum.reduceat(request, first)
-    highest = np.maximum.accumulate(np.maximum.reduceat(request, first))
+    first = np.flatnonzero(run_starts(unit))
+    lowest = np.minimum.reduceat(place, first)
+    highest = np.maximum.accumulate(np.maximum.reduceat(place, first))
     cut = np.concatenate(([False], lowest[1:] > highest[:-1]))
-    begin = 0
     bounds = np.concatenate((first, [len(unit)]))
+    begin = 0
     for end in range(1, len(first) + 1):
         size = end - begin
         if end < len(first) and not (size >= MOST_BLOCK_UNITS or (size >= BLOCK_UNITS and cut[end])):
             continue
         part = slice(bounds[begin], bounds[end])
-        _assign_block(parent, unit[part], request[part], score[part], copies)
+        _assign_block(parent, unit[part], place[part], score[part])
         begin = end
 
 
 def _assign_block(
+    parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
+) -> None:
+    """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
+    units, row = number_groups(unit)
+    places, column = number_groups(place)
+    rows = np.concatenate((row, np.arange(len(units))))
+    columns = np.concatenate((column, len(places) + np.arange(len(units))))
+    cost = score.max() + 1.0 - score
+    costs = np.concatenate((cost, np.full(len(units), UNASSIGNED_COST + cost.min())))
+    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), len(places) + len(units)))
+    chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
+    real = chosen < len(places)
+    parent[units[chosen_row[real]]] = places[chosen[real]]
+
+
+def _assign_chains(
+    service: Service,
+    model: RequestModel,
     parent: NDArray[np.int64],
+    slot: int,
     unit: NDArray[np.int64],
     request: NDArray[np.int64],
     score: NDArray[np.float64],
-    copies: int,
 ) -> None:
-    """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
-    units, row = np.unique(unit, return_inverse=True)
-    requests, column = np.unique(request, return_inverse=True)
-    cost = score.max() + 1.0 - score
-    places = len(requests) * copies
-    rows = np.concatenate((np.repeat(row, copies), np.arange(len(units))))
-    columns = np.concatenate(((column[:, None] * copies + np.arange(copies)).ravel(), places + np.arange(len(units))))
-    # A later copy of a place costs a little more, so that a second call goes to an empty request first.
-    costs = np.concatenate(
-        ((cost[:, None] + 0.5 * np.arange(copies)).ravel(), np.full(len(units), UNASSIGNED_COST + cost.min()))
+    """Assign units of a class that is called repeatedly: each follows a request's arrival, or the unit before it.
+
+    Every arrival and every unit is followed by at most one unit; a chain has the parent of its first unit.
+    """
+    own = distinct(unit)
+    ends = service.ends[own]
+    by_end = own[np.argsort(ends, kind="stable")]
+    before = np.searchsorted(np.sort(ends), service.starts[own], "right")
+    low = np.maximum(before - MOST_PREDECESSORS, 0)
+    count = before - low
+    follower = np.repeat(own, count)
+    index = ranges(low, count)
+    followed = by_end[index]
+    # Only units that could have one parent follow each other.
+    first_candidate, last_candidate = (
+        service.candidates[service.offsets[:-1]],
+        service.candidates[service.offsets[1:] - 1],
     )
-    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), places + len(units)))
-    chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
-    real = chosen < places
-    parent[units[chosen_row[real]]] = requests[chosen[real] // copies]
+    together = (
+        (followed != follower)
+        & (last_candidate[followed] >= first_candidate[follower])
+        & (first_candidate[followed] <= last_candidate[follower])
+    )
+    follower, followed = follower[together], followed[together]
+    bins, stretch = delay_bins(service.starts[follower] - service.ends[followed], service.resolution)
+    chained = model.delays.table[0, slot + 1, bins] - stretch
+    # Places are numbered along time: the arrival of a request, or the end of a unit.
+    times = np.concatenate((service.arrives, service.ends[:-1]))
+    instance = np.concatenate((service.instance, service.instance[first_candidate]))
+    rank = np.empty(len(times), np.int64)
+    rank[np.lexsort((times, instance))] = np.arange(len(times))
+    all_units = np.concatenate((unit, follower))
+    all_places = rank[np.concatenate((request, service.requests + followed))]
+    all_scores = np.concatenate((score, chained))
+    order = np.argsort(all_units, kind="stable")
+    follows = np.full(service.units, -1, np.int64)
+    _assign(follows, all_units[order], all_places[order], all_scores[order])
+    at = np.argsort(rank, kind="stable")[follows[own]]
+    at = np.where(follows[own] < 0, -1, at)
+    source = np.arange(service.units)
+    chained_to = np.zeros(service.units, bool)
+    chained_to[own] = at >= service.requests
+    source[own[chained_to[own]]] = at[chained_to[own]] - service.requests
+    for _ in range(max(len(own), 1).bit_length()):
+        source = source[source]
+    direct = np.full(service.units, -1, np.int64)
+    direct[own] = np.where((at >= 0) & (at < service.requests), at, -1)
+    parent[own] = direct[source[own]]

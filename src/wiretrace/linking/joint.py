@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 
 ROUNDS = 14
 """Rounds of drawing and learning."""
+FEW_ROUNDS = 5
+"""Rounds where the requests without competition outnumber the others and have already taught the model."""
+LITTLE_TO_LEARN = 3.0
+"""They must outnumber them by this."""
+FIRST_SWEEPS = 3
+"""Sweeps of the chains before the first round."""
 SETTLED_ROUNDS = 6
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
@@ -37,6 +43,10 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 LEAST_CHAINS = 4
 """Chains of a large service."""
+FULL_EFFORT_COLUMNS = 24_000
+"""Columns up to which the chains take all their steps."""
+LEAST_EFFORT = 0.25
+"""Share of the steps that are left where there are many more columns."""
 LEARNING_COLUMNS = 20_000
 """Columns that a round learns from."""
 DRAWS = 40
@@ -95,9 +105,13 @@ def solve(service: Service) -> Posterior:
     sampler = Sampler(service, model, active, np.flatnonzero(contested), chains, np.random.default_rng(SEED))
     sampler.start(parent)
     options = float((counts + may_be_alone)[contested].sum())
-    sweep = int(np.ceil(options / (ACCEPTED_PROPOSALS * len(active)))) + 4
+    # Many requests teach as much in fewer steps, and their links are told apart by as few draws.
+    effort = float(np.clip(FULL_EFFORT_COLUMNS / (chains * len(active)), LEAST_EFFORT, 1.0))
+    sweep = int(np.ceil(effort * options / (ACCEPTED_PROPOSALS * len(active)))) + 4
+    # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
+    sampler.run(FIRST_SWEEPS * sweep)
     recent: list[NDArray[np.int64]] = []
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(alone) < LITTLE_TO_LEARN * len(active) else FEW_ROUNDS):
         sampler.run(max(sweep // 2, 4))
         _learn(model, sampler, held_alone, alone)
         recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
@@ -164,7 +178,9 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
     components = int(component.max()) + 1
     likelihood = sampler.likelihood[:-1].reshape(sampler.chains, width)
     drawn = sampler.parents()
-    total = np.stack([np.bincount(of_request, weights=row, minlength=components) for row in likelihood])
+    total = np.zeros((sampler.chains, components))
+    for chain, row in enumerate(likelihood):
+        total[chain] = np.bincount(of_request, weights=row, minlength=components)
     if sampler.model.weighted:
         total += sampler.weight_by(component, components)
     best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups
 from wiretrace.linking.background import chance_of_none, measure_background
-from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind
+from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind, outliving_pairs
 from wiretrace.linking.canonical import canonical_order, reordered
 from wiretrace.linking.contents import Contents, weigh_contents
 from wiretrace.linking.evidence.contract import UNDECIDED
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from wiretrace.linking.observations import Observations
 
+HOPELESS = 12.0
+"""Nats by which the contents must prefer another parent to a candidate, and speak against it, to drop it."""
 SURE = 0.999
 """Confidence of a link that nothing speaks against."""
 NOTICED_BACKGROUND = 0.005
@@ -42,34 +45,34 @@ def link(problem: LinkProblem) -> LinkSolution:
     if not len(problem):
         return LinkSolution(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
     order = canonical_order(problem)
-    solution = _link_ordered(reordered(problem, order))
-    return _in_order(solution, order)
+    return _link_ordered(reordered(problem, order), order)
 
 
-def _link_ordered(problem: LinkProblem) -> LinkSolution:
-    """Link a problem whose rows are in canonical order."""
+def _link_ordered(problem: LinkProblem, rows: NDArray[np.int64]) -> LinkSolution:
+    """Link a problem in canonical order; row i of it is row rows[i] of the solution."""
     observations = observe(problem)
     candidates = find_candidates(observations)
+    _, call_kind = number_groups(outgoing_kind(observations))
+    background = measure_background(observations, candidates, call_kind, int(call_kind.max()) + 1)
+    reach = background.reach[call_kind]
+    if reach.any():
+        candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))
     for evidence in known_evidence().values():
         proposed = evidence.propose(observations)
         if proposed is not None:
             candidates = add_proposals(observations, candidates, proposed)
-    _, call_kind = np.unique(outgoing_kind(observations), return_inverse=True)
-    units = form_units(observations, candidates, call_kind)
-    background = measure_background(observations, candidates, call_kind, int(call_kind.max()) + 1)
+    units = form_units(observations, candidates, call_kind, reach)
     rate = np.zeros(int(max(call_kind.max(), units.kind.max(initial=0))) + 1)
     rate[: len(background.rate)] = background.rate
 
     links = Links.none(len(problem))
     _link_plain(observations, units, rate, links)
-    left = units.of_call[background.left_behind]
-    links.set_units(units, left, background.left_by, background.left_confidence)
     known = np.where(links.decided, links.parent, UNDECIDED)
     contents = weigh_contents(observations, units, known)
     _link_by_contents(units, contents, known, links)
     services = _link_contested(observations, units, contents, rate, links)
     links.parent = cut_circles(links.parent, links.confidence)
-    return tell(observations, units, contents, services, links)
+    return tell(observations, units, contents, services, links, rows)
 
 
 def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float64], links: Links) -> None:
@@ -106,11 +109,13 @@ def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float
 
 
 def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64], links: Links) -> None:
-    """Take over the contested links that the contents put beyond doubt, and drop their rivals from `units`."""
+    """Take over the contested links that the contents put beyond doubt, and drop hopeless rivals from `units`."""
     counts = np.diff(units.offsets)
     decided = np.flatnonzero((known[units.first_call] != UNDECIDED) & (counts > 1))
     links.set_units(units, decided, known[units.first_call[decided]], np.full(len(decided), SURE))
-    keep = np.ones(len(units.pair_unit), bool)
+    best = np.full(len(units), -np.inf)
+    np.maximum.at(best, units.pair_unit, contents.weight)
+    keep = (contents.weight > best[units.pair_unit] - HOPELESS) | (contents.weight >= 0.0)
     is_decided = np.zeros(len(units), bool)
     is_decided[decided] = True
     keep[is_decided[units.pair_unit]] = (known[units.first_call][units.pair_unit] == units.pair_parent)[
@@ -134,7 +139,7 @@ def _link_contested(
         units.pair_parent[np.minimum(units.offsets[:-1], len(units.pair_parent) - 1)]
     ]
     solved = []
-    for number in np.unique(service_of_unit[contested]).tolist():
+    for number in distinct(service_of_unit[contested]).tolist():
         chosen = np.flatnonzero((service_of_unit == number) & (counts > 0))
         name = problem.service_names[number] if 0 <= number < len(problem.service_names) else "the service"
         service = build_service(observations, units, contents.weight, rate, chosen, name)
@@ -151,18 +156,3 @@ def _noticed(observations: Observations, units: Units, rate: NDArray[np.float64]
     serving = ~np.isnan(observations.arrives)
     busy = float((observations.responds - observations.arrives)[serving].sum())
     return np.where(rate * busy > NOTICED_BACKGROUND * np.maximum(with_candidates, 1), rate, 0.0)
-
-
-def _in_order(solution: LinkSolution, order: NDArray[np.int64]) -> LinkSolution:
-    """The solution for rows that were reordered by `order`, in the order they came."""
-    parent = np.empty(len(order), np.int64)
-    confidence, basis = np.empty(len(order)), np.empty(len(order), np.uint8)
-    parent[order] = np.where(solution.parent >= 0, order[solution.parent], -1)
-    confidence[order], basis[order] = solution.confidence, solution.basis
-    back = order.tolist()
-    alternatives = sorted(
-        ((back[child], back[other] if other >= 0 else -1, share) for child, other, share in solution.alternatives),
-        key=lambda alternative: (alternative[0], -alternative[2], alternative[1]),
-    )
-    evidence = [item._replace(child=back[item.child], parent=back[item.parent]) for item in solution.evidence]
-    return LinkSolution(parent, confidence, basis, alternatives, evidence)

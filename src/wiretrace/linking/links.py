@@ -83,11 +83,12 @@ class Links:
             posterior.none_share[telling_none],
         )
 
-    def told_alternatives(self) -> list[tuple[int, int, float]]:
-        """The runners-up, best first for each child."""
+    def told_alternatives(self, rows: NDArray[np.int64]) -> list[tuple[int, int, float]]:
+        """The runners-up, best first for each child; call i is told as rows[i]."""
         if not self.alternatives:
             return []
         child, parent, probability = (np.concatenate(column) for column in zip(*self.alternatives, strict=True))
+        child, parent = rows[child], np.where(parent >= 0, rows[parent], -1)
         order = np.lexsort((parent, -probability, child))
         child, parent, probability = child[order], parent[order], probability[order]
         first = np.concatenate(([True], child[1:] != child[:-1])) if len(child) else np.zeros(0, bool)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import ProcessAxis
 from wiretrace.linking.problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
@@ -26,12 +27,10 @@ COARSE_RESOLUTIONS_NS = (1e9, 1e8, 1e7, 1e6, 1e5, 1e4)
 
 @dataclass(slots=True)
 class Observations:
-    """Arrays have shape (n,), row i for call i; times are float64 nanoseconds since `origin_ns`."""
+    """Arrays have shape (n,), row i for call i; times are float64 nanoseconds since the earliest one."""
 
     problem: LinkProblem
     """What was observed."""
-    origin_ns: int
-    """The earliest time in the problem."""
     arrives: NDArray[np.float64]
     """When the callee received the request; NaN where the call can not be a parent (its callee is unknown)."""
     responds: NDArray[np.float64]
@@ -44,8 +43,6 @@ class Observations:
     """When the caller sent the request; NaN where the call can not be a child (its caller is unknown)."""
     ends: NDArray[np.float64]
     """When the caller had the response; its start where that was not seen."""
-    ended: NDArray[np.bool_]
-    """Whether `ends` was seen."""
     start_slack: NDArray[np.float64]
     """How far `starts` and `ends` may be off the caller's clock."""
     resolution_ns: float
@@ -53,6 +50,14 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.problem)
+
+    def axis(self, slack: float) -> ProcessAxis:
+        """An axis for all processes that bears times `slack` nanoseconds before the first and behind the last."""
+        times = (self.arrives, self.responds, self.starts, self.ends)
+        latest = max(float(np.fmax.reduce(column, initial=0.0)) for column in times)
+        problem = self.problem
+        processes = int(max(problem.callee.max(initial=0), problem.caller.max(initial=0))) + 1
+        return ProcessAxis(processes, latest, slack)
 
 
 def observe(problem: LinkProblem) -> Observations:
@@ -62,7 +67,8 @@ def observe(problem: LinkProblem) -> Observations:
     origin = min((int(column.min()) for column in known if len(column)), default=0)
 
     def relative(column: NDArray[np.int64]) -> NDArray[np.float64]:
-        shifted = np.where(column == MISSING, origin, column) - origin
+        # Unsigned, so that times of arbitrary distance do not overflow.
+        shifted = np.where(column == MISSING, origin, column).view(np.uint64) - np.int64(origin).view(np.uint64)
         return np.where(column == MISSING, np.nan, shifted.astype(np.float64))
 
     caller_start, caller_end, callee_start, callee_end = (relative(column) for column in times)
@@ -80,14 +86,12 @@ def observe(problem: LinkProblem) -> Observations:
     longest = float(np.quantile(durations, 0.999)) if len(durations) else 0.0
     return Observations(
         problem=problem,
-        origin_ns=origin,
         arrives=arrives,
         responds=np.where(responded, responds, arrives + 2.0 * longest),
         responded=responded,
         arrival_slack=np.where(callee_blind, clock_error, 0.0),
         starts=starts,
         ends=np.where(ended, ends, starts),
-        ended=ended,
         start_slack=np.where(caller_blind, clock_error, 0.0),
         resolution_ns=_resolution(known),
     )

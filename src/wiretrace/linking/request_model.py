@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.evidence.plan import PlanModel
-from wiretrace.linking.evidence.timing import DelayModel, event_rows
+from wiretrace.linking.evidence.timing import DelayModel, sibling_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,15 +80,15 @@ class RequestModel:
         """Derive which slots are exchanged together from the order of the slots and from their cues."""
         service = self.service
         slots, slot_class = service.slots, service.slot_class
-        since = event_rows(service, held, service.arrives[request])[1 + slots :] - service.arrives[request]
+        since = np.take(service.starts, held, mode="wrap") - service.arrives[request]
         position = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.inf for row in since])
         classes = len(self.groups)
         busiest = int(np.argmax(np.bincount(service.kind, minlength=1)))
-        cue = self.delays.cue[busiest] if service.kinds else np.zeros(slots, np.int64)
+        cue = sibling_of(self.delays.cue[busiest], slots)
         follows = np.eye(slots, dtype=bool)
         for slot in np.argsort(position, kind="stable").tolist():
-            if cue[slot] > 0:
-                follows[:, slot] |= follows[:, (cue[slot] - 1) % slots]
+            if cue[slot] >= 0:
+                follows[:, slot] |= follows[:, cue[slot]]
         self.groups = np.zeros((classes, 4, slots), bool)
         for one_class in range(classes):
             mine = slot_class == one_class

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit
 from wiretrace.linking.service import NO_UNIT
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 PROPOSALS_PER_STEP = 0.6
 """Proposals drawn a step, as a share of the active requests; those that meet another one in the step are dropped."""
+MOVE_SHARE = 0.35
+"""Share of the proposals that move one unit, where a class may be called repeatedly."""
+CROSSING_SHARE = 0.45
+"""Share of the proposals that exchange what starts later, where a class may be called repeatedly."""
 
 
 @dataclass(slots=True)
@@ -47,8 +52,11 @@ class Sampler:
     """Log-likelihood of each column, shape (columns + 1,)."""
     place: NDArray[np.int64] = field(init=False)
     """Index within `active` of each request; -1 for the others."""
+    requests: NDArray[np.int64] = field(init=False)
+    """Request of each column, shape (columns + 1,); -1 for the last."""
     _first: NDArray[np.int64] = field(init=False)
     _sorted_pairs: NDArray[np.int64] = field(init=False)
+    _pair_number: NDArray[np.int64] = field(init=False)
 
     def start(self, parents: NDArray[np.int64]) -> None:
         """Begin all chains from `parents`: request of each unit (-1: none), shape (units,)."""
@@ -69,16 +77,17 @@ class Sampler:
         chain = np.repeat(np.arange(self.chains) * width, service.units)
         self.parent = np.where(np.tile(where, self.chains) >= 0, np.tile(where, self.chains) + chain, columns)
         self._first = np.full(columns + 1, -1, np.int64)
-        request = np.repeat(np.arange(service.units), np.diff(service.offsets))
-        self._sorted_pairs = request * np.int64(service.requests) + service.candidates
+        self.requests = np.append(np.tile(self.active, self.chains), -1)
+        unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+        key = unit * np.int64(service.requests) + service.candidates
+        self._pair_number = np.argsort(key, kind="stable")
+        self._sorted_pairs = key[self._pair_number]
         self.refresh()
 
     def refresh(self) -> None:
         """Evaluate all columns again, after the model has changed."""
-        columns = self.chains * len(self.active)
-        request = np.tile(self.active, self.chains)
-        self.likelihood = np.zeros(columns + 1)
-        self.likelihood[:columns] = self.model.log_likelihood(self.held[:, :columns], request)
+        self.likelihood = np.zeros(len(self.requests))
+        self.likelihood[:-1] = self.model.log_likelihood(self.held[:, :-1], self.requests[:-1])
 
     def run(self, steps: int, temperature: float = 1.0) -> int:
         """Take `steps` steps; returns how many proposals were accepted."""
@@ -119,7 +128,8 @@ class Sampler:
         first = self._first
         first[np.stack((source[order], target[order]), axis=1).ravel()] = np.repeat(order, 2)
         index = np.arange(len(source))
-        free = ((first[source] == index) | (source == columns)) & ((first[target] == index) | (target == columns))
+        free: NDArray[np.bool_] = (first[source] == index) | (source == columns)
+        free &= (first[target] == index) | (target == columns)
         homeless = np.flatnonzero(keep & (source == columns))
         if len(homeless):
             _, unique = np.unique(flat[homeless], return_index=True)
@@ -138,27 +148,13 @@ class Sampler:
     ) -> int:
         """Propose to exchange what the columns `source` and `target` hold, and accept by the Metropolis rule."""
         service, model, draw = self.service, self.model, self.generator
-        width, columns = len(self.active), len(self.likelihood) - 1
+        columns = len(self.likelihood) - 1
         count = len(unit)
-        before_source, before_target = self.held[:, source], self.held[:, target]
-        swap = model.groups[
-            service.unit_class[unit], draw.integers(0, model.groups.shape[1], count)
-        ].T  # (slots, proposals)
-        ghostly = (source == columns) | (target == columns)
-        after_source = np.where(swap, before_target, before_source)
-        after_target = np.where(swap, before_source, before_target)
-        correction = np.zeros(count)
-        single = ghostly
-        if model.repeats:
-            single = ghostly | (model.repeating[service.unit_class[unit]] & (draw.random(count) < 0.5))
-        one = np.flatnonzero(single)
-        fits = np.ones(count, bool)
-        if len(one):
-            correction[one], fits[one] = self._move_one(
-                unit[one], source[one], target[one], before_source, before_target, after_source, after_target, one
-            )
-        request_source = self._request(source)
-        request_target = self._request(target)
+        before = Held(self.held[:, source], self.held[:, target], np.ones(count, bool))
+        after_source, after_target, fits = self._propose(before, unit, source == columns, target == columns)
+        before_source, before_target, _ = before
+        request_source = self.requests[source]
+        request_target = self.requests[target]
         moved_to_target = (after_target >= 0) & (after_target != before_target)
         moved_to_source = (after_source >= 0) & (after_source != before_source)
         fits &= self._allowed(after_target, moved_to_target, request_target)
@@ -167,7 +163,7 @@ class Sampler:
         if not len(alive):
             return 0
         if len(alive) < count:
-            unit, chain, source, target, correction = (a[alive] for a in (unit, chain, source, target, correction))
+            chain, source, target = chain[alive], source[alive], target[alive]
             before_source, before_target = before_source[:, alive], before_target[:, alive]
             after_source, after_target = after_source[:, alive], after_target[:, alive]
             request_source, request_target = request_source[alive], request_target[alive]
@@ -176,7 +172,7 @@ class Sampler:
         request = np.concatenate((request_source, request_target))
         real = np.concatenate((source, target)) < columns
         after = np.where(real, model.log_likelihood(columns_after, np.where(real, request, 0)), 0.0)
-        gain = after[:count] + after[count:] - self.likelihood[source] - self.likelihood[target] + correction
+        gain = after[:count] + after[count:] - self.likelihood[source] - self.likelihood[target]
         gain += model.order_gain(
             request_source, request_target, before_source, before_target, after_source, after_target
         )
@@ -188,16 +184,10 @@ class Sampler:
         accepted = np.flatnonzero(gain >= temperature * np.log(draw.random(count)))
         if not len(accepted):
             return 0
-        for columns_of, new, old, offset in (
-            (source, after_source, before_source, 0),
-            (target, after_target, before_target, count),
-        ):
+        for columns_of, new, offset in ((source, after_source, 0), (target, after_target, count)):
             mine = accepted[columns_of[accepted] < columns]
             self.held[:, columns_of[mine]] = new[:, mine]
             self.likelihood[columns_of[mine]] = after[offset + mine]
-            del old
-        for columns_of, new in ((source, after_source), (target, after_target)):
-            mine = accepted[columns_of[accepted] < columns]
             slot, index = np.nonzero(new[:, mine] >= 0)
             index = mine[index]
             self.parent[chain[index] * service.units + new[slot, index]] = columns_of[index]
@@ -211,58 +201,28 @@ class Sampler:
             slot, index = np.nonzero(dropped)
             index = accepted[index]
             self.parent[chain[index] * service.units + old_a[slot, index]] = columns
-        del width
         return len(accepted)
 
-    def _move_one(
-        self,
-        unit: NDArray[np.int64],
-        source: NDArray[np.int64],
-        target: NDArray[np.int64],
-        before_source: NDArray[np.int64],
-        before_target: NDArray[np.int64],
-        after_source: NDArray[np.int64],
-        after_target: NDArray[np.int64],
-        where: NDArray[np.int64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Move the units alone, in place in the `after` arrays; a class without room gives its own unit back.
-
-        Returns the logarithm of the ratio of the proposals' probabilities, and which proposals are possible.
-        """
-        service = self.service
-        columns = len(self.likelihood) - 1
-        after_source[:, where], after_target[:, where] = before_source[:, where], before_target[:, where]
-        correction, fits = np.zeros(len(unit)), np.ones(len(unit), bool)
-        for one_class in np.unique(service.unit_class[unit]).tolist():
-            slots = np.flatnonzero(service.slot_class == one_class)
-            mine = np.flatnonzero(service.unit_class[unit] == one_class)
-            at = where[mine]
-            given = before_source[np.ix_(slots, at)]
-            taken = before_target[np.ix_(slots, at)]
-            moving = unit[mine]
-            given = np.where(given == moving, NO_UNIT, given)
-            full = (taken >= 0).all(axis=0) & (target[mine] < columns)
-            if len(slots) == 1:
-                # The unit takes the other's place, and the other takes the unit's.
-                given = np.where(full, taken, given)
-                taken = np.where(target[mine] < columns, moving, NO_UNIT)[None, :]
-                given[:, source[mine] == columns] = NO_UNIT
-            else:
-                fits[mine] = ~full
-                extended = np.concatenate((taken, np.where(target[mine] < columns, moving, NO_UNIT)[None, :]))
-                extended = _packed(extended)
-                taken = extended[:-1]
-                given = _packed(given)
-            after_source[np.ix_(slots, at)] = given
-            after_target[np.ix_(slots, at)] = taken
-        after_source[:, where[source == columns]] = NO_UNIT
-        after_target[:, where[target == columns]] = NO_UNIT
-        return correction, fits
-
-    def _request(self, column: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The request of each column; -1 for "no request"."""
-        width, columns = len(self.active), len(self.likelihood) - 1
-        return np.where(column < columns, self.active[column % width], -1)
+    def _propose(
+        self, before: Held, unit: NDArray[np.int64], homeless: NDArray[np.bool_], evict: NDArray[np.bool_]
+    ) -> Held:
+        """What the requests of each proposal would hold after it."""
+        service, model, draw = self.service, self.model, self.generator
+        count = len(unit)
+        choice = draw.integers(0, model.groups.shape[1], count)
+        after = exchange_slots(before, model.groups[service.unit_class[unit], choice].T)
+        way = draw.random(count) if model.repeats else np.ones(count)
+        alone: NDArray[np.bool_] = homeless | evict | (way < MOVE_SHARE)
+        crossing = ~alone & (way < MOVE_SHARE + CROSSING_SHARE)
+        chosen = np.flatnonzero(alone)
+        if len(chosen):
+            part = move_unit(service, _part(before, chosen), unit[chosen], homeless[chosen], evict[chosen])
+            after.source[:, chosen], after.target[:, chosen], after.fits[chosen] = part
+        chosen = np.flatnonzero(crossing)
+        if len(chosen):
+            part = cross_over(service, _part(before, chosen), unit[chosen], draw.random(len(chosen)) < 0.5)
+            after.source[:, chosen], after.target[:, chosen], after.fits[chosen] = part
+        return after
 
     def _allowed(
         self, held: NDArray[np.int64], moved: NDArray[np.bool_], request: NDArray[np.int64]
@@ -271,17 +231,24 @@ class Sampler:
         service = self.service
         earliest = np.take(service.earliest, held, mode="wrap")
         latest = np.take(service.latest, held, mode="wrap")
-        possible = (service.arrives[request] <= earliest) & (service.live_until[request] >= latest)
-        allowed: NDArray[np.bool_] = (possible | ~moved).all(axis=0)
-        return allowed | (request < 0)
+        possible: NDArray[np.bool_] = service.arrives[request] <= earliest
+        possible &= service.live_until[request] >= latest
+        if service.irregular:
+            possible &= self._pair(held, request)[1]
+        misplaced = np.logical_and(moved, ~possible).any(axis=0)
+        return np.asarray(~misplaced | (request < 0), bool)
+
+    def _pair(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Number of the candidate pair of each unit and its request, and whether there is such a pair."""
+        key = held * np.int64(self.service.requests) + request
+        position = np.minimum(np.searchsorted(self._sorted_pairs, key), len(self._sorted_pairs) - 1)
+        found: NDArray[np.bool_] = (self._sorted_pairs[position] == key) & (held >= 0) & (request >= 0)
+        return self._pair_number[position], found
 
     def _weight(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.float64]:
         """Sum of the evidence that the contents give to the units that each request holds."""
-        service = self.service
-        key = held * np.int64(service.requests) + request
-        position = np.minimum(np.searchsorted(self._sorted_pairs, key), len(self._sorted_pairs) - 1)
-        found = (self._sorted_pairs[position] == key) & (held >= 0) & (request >= 0)
-        total: NDArray[np.float64] = np.where(found, service.weights[position], 0.0).sum(axis=0)
+        pair, found = self._pair(held, request)
+        total: NDArray[np.float64] = np.where(found, self.service.weights[pair], 0.0).sum(axis=0)
         return total
 
     def _background(
@@ -311,7 +278,7 @@ class Sampler:
 
     def parents(self) -> NDArray[np.int64]:
         """Request of each unit in each chain (-1: none), shape (chains, units)."""
-        return self._request(self.parent).reshape(self.chains, self.service.units)
+        return self.requests[self.parent].reshape(self.chains, self.service.units)
 
 
 def fill_slots(service: Service, held: NDArray[np.int64], column: NDArray[np.int64]) -> None:
@@ -329,11 +296,9 @@ def fill_slots(service: Service, held: NDArray[np.int64], column: NDArray[np.int
     held[(first_slot + rank)[room], column[order][room]] = order[room]
 
 
-def _packed(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each column's units in the order of their starts (which is the order of their numbers), empty slots last."""
-    far = np.where(rows < 0, np.iinfo(np.int64).max, rows)
-    far.sort(axis=0)
-    return np.where(far == np.iinfo(np.int64).max, NO_UNIT, far)
+def _part(held: Held, chosen: NDArray[np.int64]) -> Held:
+    """The chosen columns of `held`."""
+    return Held(held.source[:, chosen], held.target[:, chosen], held.fits[chosen])
 
 
 def _among(old: NDArray[np.int64], new: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.bool_]:

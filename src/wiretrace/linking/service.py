@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.candidates import MOST_CANDIDATES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,6 +31,10 @@ MOST_SLOTS = 48
 """Most slots of a service; beyond it every class has one rank."""
 REPEATING_QUANTILE = 0.98
 """A class has as many ranks as this share of the requests that call it at all need at most."""
+MORE_THAN_ONE = 1.05
+"""A class with more units per request than this is called repeatedly."""
+SCATTER = 2.0
+"""Ranks beyond the average number of units, in square roots of it."""
 ALONE_REQUESTS = 3000
 """Requests without competition that the habits of a service are learned from; more would not change them."""
 
@@ -74,6 +81,8 @@ class Service:
     """Shape (pairs,): the request of each candidate pair."""
     weights: NDArray[np.float64]
     """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    irregular: bool
+    """Whether a request may be live at the right time and yet be no candidate."""
     background_rate: NDArray[np.float64]
     """Shape (classes,): units per nanosecond that have no parent; 0 where there are none."""
 
@@ -114,11 +123,11 @@ def build_service(
     problem = observations.problem
     counts = np.diff(units.offsets)
     contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & (rate[units.kind[chosen]] > 0))]
-    contested = np.unique(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
+    contested = distinct(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
     pairs = _pairs_of(units.offsets, chosen)
     service = problem.callee_service[contested[0]]
     everybody = np.flatnonzero((problem.callee_service == service) & ~np.isnan(observations.arrives))
-    alone = np.setdiff1d(everybody, contested)
+    alone = everybody[~np.isin(everybody, contested, assume_unique=True)]
     alone = alone[:: len(alone) // ALONE_REQUESTS + 1]
     calls = np.concatenate((contested, alone))
     calls = calls[np.lexsort((calls, observations.arrives[calls], problem.callee[calls]))]
@@ -132,10 +141,9 @@ def build_service(
     first_call = units.first_call[own]
     pairs = _pairs_of(units.offsets, own)
     slack = observations.start_slack[first_call]
-    kinds, unit_class = np.unique(units.kind[own], return_inverse=True)
-    _, kind = np.unique(problem.operation[calls], return_inverse=True)
+    kinds, unit_class = number_groups(units.kind[own])
+    _, kind = number_groups(problem.operation[calls])
     starts, ends = units.starts[own], units.ends[own]
-    lasting = units.contained[own]
     ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
     slot_class = np.repeat(np.arange(len(kinds)), ranks)
     return Service(
@@ -151,13 +159,21 @@ def build_service(
         starts=np.append(starts, np.nan),
         ends=np.append(ends, np.nan),
         earliest=np.append(starts + slack + observations.arrival_slack[calls].max(initial=0.0), np.nan),
-        latest=np.append(np.where(lasting, ends, starts) - slack, np.nan),
+        latest=np.append(units.needed_until[own] - slack, np.nan),
         unit_class=unit_class,
         slot_class=slot_class,
         slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),
-        offsets=np.concatenate(([0], np.cumsum(counts[own]))),
+        offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
         weights=weights[pairs],
+        irregular=bool(
+            slack.any()
+            or observations.arrival_slack[calls].any()
+            or len(problem.identifiers.values)
+            or (problem.transaction[first_call] >= 0).any()
+            or (problem.callee_service[first_call] == service).any()
+            or counts[own].max(initial=0) >= MOST_CANDIDATES
+        ),
         background_rate=rate[kinds],
     )
 
@@ -165,7 +181,7 @@ def build_service(
 def _pairs_of(offsets: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:
     """Numbers of the candidate pairs of `units`, in their order."""
     counts = offsets[units + 1] - offsets[units]
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(offsets[units], counts)
+    return ranges(offsets[units], counts)
 
 
 def _ranks(
@@ -181,7 +197,10 @@ def _ranks(
     counts = np.diff(units.offsets)[own]
     of_class = np.bincount(unit_class, minlength=classes)
     # What many requests must share shows in the totals, what requests without competition make shows directly.
-    ranks = np.maximum(1, np.round(of_class / max(requests, 1)).astype(np.int64))
+    per_request = of_class / max(requests, 1)
+    # More than one a request on average: some make more than the average, as far as counts scatter.
+    repeated = np.ceil(per_request + SCATTER * np.sqrt(per_request)).astype(np.int64)
+    ranks = np.where(per_request > MORE_THAN_ONE, repeated, 1)
     in_contest = np.zeros(requests + 1, bool)
     in_contest[request_of[contested]] = True
     single = np.flatnonzero(counts == 1)

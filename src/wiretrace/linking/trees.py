@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -72,7 +74,7 @@ def cut_circles(parent: NDArray[np.int64], confidence: NDArray[np.float64]) -> N
     for _ in range(max(len(parent), 1).bit_length() + 1):
         pointer = np.where(pointer >= 0, pointer[np.maximum(pointer, 0)], -1)
     # What still has an ancestor that many steps up leads into a circle; those ancestors are on one.
-    on_circle = np.unique(pointer[pointer >= 0])
+    on_circle = distinct(pointer[pointer >= 0])
     seen: set[int] = set()
     for start in on_circle.tolist():
         if start in seen:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -33,8 +35,8 @@ class Units:
     """When the first call started."""
     ends: NDArray[np.float64]
     """When the last call ended."""
-    contained: NDArray[np.bool_]
-    """Whether a parent of the unit must respond after the unit's end."""
+    needed_until: NDArray[np.float64]
+    """A parent of the unit must not have responded before this."""
     kind: NDArray[np.int64]
     """What the unit is to its process: equal numbers behave alike."""
     offsets: NDArray[np.int64]
@@ -50,11 +52,20 @@ class Units:
     def keep(self, chosen: NDArray[np.bool_]) -> None:
         """Drop the candidate pairs that are not `chosen`."""
         self.pair_unit, self.pair_parent = self.pair_unit[chosen], self.pair_parent[chosen]
-        self.offsets = np.concatenate(([0], np.cumsum(np.bincount(self.pair_unit, minlength=len(self)))))
+        self.offsets = offsets_of(np.bincount(self.pair_unit, minlength=len(self)))
 
 
-def form_units(observations: Observations, candidates: Candidates, call_kind: NDArray[np.int64]) -> Units:
-    """Group calls into units; `call_kind` (n,) says what each call is to its caller."""
+def form_units(
+    observations: Observations,
+    candidates: Candidates,
+    call_kind: NDArray[np.int64],
+    reach: NDArray[np.float64],
+) -> Units:
+    """Group calls into units.
+
+    `call_kind` (n,) says what each call is to its caller, `reach` (n,) how long after its response a parent may still
+    cause it, in nanoseconds.
+    """
     problem, n = observations.problem, len(observations)
     children = np.flatnonzero(~np.isnan(observations.starts))
     in_transaction = children[problem.transaction[children] >= 0]
@@ -86,9 +97,9 @@ def form_units(observations: Observations, candidates: Candidates, call_kind: ND
         np.maximum.at(ends, of_call[in_transaction], observations.ends[in_transaction])
         kind = _kinds(kind, of_call, in_transaction, call_kind, len(first_call))
         pair_unit, pair_parent = _common_parents(candidates, of_call, first_call, n)
-    offsets = np.concatenate(([0], np.cumsum(np.bincount(pair_unit, minlength=len(first_call)))))
-    contained = candidates.contained_only[first_call]
-    return Units(first_call, of_call, starts, ends, contained, kind, offsets, pair_unit, pair_parent)
+    offsets = offsets_of(np.bincount(pair_unit, minlength=len(first_call)))
+    needed_until = np.where(candidates.contained_only[first_call], ends, starts) - reach[first_call]
+    return Units(first_call, of_call, starts, ends, needed_until, kind, offsets, pair_unit, pair_parent)
 
 
 def _kinds(
@@ -99,8 +110,8 @@ def _kinds(
     units: int,
 ) -> NDArray[np.int64]:
     """Kinds of units: transactions of one frequent composition are a kind of their own."""
-    _, dense = np.unique(call_kind[in_transaction], return_inverse=True)
-    pairs = np.unique(of_call[in_transaction] * np.int64(dense.max() + 1) + dense)
+    _, dense = number_groups(call_kind[in_transaction])
+    pairs = distinct(of_call[in_transaction] * np.int64(dense.max() + 1) + dense)
     # A sum of spread numbers stands for the set; equal sums of different sets are too rare to matter.
     spread = np.random.default_rng(0).integers(1, 2**52, int(dense.max()) + 1)
     composition = np.zeros(units, np.int64)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS
 from wiretrace.linking.problem import EvidenceItem, LinkSolution
 
@@ -38,8 +39,9 @@ def tell(
     contents: Contents,
     services: list[tuple[Service, Posterior]],
     links: Links,
+    rows: NDArray[np.int64],
 ) -> LinkSolution:
-    """The solution with its evidence."""
+    """The solution with its evidence; call i of the observations is row rows[i] of it."""
     n = len(observations)
     basis = np.full(n, 2, np.uint8)
     child = np.flatnonzero(links.parent >= 0)
@@ -57,19 +59,28 @@ def tell(
             named = telling[rivals[telling] == 1]
             basis[named] = np.minimum(basis[named], evidence.basis)
         detail = [weighed.detail[phrase] for phrase in weighed.phrase[chosen].tolist()]
-        items += _items(telling, pairs.parent[chosen], evidence.kind, weighed.weight[chosen], detail)
-    items += _transactions(observations, units, links)
-    items += _plans(units, services, links)
+        items += _items(rows, telling, pairs.parent[chosen], evidence.kind, weighed.weight[chosen], detail)
+    items += _transactions(observations, units, links, rows)
+    items += _plans(units, services, links, rows)
     weight = np.clip(remaining[child], -MOST_NATS, MOST_NATS)
-    items += _items(child, links.parent[child], "timing", weight, _delays(observations, child, links))
-    return LinkSolution(links.parent, links.confidence, basis, links.told_alternatives(), items)
+    items += _items(rows, child, links.parent[child], "timing", weight, _delays(observations, child, links))
+    parent = np.empty(n, np.int64)
+    confidence, basis_of_row = np.empty(n), np.empty(n, np.uint8)
+    parent[rows] = np.where(links.parent >= 0, rows[links.parent], -1)
+    confidence[rows], basis_of_row[rows] = links.confidence, basis
+    return LinkSolution(parent, confidence, basis_of_row, links.told_alternatives(rows), items)
 
 
 def _items(
-    child: NDArray[np.int64], parent: NDArray[np.int64], kind: str, weight: NDArray[np.float64], detail: list[str]
+    rows: NDArray[np.int64],
+    child: NDArray[np.int64],
+    parent: NDArray[np.int64],
+    kind: str,
+    weight: NDArray[np.float64],
+    detail: list[str],
 ) -> list[EvidenceItem]:
-    """One item for each row."""
-    return list(map(EvidenceItem, child.tolist(), parent.tolist(), repeat(kind), weight.tolist(), detail))
+    """One item for each child."""
+    return list(map(EvidenceItem, rows[child].tolist(), rows[parent].tolist(), repeat(kind), weight.tolist(), detail))
 
 
 def _delays(observations: Observations, child: NDArray[np.int64], links: Links) -> list[str]:
@@ -80,7 +91,8 @@ def _delays(observations: Observations, child: NDArray[np.int64], links: Links) 
     width = np.int64(int(problem.operation.max()) + 2)
     operations = (problem.operation[parent] + 1) * width + problem.operation[child] + 1
     operations = operations * np.int64(int(problem.callee_service.max()) + 2) + problem.callee_service[parent] + 1
-    _, group, count = np.unique(operations, return_inverse=True, return_counts=True)
+    _, group = number_groups(operations)
+    count = np.bincount(group)
     order = np.lexsort((delay, group))
     ordered = delay[order]
     first = np.cumsum(count) - count
@@ -107,7 +119,9 @@ def duration(nanoseconds: float) -> str:
     return f"{nanoseconds * 1e-6:.3g} ms"
 
 
-def _transactions(observations: Observations, units: Units, links: Links) -> list[EvidenceItem]:
+def _transactions(
+    observations: Observations, units: Units, links: Links, rows: NDArray[np.int64]
+) -> list[EvidenceItem]:
     """That a call has its parent because of its database transaction."""
     if not (observations.problem.transaction >= 0).any():
         return []
@@ -116,10 +130,12 @@ def _transactions(observations: Observations, units: Units, links: Links) -> lis
     others = members[units.of_call[calls]] - 1
     calls, others = calls[others > 0], others[others > 0]
     detail = [f"same database transaction as {number} other call{'s' * (number > 1)}" for number in others.tolist()]
-    return _items(calls, links.parent[calls], "sessions", np.zeros(len(calls)), detail)
+    return _items(rows, calls, links.parent[calls], "sessions", np.zeros(len(calls)), detail)
 
 
-def _plans(units: Units, services: list[tuple[Service, Posterior]], links: Links) -> list[EvidenceItem]:
+def _plans(
+    units: Units, services: list[tuple[Service, Posterior]], links: Links, rows: NDArray[np.int64]
+) -> list[EvidenceItem]:
     """How regularly a request of the parent's kind makes such a call, and whether the service keeps its order."""
     items: list[EvidenceItem] = []
     for service, posterior in services:
@@ -131,9 +147,9 @@ def _plans(units: Units, services: list[tuple[Service, Posterior]], links: Links
         weight = log_share - posterior.model.plan.absent[service.kind[posterior.parent[own]], slot]
         share = (100 * np.exp(log_share)).tolist()
         detail = [f"{percent:.0f} % of such requests make such a call" for percent in share]
-        items += _items(call, links.parent[call], "plan", np.clip(weight, -MOST_NATS, MOST_NATS), detail)
+        items += _items(rows, call, links.parent[call], "plan", np.clip(weight, -MOST_NATS, MOST_NATS), detail)
         if posterior.model.order_weight > 0:
             in_turn = np.full(len(call), posterior.model.order_weight)
             sentence = f"{service.name} takes its requests in turn"
-            items += _items(call, links.parent[call], "order", in_turn, [sentence] * len(call))
+            items += _items(rows, call, links.parent[call], "order", in_turn, [sentence] * len(call))
     return items

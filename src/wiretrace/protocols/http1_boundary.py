@@ -48,12 +48,16 @@ def boundary_in(side: Side, data: bytes, at: int) -> int | None:
     return None if found is None else found.start()
 
 
+ONE_SIDED = 0.6
+"""Likelihood where one side opens with a whole start line and the other one with something else (HTTP/0.9, an error)."""
+
+
 def likelihood(client: bytes, server: bytes) -> float:
     """How surely these first bytes of two directions are HTTP/1, in these roles; see `Protocol.probe`."""
     asks = start_likelihood(Side.CLIENT, client)
     answers = start_likelihood(Side.SERVER, server)
     if asks == 0.0 or answers == 0.0:
-        return 0.0
+        return ONE_SIDED if 1.0 in (asks, answers) else 0.0
     known = [likely for likely in (asks, answers) if likely is not None]
     return max(known, default=0.0)
 

@@ -17,7 +17,7 @@ from wiretrace.protocols.contract import Context, Protocol
 from wiretrace.protocols.mysql_client import ClientReader
 from wiretrace.protocols.mysql_server import ServerReader
 from wiretrace.protocols.mysql_session import Session
-from wiretrace.protocols.mysql_wire import HEADER, LENGTH, client_boundary, is_command, server_boundary
+from wiretrace.protocols.mysql_wire import HEADER, LENGTH, PREPARE, QUERY, client_boundary, is_command, server_boundary
 
 
 class MySQL(Protocol):
@@ -99,7 +99,9 @@ def _probe_client(data: bytes) -> float:
         position = 4 + length
         if position == len(data) or (position < len(data) and is_command(data, position)):
             return 0.8 if length > 1 or position < len(data) else 0.5
-        return 0.5 if position > len(data) else 0.0
+        if position > len(data):
+            return 0.5 if data[4] in (QUERY, PREPARE) else 0.4
+        return 0.0
     return 0.6 if client_boundary(data, 0) is not None else 0.0
 
 
@@ -114,4 +116,4 @@ def _probe_server(data: bytes) -> float:
     boundary = server_boundary(data, 0)
     if boundary is None:
         return 0.0
-    return 0.8 if boundary == 0 else 0.6
+    return 0.8 if boundary == 0 else 0.45

@@ -229,7 +229,8 @@ def is_command(data: bytes, at: int) -> bool:
             return length > 4
         text = text.lstrip()
         return length > 2 and (not text or text[:1].isalpha() or text[:1] in (b"/", b"(", b"-", b"#", b"`", b"@"))
-    return True
+    # COM_FIELD_LIST names a table.
+    return command != FIELD_LIST or data[at + 5 : at + 6] != b"\0"
 
 
 def client_boundary(data: bytes, at: int) -> int | None:

@@ -107,7 +107,8 @@ def _probe_server(data: bytes) -> float:
     if not data:
         return 0.0
     if data[:1] in (b"S", b"N", b"G") and (len(data) == 1 or data[1:2] in (b"R", b"E", b"\x16", b"N", b"S")):
-        return 0.5
+        # An answer to SSLRequest or GSSENCRequest contradicts nothing, and proves nothing without the question.
+        return 0.1
     return _probe_chain(data, SERVER_KINDS, b"REv12CTtZ")
 
 

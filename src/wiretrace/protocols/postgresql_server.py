@@ -288,6 +288,9 @@ class ServerReader:
         if self._complete >= 0:
             # Most units are of one statement: what is missing was most likely its ReadyForQuery.
             self._append(self._complete, lost)
+        elif 0 <= self._start < end and self._login and self._error is None and not lost:
+            # What was asked of the client during its login is no answer to it.
+            self._owner.responses.append(Message(Role.CONTROL, self._start, end))
         elif 0 <= self._start < end:
             self._append(end, True, damaged=True)
         self._reset()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from wiretrace.linking.arrays import number_groups, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 from wiretrace.linking.evidence.matching import match
 
@@ -37,7 +38,7 @@ class Identifiers(Evidence):
             return None
         owner = np.repeat(np.arange(len(problem)), np.diff(identifiers.offsets))
         width = np.int64(max(len(problem.process_names), int(problem.callee.max()), int(problem.caller.max())) + 2)
-        _, number = np.unique(identifiers.values, return_inverse=True)
+        _, number = number_groups(identifiers.values)
         incoming = (problem.callee[owner] >= 0) & ~np.isnan(observations.arrives[owner])
         outgoing = (problem.caller[owner] >= 0) & ~np.isnan(observations.starts[owner])
         key_in = number[incoming] * width + problem.callee[owner[incoming]]
@@ -47,7 +48,7 @@ class Identifiers(Evidence):
         low, high = np.searchsorted(key_in, key_out, "left"), np.searchsorted(key_in, key_out, "right")
         count = np.where(high - low > MOST_NAMED, 0, high - low)
         child = np.repeat(children, count)
-        parent = parents[np.arange(len(child)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)]
+        parent = parents[ranges(low, count)]
         slack = observations.start_slack[child] + observations.arrival_slack[parent]
         keep = (child != parent) & (observations.arrives[parent] <= observations.starts[child] + slack)
         return Pairs(child[keep], parent[keep])

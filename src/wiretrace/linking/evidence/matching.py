@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.linking.arrays import number_groups, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Pairs
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ LEARNED_FROM = 300
 """Links beyond doubt per pair of operations that a match rate is learned from."""
 DOUBT = (1.0, 1.0)
 """Matches and misses that are imagined before any is seen."""
+OTHER_CALLS = 4000
+"""Incoming calls that no pair asks for, from which the commonness of values is measured."""
+UNSEEN_CARRIERS = 0.05
+"""Other calls that are imagined to carry a value that only one was seen to carry."""
 COMMON_SHARE = 0.5
 """A value that a larger share of the process's incoming calls carries tells nothing."""
 
@@ -35,42 +40,53 @@ class Match(NamedTuple):
     shared: NDArray[np.int64]
     """Number of values that both sides carry and that are not common."""
     chance: NDArray[np.float64]
-    """Share of the process's incoming calls that carry the rarest shared value; 1 where none is shared."""
+    """Probability that an unrelated call would share a value as rare as the rarest shared one; 1 where none is shared."""
     comparable: NDArray[np.bool_]
     """Whether both sides carry any value."""
 
 
 def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent: Ragged) -> Match:
     """Compare the values of both sides of `pairs`."""
-    callee = observations.problem.callee.astype(np.int64)
-    carriers = np.repeat(np.arange(len(callee)), np.diff(of_parent.offsets))
-    incoming = callee[carriers] >= 0
-    carriers, values = carriers[incoming], of_parent.values[incoming]
-    with_process = values ^ (callee[carriers].astype(np.uint64) * MIX)
-    distinct, number, carried = np.unique(with_process, return_inverse=True, return_counts=True)
-    calls_of_process = np.bincount(callee[callee >= 0], minlength=1)
+    callee = observations.problem.callee.astype(np.uint64)
+    carriers, served = _carriers(observations, pairs)
+    held = np.diff(of_parent.offsets)[carriers]
+    owner = np.repeat(carriers, held)
+    values = of_parent.values[ranges(of_parent.offsets[carriers], held)]
+    of_process = np.sort(values ^ (callee[owner] * MIX))
+    of_call = np.sort(values ^ (owner.astype(np.uint64) * MIX))
 
     counts = np.diff(of_child.offsets)[pairs.child]
     pair = np.repeat(np.arange(len(pairs)), counts)
-    position = np.arange(len(pair)) - np.repeat(np.cumsum(counts) - counts, counts)
-    value = of_child.values[np.repeat(of_child.offsets[pairs.child], counts) + position]
+    value = of_child.values[ranges(of_child.offsets[pairs.child], counts)]
     parent = pairs.parent[pair]
-    wanted = value ^ (callee[parent].astype(np.uint64) * MIX)
-    found = np.minimum(np.searchsorted(distinct, wanted), max(len(distinct) - 1, 0))
-    known = distinct[found] == wanted if len(distinct) else np.zeros(len(wanted), bool)
-    pair, parent, found = pair[known], parent[known], found[known]
-    common = carried[found] / calls_of_process[callee[parent]]
-
-    held = np.unique(number.astype(np.int64) * len(callee) + carriers)
-    key = found * np.int64(len(callee)) + parent
-    slot = np.minimum(np.searchsorted(held, key), max(len(held) - 1, 0))
-    shares = (held[slot] == key) if len(held) else np.zeros(len(key), bool)
-    shares &= (common <= COMMON_SHARE) | (carried[found] <= 2)
+    wanted = value ^ (parent.astype(np.uint64) * MIX)
+    found = np.minimum(np.searchsorted(of_call, wanted), max(len(of_call) - 1, 0))
+    shares = of_call[found] == wanted if len(of_call) else np.zeros(len(wanted), bool)
+    pair, parent, value = pair[shares], parent[shares], value[shares]
+    wanted = value ^ (callee[parent] * MIX)
+    carried = np.searchsorted(of_process, wanted, "right") - np.searchsorted(of_process, wanted, "left")
+    # How many others carry it: the parent in question does in any case.
+    common = (carried - 1 + UNSEEN_CARRIERS) / served[callee[parent].astype(np.int64)]
+    telling = (common <= COMMON_SHARE) | (carried <= 2)
+    pair, common = pair[telling], common[telling]
+    # Every value of the child had its chance to be shared.
+    common = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[pair])
     chance = np.ones(len(pairs))
-    np.minimum.at(chance, pair[shares], common[shares])
-    shared = np.bincount(pair[shares], minlength=len(pairs))
+    np.minimum.at(chance, pair, common)
+    shared = np.bincount(pair, minlength=len(pairs))
     comparable = (counts > 0) & (np.diff(of_parent.offsets)[pairs.parent] > 0)
     return Match(shared, chance, comparable)
+
+
+def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The parents of `pairs` and a sample of the other incoming calls, and how many of these each process served."""
+    callee = observations.problem.callee
+    wanted = np.zeros(len(callee), bool)
+    wanted[pairs.parent] = True
+    others = np.flatnonzero(~wanted & (callee >= 0))
+    wanted[others[:: len(others) // OTHER_CALLS + 1]] = True
+    carriers = np.flatnonzero(wanted)
+    return carriers, np.bincount(callee[carriers])
 
 
 def match_weights(
@@ -80,7 +96,7 @@ def match_weights(
     problem = observations.problem
     width = np.int64(int(problem.operation.max(initial=0)) + 2)
     operations = (problem.operation[pairs.parent] + 1) * width + problem.operation[pairs.child] + 1
-    distinct, group = np.unique(operations, return_inverse=True)
+    distinct, group = number_groups(operations)
     certain = known[pairs.child] != UNDECIDED
     true_pair = (known[pairs.child] == pairs.parent) & found.comparable
     wrong_pair = certain & (known[pairs.child] != pairs.parent) & found.comparable

@@ -1,4 +1,4 @@
-"""Order: some services take their requests strictly in turn (an event loop, a single worker), and their calls leave in that turn.
+"""Order: an event loop or a single worker takes its requests in turn, and their calls leave in that turn.
 
 Rules: measured, never assumed. Where two requests overlap so that the later one's call could have left first, it is
 counted how often it did, and how often independent delays would have made it. Only what is kept in order beyond that
@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from wiretrace.linking.evidence.timing import event_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +30,7 @@ def order_weight(service: Service, held: NDArray[np.int64]) -> float:
     `held` (slots, requests) holds the units whose parent is beyond doubt, for all requests of the service.
     """
     expected = inverted = 0.0
-    delays = event_rows(service, held, service.arrives)[1 + service.slots :] - service.arrives
+    delays = np.take(service.starts, held, mode="wrap") - service.arrives
     for slot in range(service.slots):
         holders = np.flatnonzero(held[slot] >= 0)
         usual = np.sort(delays[slot, holders])

@@ -48,7 +48,8 @@ class PlanModel:
         filled = held >= 0
         if self.slots <= CATALOGUE_SLOTS:
             code = (filled.T @ (1 << np.arange(self.slots))) if self.slots else np.zeros(held.shape[1], np.int64)
-            return self.catalogue[kind, code]
+            known: NDArray[np.float64] = self.catalogue[kind, code]
+            return known
         open_slot = np.ones(filled.shape, bool)
         later = np.flatnonzero(service.slot_rank > 0)
         open_slot[later] = filled[later - 1]

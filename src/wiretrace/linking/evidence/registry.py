@@ -1,4 +1,4 @@
-"""Finds the kinds of evidence: every module of this folder that defines a subclass of Evidence, and plug-ins by entry point."""
+"""Finds the kinds of evidence: the modules of this folder that define a subclass of Evidence, and plug-ins."""
 
 import functools
 import importlib

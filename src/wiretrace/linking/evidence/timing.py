@@ -1,8 +1,9 @@
-"""Timing: how long after the last thing that its parent did does a call start, and how soon after it does the parent respond.
+"""Timing: how long after the last thing that its parent did a call starts, and how soon after it the parent responds.
 
 Rules: learned per kind of request and slot from the assignments believed so far. The event that a call waits for (its
-*cue*) is the parent's arrival, or the end or the start of a sibling: the one that makes the observed delays most
-likely. Event rows: 0 is the arrival, 1 + s the end of slot s, 1 + slots + s the start of slot s.
+*cue*) is the parent's arrival or response, or the end or the start of a sibling: the one that makes the observed
+delays most likely. Event rows: 0 is the arrival, 1 + s the end of slot s, 1 + slots + s the start of slot s, and the
+last, 1 + 2 * slots, the response.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class DelayModel:
     ) -> NDArray[np.float64]:
         """Of the delays of requests that hold the units `held` (slots, requests); shape (requests,)."""
         slots = self.slots
-        events = event_rows(service, held, arrives)
+        events = event_rows(service, held, arrives, responds)
         present = held >= 0
         columns = np.arange(held.shape[1])
         cue = self.cue[kind].T
@@ -74,7 +75,7 @@ class DelayModel:
         missing = np.isnan(since)
         since = np.where(missing, arrives, since)
         delays = np.empty((slots + 1, held.shape[1]))
-        np.subtract(events[1 + slots :], since, out=delays[:slots])
+        np.subtract(events[1 + slots : -1], since, out=delays[:slots])
         last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0)
         closing = self.closing[kind]
         closing_time = np.where(closing == LAST_END, last_end, events[closing, columns])
@@ -103,7 +104,7 @@ class DelayModel:
     ) -> None:
         """Fit to requests `request` (shape (columns,)) that hold `held` (slots, columns), each counting `weights`."""
         arrives, responds, kind = service.arrives[request], service.responds[request], service.kind[request]
-        events = event_rows(service, held, arrives)
+        events = event_rows(service, held, arrives, responds)
         resolution, slots = service.resolution, self.slots
         everybody = np.ones(len(request), bool)
         pooled_first = [_density(events[1 + slots + s] - arrives, weights, everybody, resolution) for s in range(slots)]
@@ -119,7 +120,7 @@ class DelayModel:
             if len(chosen) > STRUCTURE_SAMPLES:
                 structure[:] = False
                 structure[chosen[:: len(chosen) // STRUCTURE_SAMPLES + 1]] = True
-            medians = _medians(events[1 + slots :] - arrives, structure)
+            medians = _medians(events[1 + slots : -1] - arrives, structure)
             for s in range(slots):
                 first, _, samples = _density(events[1 + slots + s] - arrives, weights, of_kind, resolution)
                 few = samples < FEW_SAMPLES
@@ -166,18 +167,18 @@ class DelayModel:
         bins, stretch = delay_bins(since_arrival, resolution)
         fallback = first[bins] - stretch
         siblings = np.flatnonzero((medians < medians[slot]) & (np.arange(slots) != slot))
-        for sibling in siblings.tolist():
-            for row in (1 + sibling, 1 + slots + sibling):
-                delays = starts - events[row, mine]
-                there = ~np.isnan(delays)
-                if there.mean() < CUE_COVERAGE or (delays[there] < 0).mean() > CUE_NEGATIVES:
-                    continue
-                _, score, _ = _density(delays, weight, there, resolution)
-                share = weight[there].sum() / weight.sum()
-                missing = (fallback[~there] * weight[~there]).sum() / weight.sum()
-                score = score * share + missing + (CUE_LOYALTY if self.cue[kind, slot] == row else 0.0)
-                if score > best_score:
-                    best, best_score = row, score
+        rows = [row for sibling in siblings.tolist() for row in (1 + sibling, 1 + slots + sibling)]
+        for row in [*rows, 1 + 2 * slots]:
+            delays = starts - events[row, mine]
+            there = ~np.isnan(delays)
+            if there.mean() < CUE_COVERAGE or (delays[there] < 0).mean() > CUE_NEGATIVES:
+                continue
+            _, score, _ = _density(delays, weight, there, resolution)
+            share = weight[there].sum() / weight.sum()
+            missing = (fallback[~there] * weight[~there]).sum() / weight.sum()
+            score = score * share + missing + (CUE_LOYALTY if self.cue[kind, slot] == row else 0.0)
+            if score > best_score:
+                best, best_score = row, score
         return best
 
     def _learn_closing(
@@ -214,13 +215,20 @@ class DelayModel:
         self.table[kind, 2 * slots] = density
 
 
-def event_rows(service: Service, held: NDArray[np.int64], arrives: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Times of the events of requests that hold `held` (slots, requests), shape (1 + 2 * slots, requests); NaN: none."""
+def sibling_of(row: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
+    """Slot of the sibling whose start or end an event row is; -1 for the arrival and the response."""
+    return np.where((row > 0) & (row <= 2 * slots), (row - 1) % max(slots, 1), -1)
+
+
+def event_rows(
+    service: Service, held: NDArray[np.int64], arrives: NDArray[np.float64], responds: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Times of the events of requests that hold `held` (slots, requests), shape (2 + 2 * slots, requests); NaN: none."""
     slots = held.shape[0]
-    events = np.empty((1 + 2 * slots, held.shape[1]))
-    events[0] = arrives
+    events = np.empty((2 + 2 * slots, held.shape[1]))
+    events[0], events[-1] = arrives, responds
     np.take(service.ends, held, out=events[1 : 1 + slots], mode="wrap")
-    np.take(service.starts, held, out=events[1 + slots :], mode="wrap")
+    np.take(service.starts, held, out=events[1 + slots : -1], mode="wrap")
     return events
 
 

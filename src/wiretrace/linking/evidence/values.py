@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 from wiretrace.linking.evidence.matching import match, match_weights
 from wiretrace.linking.problem import Ragged
@@ -68,9 +69,6 @@ def _answers(observations: Observations, known: NDArray[np.int64]) -> Ragged:
     child = np.flatnonzero((known != UNDECIDED) & (known >= 0))
     counts = np.diff(tokens.offsets)[child]
     owner = np.repeat(known[child], counts)
-    index = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    values = tokens.values[np.repeat(tokens.offsets[child], counts) + index]
+    values = tokens.values[ranges(tokens.offsets[child], counts)]
     order = np.argsort(owner, kind="stable")
-    offsets = np.zeros(len(observations) + 1, np.int64)
-    np.cumsum(np.bincount(owner, minlength=len(observations)), out=offsets[1:])
-    return Ragged(offsets, values[order])
+    return Ragged(offsets_of(np.bincount(owner, minlength=len(observations))), values[order])

@@ -1,0 +1,69 @@
+"""Small operations on arrays that the linker needs everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Number = TypeVar("Number", bound=np.generic)
+
+
+def distinct(values: NDArray[Number]) -> NDArray[Number]:
+    """The distinct values in rising order. By sorting: NumPy's hashing `unique` is many times slower on wide integers."""
+    ordered = np.sort(values)
+    if len(ordered) < 2:
+        return ordered
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+
+
+def ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers first[i], first[i] + 1, ... (count[i] of them), for all i in turn.
+
+    >>> ranges(np.array([5, 0, 9]), np.array([2, 0, 3])).tolist()
+    [5, 6, 9, 10, 11]
+    """
+    return np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)
+
+
+def offsets_of(count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where runs of the given lengths begin, and where the last one ends; shape (len(count) + 1,)."""
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(count, dtype=np.int64)))
+
+
+def run_starts(sorted_values: NDArray[Number]) -> NDArray[np.bool_]:
+    """Whether each value differs from the one before it; the first does."""
+    starts = np.ones(len(sorted_values), bool)
+    np.not_equal(sorted_values[1:], sorted_values[:-1], out=starts[1:])
+    return starts
+
+
+def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
+    """The distinct values in rising order, and for each value its index among them."""
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    starts = run_starts(ordered)
+    group = np.empty(len(values), np.int64)
+    group[order] = np.cumsum(starts) - 1
+    return ordered[starts], group
+
+
+class ProcessAxis:
+    """One integer axis on which every process has its own stretch, so that one sorted search serves them all.
+
+    Times (nanoseconds, float64, at least `-slack`) keep their order; they are exact unless the axis would overflow.
+    """
+
+    def __init__(self, processes: int, latest: float, slack: float) -> None:
+        length = latest + 2.0 * slack + 2.0
+        self.unit = max(1.0, 2.0 * length * (processes + 2) / 2.0**62)
+        self.latest, self.slack = latest, slack
+        self.stretch = np.int64(2.0 * length / self.unit + 2)
+
+    def at(self, process: NDArray[np.int32], times: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Positions of `times` of `process` (both of one shape)."""
+        position: NDArray[np.int64] = np.floor((times + self.slack) / self.unit).astype(np.int64)
+        return position + process * self.stretch

@@ -1,0 +1,65 @@
+"""Values that flow through requests."""
+
+from __future__ import annotations
+
+import handlers
+import numpy as np
+from simulator import accuracy, simulate
+
+from wiretrace.linking.linker import link
+
+
+def test_a_rare_value_decides_where_delays_tell_nothing() -> None:
+    """Ten requests at once with random delays: the key that parent and child share links all of them."""
+    world = simulate(handlers.with_values, rate=1500, count=150)
+    problem = world.problem()
+    solution = link(problem)
+    assert accuracy(solution, world.truth()) >= 0.995
+    assert any(item.detail == "shares 1 rare value with the request" for item in solution.evidence)
+    problem.request_tokens.values[:] = np.arange(len(problem.request_tokens.values))
+    assert accuracy(link(problem), world.truth()) < 0.6
+
+
+def test_common_values_decide_nothing() -> None:
+    """If every request carries the same value the links are as unsure as without it."""
+    world = simulate(handlers.with_values, rate=1500, count=100)
+    problem = world.problem()
+    problem.request_tokens.values[:] = 7
+    solution = link(problem)
+    assert accuracy(solution, world.truth()) < 0.6
+    assert not any(item.kind == "values" for item in solution.evidence)
+
+
+def _answering(world, call) -> float:
+    """The child's answer holds a value that comes back in the answer to the request."""
+    key = int(world.random.integers(1, 2**63))
+    call.response_tokens = [key]
+    start = call.arrive + float(world.random.uniform(0, 10e-3))
+    end = world.call(call.callee, "db", "SELECT", start, call, response_tokens=[key]).end
+    return end + float(world.random.uniform(0, 10e-3))
+
+
+def test_the_answer_to_a_child_comes_back_in_the_answer_to_the_parent() -> None:
+    """Responses link what requests do not."""
+    world = simulate(_answering, rate=1000, count=300)
+    solution = link(world.problem())
+    assert accuracy(solution, world.truth()) >= 0.995
+    assert any("response to the request" in item.detail for item in solution.evidence)
+
+
+def _looking_up(world, call) -> float:
+    """The first call answers with an id that the second one asks with."""
+    name, identity = (int(number) for number in world.random.integers(1, 2**63, 2))
+    call.request_tokens = [name]
+    start = call.arrive + float(world.random.uniform(0, 5e-3))
+    first = world.call(call.callee, "db", "FIND", start, call, request_tokens=[name], response_tokens=[identity])
+    start = first.end + float(world.random.uniform(0, 5e-3))
+    return world.call(call.callee, "db", "READ", start, call, request_tokens=[identity]).end + 1e-3
+
+
+def test_an_earlier_answer_gives_a_later_question_its_value() -> None:
+    """The second call shares nothing with the request, only with what the first call was answered."""
+    world = simulate(_looking_up, rate=1000, count=300)
+    solution = link(world.problem())
+    assert accuracy(solution, world.truth()) >= 0.99
+    assert any("earlier call" in item.detail for item in solution.evidence)

@@ -1,0 +1,86 @@
+"""What share of the truth is found, proved and linked. `make accuracy` prints it all.
+
+Usage: python tools/accuracy.py [lab] [pairing] [linking] [--exchanges N]
+
+lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
+          down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
+pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
+linking   public sets of calls with true parents, by timing alone
+
+Exit status 1 where a goal is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import accuracy_linking
+import accuracy_pairing
+
+ROOT = Path(__file__).resolve().parents[1]
+LAB_RUNS = ((1, 400, 0.999), (8, 2000, 0.97), (64, 4000, 0.90))
+"""Concurrency, requests, and the share of parents that has to be right."""
+FOUND_AT_LEAST = 0.999
+
+
+def main() -> int:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["lab", "pairing", "linking", []], help="all, if none is named")
+    parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
+    options = parser.parse_args()
+    parts = options.parts or ["lab", "pairing", "linking"]
+    good = True
+    if "lab" in parts:
+        good &= measure_lab()
+    if "pairing" in parts:
+        good &= accuracy_pairing.main(options.exchanges)
+    if "linking" in parts:
+        good &= accuracy_linking.main() == 0
+    print("All goals met." if good else "A goal is missed.")
+    return 0 if good else 1
+
+
+def measure_lab() -> bool:
+    """Record, analyze and score the lab. Whether the goals are met."""
+    good = True
+    print("The lab, no identifier on the wire: shares of the truth")
+    print(f"{'concurrency':>12}{'calls':>9}{'found':>9}{'invented':>10}{'parents':>9}{'goal':>7}{'trees':>8}{'ECE':>8}")
+    for concurrency, requests, goal in LAB_RUNS:
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "recording"
+            lab = [sys.executable, "-m", "tests.lab", "--out", str(out)]
+            run([*lab, "--requests", str(requests), "--concurrency", str(concurrency)])
+            calls = Path(folder) / "calls.jsonl"
+            captures = sorted(str(path) for path in out.glob("*.pcap"))
+            run([sys.executable, "-m", "wiretrace", "analyze", *captures, "--jsonl", str(calls)])
+            scored = run([sys.executable, "-m", "tests.lab.score", str(out / "truth.jsonl"), str(calls)])
+        score = json.loads(scored)
+        found, parents = score["found_share"], score["parent_right_share"]
+        error = score["confidence"]["expected_calibration_error"]
+        print(
+            f"{concurrency:>12}{score['truth_calls']:>9,}{found:>9.2%}{score['invented']:>10}{parents:>9.2%}{goal:>7.1%}"
+            f"{score['trees_right_share']:>8.1%}{error:>8.4f}",
+            flush=True,
+        )
+        good = good and found >= FOUND_AT_LEAST and not score["invented"] and parents >= goal
+    return good
+
+
+def run(command: list[str]) -> str:
+    """Run a command of the project; its standard output."""
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

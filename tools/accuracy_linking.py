@@ -1,0 +1,145 @@
+"""Measures the linker on public sets of calls whose true parents are known, beside the published figures.
+
+Usage: python tools/accuracy_linking.py [DIRECTORY] [SET ...]
+
+DIRECTORY (default: ../shared/linking/neutral) holds files NAME.jsonl or NAME.jsonl.zst, one call a line: id,
+caller_service, callee_service, operation, start_us, end_us (seen at the callee), maybe caller_instance,
+callee_instance, caller_start_us, caller_end_us, and the truth: true_parent_id (null for a root), true_trace_id. The
+truth is taken away before the linker sees the calls.
+
+edge        calls with a parent whose parent is right
+tree        request trees in which every parent is right
+tree_tw     the same without the calls that a service with several callers makes (TraceWeaver does not score those)
+sure        calls linked with a confidence of 0.95 or more; sure_right: those of them that are right
+ece         expected calibration error of the links, ten bins
+published   TraceWeaver (SIGCOMM 2024), its own code given the true call-order graph; FCFS: first come, first served
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wiretrace.linking.linker import link
+from wiretrace.linking.rows import CallRow, problem_of
+
+DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / "shared" / "linking" / "neutral"
+
+PUBLISHED = {
+    "hotel_load25": (100.0, 92.3),
+    "hotel_load50": (99.4, 77.3),
+    "hotel_load75": (99.6, 64.8),
+    "hotel_load125": (97.7, 54.8),
+    "media_load25": (96.5, 91.6),
+    "media_load75": (89.2, 78.5),
+    "media_load125": (84.6, 64.8),
+    "node_load25": (97.8, 100.0),
+    "node_load100": (99.1, 100.0),
+    "nodefile_0.2": (97.0, 100.0),
+    "nodefile_0.6": (89.6, 100.0),
+    "stress_hotel150_x8": (98.4, 1.7),
+}
+"""Whole trees right in percent: TraceWeaver, FCFS."""
+
+SURE = 0.95
+COLUMNS = ("edge", "tree", "tree_tw", "sure", "sure_right", "ece", "seconds")
+
+
+def measure(path: Path) -> dict[str, float]:
+    """Link the calls in `path` and compare with the truth."""
+    calls = _read(path)
+    problem, order = problem_of([_row(number, call) for number, call in enumerate(calls)])
+    begin = time.process_time()
+    solution = link(problem)
+    seconds = time.process_time() - begin
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    back = np.array([*order, -1])
+    parent, confidence = back[solution.parent[position]], solution.confidence[position]
+    number = {call["id"]: index for index, call in enumerate(calls)}
+    truth = np.array([number.get(call["true_parent_id"], -1) for call in calls])
+    return {**_scores(calls, truth, parent, confidence), "seconds": seconds}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    data = path.read_bytes()
+    if path.suffix == ".zst":
+        from backports import zstd
+
+        data = zstd.decompress(data)
+    return [json.loads(line) for line in data.splitlines() if line.strip()]
+
+
+def _row(number: int, call: dict[str, Any]) -> CallRow:
+    row = CallRow(
+        id=f"c{number}",
+        operation=call["operation"],
+        caller=call.get("caller_instance") or call["caller_service"],
+        callee=call.get("callee_instance") or call["callee_service"],
+        caller_service=call["caller_service"],
+        callee_service=call["callee_service"],
+        callee_start_ns=call["start_us"] * 1000,
+        callee_end_ns=call["end_us"] * 1000,
+    )
+    if "caller_start_us" in call:
+        row.caller_start_ns, row.caller_end_ns = call["caller_start_us"] * 1000, call["caller_end_us"] * 1000
+    return row
+
+
+def _scores(
+    calls: list[dict[str, Any]], truth: np.ndarray, parent: np.ndarray, confidence: np.ndarray
+) -> dict[str, float]:
+    child = truth >= 0
+    right = parent == truth
+    callers = collections.defaultdict(set)
+    for call in calls:
+        callers[call["callee_service"]].add(call["caller_service"])
+    scored = np.array([len(callers[call["caller_service"]]) <= 1 for call in calls])
+    whole: dict[str, bool] = {}
+    whole_scored: dict[str, bool] = {}
+    for index, call in enumerate(calls):
+        good = bool(right[index] or not child[index])
+        tree = call["true_trace_id"]
+        whole[tree] = whole.get(tree, True) and good
+        whole_scored[tree] = whole_scored.get(tree, True) and (good or not scored[index])
+    linked = child & (parent >= 0)
+    sure = linked & (confidence >= SURE)
+    bins = np.minimum((confidence * 10).astype(int), 9)
+    gaps = [abs((right[linked & (bins == b)] - confidence[linked & (bins == b)]).sum()) for b in range(10)]
+    return {
+        "edge": float(right[child].mean()),
+        "tree": sum(whole.values()) / len(whole),
+        "tree_tw": sum(whole_scored.values()) / len(whole_scored),
+        "sure": float(sure.sum() / child.sum()),
+        "sure_right": float(right[sure].mean()) if sure.any() else float("nan"),
+        "ece": float(sum(gaps) / max(linked.sum(), 1)),
+    }
+
+
+def main(directory: Path = DEFAULT_DIRECTORY, chosen: tuple[str, ...] = ()) -> int:
+    """Print the table; returns the number of sets that were measured."""
+    paths = {path.name.partition(".jsonl")[0]: path for path in sorted(directory.glob("*.jsonl*"))}
+    paths = {name: path for name, path in paths.items() if not chosen or name in chosen}
+    print(f"{'set':<22}" + "".join(f"{column:>11}" for column in COLUMNS) + f"{'published':>12}{'FCFS':>7}")
+    for name, path in paths.items():
+        scores = measure(path)
+        published = "".join(
+            f"{figure:>{width}.1f}" for figure, width in zip(PUBLISHED.get(name, ()), (12, 7), strict=False)
+        )
+        shares = "".join(f"{100 * scores[column]:>11.2f}" for column in COLUMNS[:-1])
+        print(f"{name:<22}{shares}{scores['seconds']:>11.1f}{published}", flush=True)
+    return len(paths)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    folder = Path(arguments[0]) if arguments else DEFAULT_DIRECTORY
+    if not folder.is_dir():
+        sys.exit(f"{folder}: no such directory; give one that holds NAME.jsonl.zst files")
+    main(folder, tuple(arguments[1:]))

@@ -1,0 +1,150 @@
+"""Runs the analyzer over files that nobody vouches for: each in a process of its own, with limits.
+
+Rules: a process reports what it found, its time and its memory through a pipe; one that hangs is killed by its number.
+Libraries are loaded once, in the server process that the others are forked from.
+"""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import resource
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from tools.oracle.transactions import Exchange, exchanges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerProcess
+
+SECONDS_AT_MOST = 10
+"""Processor time that one file may take."""
+WALL_SECONDS_AT_MOST = 120
+"""After this a process is killed: it hangs without using the processor, or the machine is overloaded."""
+RESIDENT_BYTES_AT_MOST = 500 << 20
+"""Resident memory that one file may take, libraries included."""
+ADDRESS_BYTES_AT_MOST = 6 << 30
+"""Address space at which a runaway process is stopped; libraries reserve much more than they use."""
+PRELOADED = ["wiretrace.pipeline", "wiretrace.case.reader", "wiretrace.export.registry", "tools.oracle.running"]
+
+
+@dataclass(slots=True)
+class FileResult:
+    """What the analysis of one file brought."""
+
+    file: str
+    refused: str = ""
+    """The error that the user would read."""
+    defect: str = ""
+    """Traceback, or how the process ended."""
+    seconds: float = 0.0
+    """Processor time."""
+    resident_bytes: int = 0
+    captured_bytes: int = 0
+    unexplained_bytes: int = 0
+    exchanges: list[Exchange] = field(default_factory=list)
+
+
+def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileResult]:
+    """Analyze files below `root`, `workers` at once. Results come as they are done."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    waiting = list(reversed(files))
+    running: dict[Connection, tuple[str, ForkServerProcess, float]] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            file = waiting.pop()
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_analyze, args=(root, file, sender), daemon=True)
+            process.start()
+            sender.close()
+            running[receiver] = (file, process, time.monotonic())
+        ready = set(wait(list(running), timeout=1))
+        for receiver, (file, process, started) in list(running.items()):
+            if receiver in ready:
+                yield _received(receiver, file, process)
+            elif time.monotonic() - started > WALL_SECONDS_AT_MOST:
+                process.kill()
+                process.join()
+                yield FileResult(file, defect="hangs", seconds=WALL_SECONDS_AT_MOST)
+            else:
+                continue
+            receiver.close()
+            del running[receiver]
+
+
+def _received(receiver: Connection, file: str, process: ForkServerProcess) -> FileResult:
+    try:
+        result: FileResult = receiver.recv()
+        process.join()
+    except EOFError:
+        process.join()
+        return FileResult(file, defect=f"process ended with {process.exitcode}", seconds=SECONDS_AT_MOST + 1)
+    return result
+
+
+def _analyze(root: Path, file: str, sender: Connection) -> None:
+    """Analyze one file as `wiretrace analyze` does, write every export, and tell the result."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_AT_MOST, ADDRESS_BYTES_AT_MOST))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_AT_MOST * 3, SECONDS_AT_MOST * 3))
+    from wiretrace.model.errors import UserError
+
+    result = FileResult(file)
+    before = _processor_seconds()
+    for step in (_exchanges, _whole_way):
+        try:
+            step(root / file, result)
+        except UserError as error:
+            result.refused = str(error)
+        except BaseException:
+            # Whatever it is, it is what this tool looks for.
+            result.defect = traceback.format_exc()
+    result.seconds = _processor_seconds() - before
+    result.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sender.send(result)
+    sender.close()
+
+
+def _whole_way(path: Path, result: FileResult) -> None:
+    from wiretrace.case.reader import Case
+    from wiretrace.export.registry import known_exporters
+    from wiretrace.model.analysis import Payload, unexplained_bytes
+    from wiretrace.model.progress import NoProgress
+    from wiretrace.model.settings import Settings
+    from wiretrace.pipeline import analyze
+
+    settings = Settings(jobs=1)
+    analysis = analyze([path], settings, NoProgress())
+    result.captured_bytes = analysis.accounting.get(Payload.CAPTURED, 0)
+    result.unexplained_bytes = unexplained_bytes(analysis.accounting)
+    case = Case.of(analysis, settings)
+    for exporter in known_exporters().values():
+        exporter().write(case, io.BytesIO())
+
+
+def _exchanges(path: Path, result: FileResult) -> None:
+    """Read it once more with readable values, which are what can be compared."""
+    from wiretrace.exchanges.vantage import read_vantage_point
+    from wiretrace.model.note import Notes
+    from wiretrace.model.settings import Settings
+    from wiretrace.packets.captures import find_captures
+
+    with tempfile.TemporaryDirectory() as folder:
+        spool = Path(folder) / "exchanges.arrow"
+        [capture] = find_captures([path], Notes())
+        read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
+        with pa.OSFile(str(spool)) as source:
+            result.exchanges = exchanges_of(pa.ipc.open_stream(source).read_all().to_pylist())
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
