@@ -11,6 +11,7 @@ from tools.oracle.comparison import Kind, compare
 from tools.oracle.explanations import Explanations
 from tools.oracle.running import run_files
 from tools.oracle.transactions import Exchange, Transaction, read_oracle
+
 from wiretrace.model.side import Side
 
 if TYPE_CHECKING:
