@@ -1,6 +1,7 @@
 """Runs the analyzer over files that nobody vouches for: each in a process of its own, with limits.
 
-Rules: a process reports what it found, its time and its memory through a pipe; one that hangs is killed by its number.
+Rules: a process reports what it found, its time and its memory through a pipe, the exchanges first, so that they are
+known even if what follows fails; one that hangs is killed by its number.
 Libraries are loaded once, in the server process that the others are forked from.
 """
 
@@ -51,6 +52,8 @@ class FileResult:
     captured_bytes: int = 0
     unexplained_bytes: int = 0
     exchanges: list[Exchange] = field(default_factory=list)
+    complete: bool = False
+    """Whether the whole way was gone; until then it is what was found so far."""
 
 
 def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileResult]:
@@ -58,7 +61,7 @@ def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileRe
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     waiting = list(reversed(files))
-    running: dict[Connection, tuple[str, ForkServerProcess, float]] = {}
+    running: dict[Connection, tuple[ForkServerProcess, float, FileResult]] = {}
     while waiting or running:
         while waiting and len(running) < workers:
             file = waiting.pop()
@@ -66,28 +69,32 @@ def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileRe
             process = context.Process(target=_analyze, args=(root, file, sender), daemon=True)
             process.start()
             sender.close()
-            running[receiver] = (file, process, time.monotonic())
+            running[receiver] = (process, time.monotonic(), FileResult(file))
         ready = set(wait(list(running), timeout=1))
-        for receiver, (file, process, started) in list(running.items()):
+        for receiver, (process, started, result) in list(running.items()):
             if receiver in ready:
-                yield _received(receiver, file, process)
+                result = _received(receiver, process, result)
+                running[receiver] = (process, started, result)
             elif time.monotonic() - started > WALL_SECONDS_AT_MOST:
                 process.kill()
                 process.join()
-                yield FileResult(file, defect="hangs", seconds=WALL_SECONDS_AT_MOST)
-            else:
-                continue
-            receiver.close()
-            del running[receiver]
+                result.defect, result.seconds, result.complete = "hangs", WALL_SECONDS_AT_MOST, True
+            if result.complete:
+                receiver.close()
+                del running[receiver]
+                yield result
 
 
-def _received(receiver: Connection, file: str, process: ForkServerProcess) -> FileResult:
+def _received(receiver: Connection, process: ForkServerProcess, before: FileResult) -> FileResult:
+    """What the process tells next, or that it is gone."""
     try:
         result: FileResult = receiver.recv()
-        process.join()
     except EOFError:
         process.join()
-        return FileResult(file, defect=f"process ended with {process.exitcode}", seconds=SECONDS_AT_MOST + 1)
+        before.defect, before.complete = f"process ended with {process.exitcode}", True
+        return before
+    if result.complete:
+        process.join()
     return result
 
 
@@ -107,9 +114,10 @@ def _analyze(root: Path, file: str, sender: Connection) -> None:
         except BaseException:
             # Whatever it is, it is what this tool looks for.
             result.defect = traceback.format_exc()
-    result.seconds = _processor_seconds() - before
-    result.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sender.send(result)
+        result.seconds = _processor_seconds() - before
+        result.resident_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        result.complete = step is _whole_way
+        sender.send(result)
     sender.close()
 
 
