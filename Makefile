@@ -41,12 +41,9 @@ bench: .venv/installed-dev  ## time and memory, beside tshark in the same run
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
 
-accuracy: .venv/installed-dev  ## what share of the truth is paired (with packets missing), found and linked
+accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing
 	@tests/install.sh
-	@$(BIN)/python tools/accuracy_pairing.py
-	@mkdir -p bench && gzip -dc pcaps/shop.truth.jsonl.gz >bench/shop.truth.jsonl
-	@$(BIN)/wiretrace analyze pcaps/shop --jsonl bench/shop.calls.jsonl >/dev/null
-	@$(BIN)/python -m tests.lab.score bench/shop.truth.jsonl bench/shop.calls.jsonl
+	@$(BIN)/python tools/accuracy.py $(ACCURACY)
 
 conformance: .venv/installed-dev  ## agreement with tshark on captures that others recorded (CAPTURES=directory)
 	@$(BIN)/python tools/conformance.py $(CAPTURES)

@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from wiretrace.exchanges.vantage import VantagePoint, read_vantage_point, value_key
-from wiretrace.hosts.calls import merge_vantage_points
-from wiretrace.hosts.vantage import CaptureInfo
-from wiretrace.linking.tables import link_tables
 from wiretrace.model.analysis import Analysis, InputFile, Payload
+from wiretrace.model.errors import UserError
 from wiretrace.model.note import Notes
 from wiretrace.model.schema import table_schema
 from wiretrace.packets.captures import CaptureSet, find_captures
+from wiretrace.workers import run_in_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Executor
 
+    from wiretrace.hosts.vantage import CaptureInfo
     from wiretrace.model.progress import Progress
     from wiretrace.model.settings import Settings
 
@@ -42,14 +42,18 @@ def analyze(
     """
     notes = Notes()
     sets = find_captures(captures, notes)
-    with tempfile.TemporaryDirectory(prefix="wiretrace-") as folder:
-        points = _read(sets, Path(folder), settings, progress, executor)
+    with _temporary_folder() as folder:
+        points = _read(sets, folder, settings, progress, executor)
         progress.stage("bringing the hosts together")
         exchanges = pa.concat_tables([_exchanges(point) for point in points])
-        connections = pa.concat_tables([point.connections for point in points])
-        merged = merge_vantage_points(exchanges, connections, [_capture_info(point) for point in points])
-        progress.stage("linking calls")
-        tables = link_tables(merged.calls, merged.columns)
+    connections = pa.concat_tables([point.connections for point in points])
+    # Imported now, because they take a second: a complaint about the captures comes at once.
+    from wiretrace.hosts.calls import merge_vantage_points
+    from wiretrace.linking.tables import link_tables
+
+    merged = merge_vantage_points(exchanges, connections, [_capture_info(point) for point in points])
+    progress.stage("linking calls")
+    tables = link_tables(merged.calls, merged.columns)
     for point in points:
         notes.update(point.notes)
     notes.update(merged.notes)
@@ -67,6 +71,20 @@ def analyze(
     return Analysis(tables, dict(accounting), [each for point in points for each in _inputs(point)])
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for the spool files, gone in the end. Raises UserError where the file system refuses."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="wiretrace-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        where = os.environ.get("TMPDIR", "the directory for temporary files")
+        why = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        raise UserError(
+            f"{where}: temporary files can not be written: {why}; set TMPDIR to a directory with more room"
+        ) from None
+
+
 def _read(
     sets: list[CaptureSet], folder: Path, settings: Settings, progress: Progress, executor: Executor | None
 ) -> list[VantagePoint]:
@@ -74,36 +92,36 @@ def _read(
     progress.stage("reading captures")
     paths = [path for capture in sets for path in capture.paths]
     key = value_key(paths)
-    sizes = [sum(path.stat().st_size for path in capture.paths) for capture in sets]
+    sizes = [sum(_size(path) for path in capture.paths) for capture in sets]
     total = sum(sizes)
     spools = [folder / f"{number}.arrow" for number in range(len(sets))]
+    # The largest first, so that none is begun last.
+    order = sorted(range(len(sets)), key=lambda number: -sizes[number])
+    tasks = [(sets[number], number, spools[number], key, settings) for number in order]
     workers = min(settings.jobs or os.cpu_count() or 1, len(sets))
-    done = 0
-    if executor is None and workers == 1:
-        points = []
-        for number, (capture, spool) in enumerate(zip(sets, spools, strict=True)):
+    if executor is not None:
+        futures = [executor.submit(read_vantage_point, *task) for task in tasks]
+        found = [future.result() for future in futures]
+    elif workers == 1:
+        done = Counter[str]()
 
-            def advance(count: int, before: int = done, size: int = sizes[number]) -> None:
-                nonlocal done
-                done = min(done + count, before + size)
-                progress.advance(done, total)
+        def advance(count: int) -> None:
+            done["bytes"] += count
+            progress.advance(min(done["bytes"], total), total)
 
-            points.append(read_vantage_point(capture, number, spool, key, settings, advance))
-        return points
-    with executor or ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
-        # The largest first, so that none is begun last.
-        order = sorted(range(len(sets)), key=lambda number: -sizes[number])
-        futures = {
-            pool.submit(read_vantage_point, sets[number], number, spools[number], key, settings): number
-            for number in order
-        }
-        found: dict[int, VantagePoint] = {}
-        for future in as_completed(futures):
-            number = futures[future]
-            found[number] = future.result()
-            done += sizes[number]
-            progress.advance(done, total)
-    return [found[number] for number in range(len(sets))]
+        found = [read_vantage_point(*task, advance) for task in tasks]
+    else:
+        found = run_in_workers(
+            read_vantage_point, tasks, workers, lambda count: progress.advance(min(count, total), total)
+        )
+    return [point for _, point in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path}: can not be read ({error.strerror}). Check that it is still there.") from None
 
 
 def _exchanges(point: VantagePoint) -> pa.Table:
@@ -112,6 +130,8 @@ def _exchanges(point: VantagePoint) -> pa.Table:
 
 
 def _capture_info(point: VantagePoint) -> CaptureInfo:
+    from wiretrace.hosts.vantage import CaptureInfo
+
     names: dict[str, str] = {}
     for _, summary in point.files:
         names.update(summary.names)

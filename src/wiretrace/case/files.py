@@ -1,5 +1,6 @@
 """Files that users name for results: written aside and renamed, so that a reader never sees half of one."""
 
+import errno
 import os
 import secrets
 import stat
@@ -9,6 +10,36 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wiretrace.model.errors import UserError
+
+
+def check_file_target(path: Path) -> None:
+    """Raise UserError where `written_aside` could not write `path` as things are: to be asked before long work."""
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise UserError(f"{path}: is a directory; give the name of a file")
+        if target.exists() and not target.is_file():
+            return
+        check_folder(path, target.parent)
+    except OSError as error:
+        raise UserError(f"{path}: can not be written: {reason(error)}") from None
+
+
+def check_folder(path: Path, folder: Path) -> None:
+    """Raise UserError where nothing can be made in `folder`, which may have to be made itself; `path` is what is named."""
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"{path}: can not be written: {folder} is not a directory; give another name")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: can not be written: you may not write in {folder}; give another name")
+
+
+def reason(error: OSError) -> str:
+    """Why the file system refused, in its own few words. Arrow's errors bury them in theirs."""
+    if error.errno == errno.ENOSPC:
+        return "no space is left on the device; make room, or give another place"
+    return os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
 
 
 @contextmanager
@@ -43,4 +74,4 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UserError(f"{path}: can not be written: {error.strerror or error}") from None
+        raise UserError(f"{path}: can not be written: {reason(error)}") from None

@@ -13,6 +13,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wiretrace.case.files import check_folder, reason
 from wiretrace.case.manifest import MANIFEST_NAME, Manifest
 from wiretrace.model.analysis import Analysis
 from wiretrace.model.errors import UserError
@@ -34,6 +35,7 @@ def stored_schema(table: str) -> pa.Schema:
 def check_target(path: Path, overwrite: bool) -> None:
     """Raise UserError where a case may not take the name `path`: only an empty directory, or a case, makes way."""
     if not path.exists() and not path.is_symlink():
+        check_folder(path, path.absolute().parent)
         return
     if path.is_dir() and not path.is_symlink():
         if not any(path.iterdir()):
@@ -126,7 +128,7 @@ class CaseWriter:
         self._partial = None
 
     def _failure(self, error: OSError) -> UserError:
-        return UserError(f"{self.path}: the case can not be written: {error.strerror or error}")
+        return UserError(f"{self.path}: the case can not be written: {reason(error)}")
 
 
 def write_case(path: Path, analysis: Analysis, settings: Settings, overwrite: bool = False) -> None:

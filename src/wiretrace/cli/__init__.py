@@ -12,6 +12,7 @@ import importlib
 import io
 import os
 import pkgutil
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -58,7 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)  # a terminal that lacks a character is no reason to fail
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_run(arguments))
+
+
+def _terminate(number: int, _frame: object) -> None:
+    """SIGTERM ends a command as an interrupt does: in order, with nothing left behind."""
+    raise SystemExit(128 + number)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -66,8 +73,15 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         status = commands.main(args=arguments, prog_name="wiretrace", standalone_mode=False)
         sys.stdout.flush()
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "wiretrace"
+        _complain(f"{' '.join(error.format_message().split())} '{command} --help' tells more.")
+        return error.exit_code
+    except click.ClickException as error:
+        _complain(error.format_message())
         return error.exit_code
     except UserError as error:
         _complain(str(error))
@@ -76,6 +90,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         _drop_standard_output()
+        return FAILED
+    except MemoryError:
+        _complain("not enough memory; analyze fewer captures at once, or on a machine with more of it")
         return FAILED
     except OSError as error:
         _drop_standard_output()

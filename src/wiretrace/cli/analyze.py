@@ -10,9 +10,12 @@ import click
 from wiretrace.cli.terminal.streams import STANDARD_OUTPUT, result_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wiretrace.case.reader import Case
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, readable=False)
+"""Whether it can be read is found out by reading it."""
 
 
 @click.command("analyze")
@@ -45,6 +48,7 @@ def command(
     to_stdout = [path for path in (json_path, jsonl_path) if path == STANDARD_OUTPUT]
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
+    _check_outputs([path for path in (html_path, json_path, jsonl_path) if path and path != STANDARD_OUTPUT])
     case = _analyze(captures, case_path, overwrite, keep_values, jobs or 0)
     if html_path is not None:
         from wiretrace.report import write_report
@@ -61,6 +65,14 @@ def command(
         from wiretrace.cli.terminal.summary import print_summary
 
         print_summary(output(), case)
+
+
+def _check_outputs(paths: Sequence[Path]) -> None:
+    """Complain now, and not after all the work."""
+    from wiretrace.case.files import check_file_target
+
+    for path in paths:
+        check_file_target(path)
 
 
 def _analyze(captures: tuple[Path, ...], case_path: Path | None, overwrite: bool, keep_values: bool, jobs: int) -> Case:

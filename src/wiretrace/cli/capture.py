@@ -101,21 +101,17 @@ def command(
         raise click.UsageError("-W keeps a number of files: say with -C or -G when a new one begins")
     if file == "-" and (file_bytes is not None or file_seconds is not None):
         raise click.UsageError("standard output is one stream: -C and -G need a file name")
-    try:
-        _record(
-            interface,
-            filter_text or " ".join(expression),
-            file,
-            snapshot_length or LONGEST_PACKET,
-            (file_bytes, file_seconds, files_kept),
-            packets,
-            buffer_kib << 10,
-            not not_promiscuous,
-            flush_always,
-        )
-    except UserError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_status)
+    _record(
+        interface,
+        filter_text or " ".join(expression),
+        file,
+        snapshot_length or LONGEST_PACKET,
+        (file_bytes, file_seconds, files_kept),
+        packets,
+        buffer_kib << 10,
+        not not_promiscuous,
+        flush_always,
+    )
 
 
 def _record(

@@ -22,13 +22,13 @@ def _list_formats(context: click.Context, _: click.Parameter, wanted: bool) -> N
 
 
 @click.command("export")
-@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path))
+@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path, readable=False))
 @click.option("--format", "format_name", metavar="FORMAT", required=True, help="Format to write; --list names them.")
 @click.option(
     "-o",
     "path",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     default=STANDARD_OUTPUT,
     help="File to write; standard output if not given.",
 )

@@ -25,7 +25,7 @@ ROWS_MEASURED = 1000
 
 
 @click.command("query")
-@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path))
+@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path, readable=False))
 @click.argument("sql", metavar="SQL")
 @click.option(
     "--format",

@@ -6,9 +6,14 @@ import click
 
 
 @click.command("report")
-@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path))
+@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path, readable=False))
 @click.option(
-    "-o", "path", metavar="FILE", type=click.Path(path_type=Path), required=True, help="File to write, an HTML page."
+    "-o",
+    "path",
+    metavar="FILE",
+    type=click.Path(path_type=Path, readable=False),
+    required=True,
+    help="File to write, an HTML page.",
 )
 def command(case_path: Path, path: Path) -> None:
     """Write a case as one self-contained HTML page.

@@ -21,7 +21,7 @@ CANDIDATES = 4
 
 
 @click.command("show")
-@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path))
+@click.argument("case_path", metavar="CASE", type=click.Path(path_type=Path, readable=False))
 @click.argument("call_id", metavar="[ID]", required=False)
 @click.option("--why", is_flag=True, help="Say below each call why it is linked to its parent.")
 @click.option(

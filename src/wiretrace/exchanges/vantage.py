@@ -73,7 +73,7 @@ def read_vantage_point(
     settings: Settings,
     advance: Callable[[int], None] | None = None,
 ) -> VantagePoint:
-    """Read the files of vantage point `number`, in order. `advance` is told how many bytes more are read.
+    """Read the files of vantage point `number`, in order. `advance` is told how many bytes more of them are read.
 
     Raises UserError where a file can not be read at all.
     """
@@ -95,6 +95,7 @@ def read_vantage_point(
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, table_schema("exchanges")) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
+            told = 0
             for columns in reader.chunks():
                 udp = columns.transport == UDP
                 if udp.any():
@@ -103,7 +104,8 @@ def read_vantage_point(
                     writer.write_batch(batch)
                     count += len(batch)
                 if advance is not None:
-                    advance(limits.chunk_bytes)
+                    advance(reader.stored_bytes - told)
+                    told = reader.stored_bytes
             files.append((path, reader.summary))
         for batch in driver.finish():
             writer.write_batch(batch)

@@ -65,6 +65,11 @@ class CaptureReader:
                 buffer.keep_from(consumed)
             self._finish()
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the file read so far, as stored."""
+        return self._source.stored_bytes
+
     def first_packet_ns(self) -> int:
         """Time of the first packet, -1 if it is not in the first chunk. Closes the file: nothing can be read after it."""
         with self._source:

@@ -9,13 +9,11 @@ that the page shows something while the rest is still being read. Equal cases gi
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
-import secrets
 from typing import TYPE_CHECKING, Any
 
-from wiretrace.model.errors import UserError
+from wiretrace.case.files import written_aside
 from wiretrace.report.bundle import asset, page_script, page_style
 from wiretrace.report.details import details_blocks
 from wiretrace.report.grouping import call_figures
@@ -32,18 +30,9 @@ if TYPE_CHECKING:
 
 def write_report(case: Case, path: Path) -> None:
     """Write `case` as one HTML file at `path`, whole or not at all. Raises UserError if it can not be written."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        try:
-            with partial.open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(_page(case))
-            partial.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{path}: the report can not be written: {error.strerror or error}") from None
+    with written_aside(path) as stream:
+        for piece in _page(case):
+            stream.write(piece.encode())
 
 
 def _page(case: Case) -> Iterator[str]:

@@ -7,13 +7,30 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.text import Text
 
 from wiretrace.model.progress import NoProgress
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
 
     from wiretrace.model import progress as model
+
+
+class BytesDone(DownloadColumn):
+    """How many bytes of how many; nothing in a stage that does not count them."""
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        return Text() if task.total is None else super().render(task)
+
+
+class BytesASecond(TransferSpeedColumn):
+    """How fast; nothing in a stage that does not count bytes."""
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        return Text() if task.total is None else super().render(task)
 
 
 class ProgressBar:
@@ -23,8 +40,8 @@ class ProgressBar:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            BytesDone(),
+            BytesASecond(),
             TimeElapsedColumn(),
             console=console,
             transient=True,

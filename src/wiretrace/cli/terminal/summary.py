@@ -29,6 +29,8 @@ KINDS_NAMED = 4
 EXAMPLE_LINES = 16
 """Calls of the example tree that are drawn."""
 NUMBER_WIDTH = 9
+NARROWEST_NAME = 24
+"""Columns that a name needs to have its numbers beside it."""
 SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow"}
 FATES: dict[str, str] = {
     Payload.IN_EXCHANGES: "in exchanges",
@@ -151,16 +153,18 @@ def _services(console: Console, summary: Summary) -> None:
 
 
 def _columns(console: Console, titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a name and numbers in columns, under a heading."""
+    """Print a name and numbers in columns, under a heading; where it is too narrow, the numbers below the name."""
     names = console.width - (len(titles) - 1) * (NUMBER_WIDTH + 1)
+    beside = names >= NARROWEST_NAME
     console.print()
     for position, (name, *numbers) in enumerate([titles, *rows]):
-        cells = [cell(name if position == 0 else f"  {name}", names)]
-        cells += [cell(number, NUMBER_WIDTH, right=True) for number in numbers]
-        line = Text(" ").join(cells)
-        if position == 0:
-            line.stylize("bold")
-        print_line(console, line)
+        style = "bold" if position == 0 else ""
+        cells = [cell(number, NUMBER_WIDTH, right=True) for number in numbers]
+        first = cell(name if position == 0 else f"  {name}", names if beside else console.width)
+        lines = [Text(" ").join([first, *cells])] if beside else [first, Text(" ").join(cells)]
+        for line in lines:
+            line.stylize(style)
+            print_line(console, line)
 
 
 def _how_sure(console: Console, summary: Summary) -> None:
