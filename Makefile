@@ -41,9 +41,9 @@ bench: .venv/installed-dev  ## time and memory, beside tshark in the same run
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
 
-accuracy: .venv/installed-dev  ## what share of the truth is found, linked and proved
+accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing
 	@tests/install.sh
-	@$(BIN)/python tools/accuracy.py
+	@$(BIN)/python tools/accuracy.py $(ACCURACY)
 
 conformance: .venv/installed-dev  ## agreement with tshark on captures that others recorded (CAPTURES=directory)
 	@$(BIN)/python tools/conformance.py $(CAPTURES)

@@ -64,8 +64,11 @@ COVERED_BY = {
     "packets/test_reader.py": ("packets/reasons", "packets/records", "packets/source", "packets/summary"),
     # The way from views to calls is tested as a whole, against a simulation that knows the truth.
     "hosts/test_calls.py": ("hosts/columns", "hosts/merge", "hosts/table", "hosts/timeline"),
-    # So are linking, and the reading of one vantage point.
-    "test_pipeline.py": ("linking/*", "exchanges/vantage"),
+    # So are linking, the answer's summary, and the reading of one vantage point.
+    "linking/test_linker.py": ("linking/*",),
+    "linking/test_rows.py": ("cli/link",),
+    "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
+    "test_pipeline.py": ("exchanges/vantage",),
     "cli/test_commands.py": ("cli/report",),
     "capture/test_recorder.py": ("cli/capture",),
     # Declarations: there is nothing to run. That each name has its sentence is tested here and in the pages.

@@ -94,6 +94,7 @@ def names(folder: Path) -> list[str]:
         (b"\xd4\xc3\xb2\xa1\x02", "not a capture. Give a pcap or pcapng file"),
         (gzip.compress(b"just some notes", mtime=0), "not a capture. Give a pcap or pcapng file"),
     ],
+    ids=["empty", "text", "cut", "compressed text"],
 )
 def test_a_file_that_is_no_capture(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "odd.bin").write_bytes(content)

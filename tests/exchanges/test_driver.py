@@ -256,3 +256,39 @@ def test_arbitrary_bytes_never_raise(data: bytes, other: bytes, seed: int) -> No
     conversation.send(Side.SERVER, rng.choice([b"", b"HTTP/1.1 200 OK\r\n\r\n", b"+OK\r\n"]) + other)
     packets = [packet for packet in conversation.close().packets if rng.random() > 0.1]
     assert Exchanges(packets, Limits(chunk_bytes=rng.choice([300, 1 << 20]))).unexplained == 0
+
+
+@pytest.mark.parametrize("first", [3, 5, 9])
+def test_the_first_exchange_after_a_midway_start_is_found(first: int) -> None:
+    """A waiting client has nothing older to wait for: what it asks first is answered by what comes next."""
+    exchanges = Exchanges(blocking(8, mss=5000).packets[first : first + 2])
+    assert [(row["outcome"], row["proof"]) for row in exchanges.rows] == [("ok", "acknowledged")]
+
+
+def test_a_midway_start_inside_a_batch_is_left_open() -> None:
+    """Behind a midway start, requests that are answered by one response too many are paired with none of them."""
+    exchanges = Exchanges(batched(1, 4).packets[4:])
+    assert false_pairs(exchanges, 10) == []
+    assert not any(row["proof"] for row in exchanges.rows)
+
+
+def test_malformed_bytes_behind_answers_shift_nothing() -> None:
+    """What came before the bytes that break the rules is paired in order, pipelined requests too."""
+    conversation = TcpConversation(mss=2000).open()
+    conversation.send(Side.CLIENT, request(1)).send(Side.SERVER, response(40)[:50])
+    conversation.send(Side.CLIENT, request(2)).send(Side.SERVER, response(40)[50:] + response(80) + b".")
+    exchanges = Exchanges(conversation.acknowledge(Side.CLIENT).packets)
+    assert [(row["summary"], row["response_bytes"]) for row in exchanges.rows] == [
+        ("GET /item/1", length(40)),
+        ("GET /item/2", length(80)),
+    ]
+    assert exchanges.unexplained == 0
+
+
+def test_a_request_counts_though_its_answer_is_no_http() -> None:
+    """One side that opens unmistakably names the protocol; the other side's bytes are counted as malformed."""
+    conversation = TcpConversation(mss=2000).open()
+    conversation.send(Side.CLIENT, request(1)).send(Side.SERVER, b"<html>an answer in the style of HTTP/0.9</html>")
+    exchanges = Exchanges(conversation.acknowledge(Side.CLIENT).packets)
+    assert [(row["protocol"], row["summary"], row["status"]) for row in exchanges.rows] == [("http", "GET /item/1", "")]
+    assert exchanges.unexplained == 0

@@ -378,3 +378,9 @@ def test_probe_knows_its_own_and_its_roles() -> None:
     assert MySQL.probe(b"", SERVER[later[1] :]) >= 0.8
     assert MySQL.probe(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n") == 0
     assert MySQL.probe(b"", b"") == 0
+
+
+def test_numbers_are_no_commands() -> None:
+    """Rows of small 32-bit numbers look like packets of COM_FIELD_LIST, and name no table."""
+    assert MySQL.probe(struct.pack("<12I", *[4] * 12), b"") < 0.5
+    assert MySQL.probe(b"", b"\x03\x02\x02\x01\0\0\x1cF\x88" + struct.pack("<IBBBHH", 1 << 24 | 7, 0, 0, 0, 2, 0)) < 0.5

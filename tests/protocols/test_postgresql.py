@@ -473,3 +473,22 @@ def test_probe_knows_its_own_and_its_roles() -> None:
     assert PostgreSQL.probe(b"", SERVER[later[1] :]) >= 0.7
     assert PostgreSQL.probe(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n") == 0
     assert PostgreSQL.probe(b"", b"") == 0
+
+
+def test_the_answer_to_a_question_that_nobody_saw_proves_nothing() -> None:
+    """One byte S, N or G is PostgreSQL only beside its SSLRequest."""
+    question = struct.pack(">II", 8, 80877103)
+    assert PostgreSQL.probe(b"", b"S") < 0.5
+    assert PostgreSQL.probe(b"SSH-2.0-x\r\n", b"S") < 0.5
+    assert PostgreSQL.probe(question, b"S") == 1.0
+
+
+def test_a_login_that_the_client_left_is_not_answered() -> None:
+    """The server asked for the password and the client closed: the question is no answer to the login."""
+    body = struct.pack(">I", 196608) + b"user\0ada\0\0"
+    startup = struct.pack(">I", len(body) + 4) + body
+    asks = b"R" + struct.pack(">III", 12, 5, 7)
+    result = dissect(PostgreSQL, startup, asks)
+    assert [message.role for message in result.requests] == [Role.REQUEST]
+    assert [message.role for message in result.responses] == [Role.CONTROL]
+    assert result.unread == []

@@ -6,6 +6,7 @@ numbers in the file, as both sides count them.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,9 @@ class Exchange:
     outcome: str
 
 
-def endpoint(address: str, port: int) -> str:
-    """An endpoint as the oracle writes it (IPv6 without brackets)."""
-    return f"{address}:{port}"
+def endpoint(address: str, port: int | str) -> str:
+    """An endpoint in one spelling of its address (IPv6 without brackets, as the oracle writes it)."""
+    return f"{ipaddress.ip_address(address)}:{port}"
 
 
 def read_oracle(path: Path) -> list[Transaction]:
@@ -70,8 +71,8 @@ def read_oracle(path: Path) -> list[Transaction]:
             found.append(
                 Transaction(
                     protocol,
-                    entry["client"],
-                    entry["server"],
+                    endpoint(*entry["client"].rsplit(":", 1)),
+                    endpoint(*entry["server"].rsplit(":", 1)),
                     entry["req_frame"],
                     entry["resp_frame"],
                     _text(protocol, entry["request"] or {}),

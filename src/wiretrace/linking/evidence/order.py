@@ -20,6 +20,8 @@ NEIGHBOURS = 3
 """Each request is compared with this many that arrived after it."""
 CHANCE = 0.01
 """Keeping order this well must be less likely than this by chance."""
+IMAGINED_INVERSIONS = 0.05
+"""Inversions imagined before any is seen: few, because a queue keeps order exactly, or is none."""
 MOST_NATS = 8.0
 """Strongest evidence that order may give."""
 
@@ -42,7 +44,7 @@ def order_weight(service: Service, held: NDArray[np.int64]) -> float:
             inverted += float((delays[slot, second] < left)[overlapping].sum())
     if inverted >= expected or _poisson_at_most(inverted, expected) > CHANCE:
         return 0.0
-    return float(min(MOST_NATS, np.log((expected + 0.5) / (inverted + 0.5))))
+    return float(min(MOST_NATS, np.log(expected / (inverted + IMAGINED_INVERSIONS))))
 
 
 def _poisson_at_most(count: float, mean: float) -> float:

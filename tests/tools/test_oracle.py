@@ -1,0 +1,126 @@
+"""The comparison with an oracle finds agreement, tells each disagreement once, and explains no more than was counted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.support.captures import TcpConversation, write_pcap
+from tools.oracle.comparison import Kind, compare
+from tools.oracle.explanations import Explanations
+from tools.oracle.running import run_files
+from tools.oracle.transactions import Exchange, Transaction, read_oracle
+
+from wiretrace.model.side import Side
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLIENT, SERVER = "10.0.0.1:40000", "10.0.0.2:80"
+ASKED = Transaction("http", CLIENT, SERVER, 4, 7, "GET /a", "200")
+OURS = Exchange("http", CLIENT, SERVER, (4,), (6, 7), "GET /a", "200", "ok")
+
+
+def kinds(transactions: list[Transaction], exchanges: list[Exchange]) -> list[Kind]:
+    return [each.kind for each in compare(transactions, exchanges)["http"].disagreements]
+
+
+def test_frames_prove_agreement() -> None:
+    """The frame in which the oracle saw a message complete is one of ours; the texts may differ."""
+    found = compare([ASKED], [replace(OURS, text="GET /[redacted]")])["http"]
+    assert (len(found.agreed), found.disagreements) == (1, [])
+
+
+def test_the_packet_that_closes_is_not_counted_against_us() -> None:
+    """The oracle ends a response that ends with the connection at the FIN, which brings no byte of it."""
+    assert kinds([replace(ASKED, response_frame=9)], [OURS]) == []
+
+
+def test_another_counterpart_is_a_disagreement() -> None:
+    """A request with a response where the oracle has none is told once, and not again as an extra exchange."""
+    assert kinds([replace(ASKED, response_frame=None, status="")], [OURS]) == [Kind.OTHERWISE]
+
+
+def test_what_one_side_lacks_is_a_disagreement() -> None:
+    """A transaction that we lack, and an exchange that the oracle lacks, are both told."""
+    elsewhere = replace(OURS, client="10.0.0.3:40000")
+    assert kinds([ASKED], [elsewhere]) == [Kind.MISSING, Kind.EXTRA]
+
+
+def test_an_exchange_agrees_once() -> None:
+    """Two transactions in the same frames need two exchanges; the texts tell which is which."""
+    second = replace(ASKED, text="GET /b")
+    ours = [replace(OURS, text="GET /b"), OURS]
+    found = compare([ASKED, second], ours)["http"]
+    assert [(transaction.text, exchange.text) for transaction, exchange in found.agreed] == [
+        ("GET /a", "GET /a"),
+        ("GET /b", "GET /b"),
+    ]
+    assert kinds([ASKED, second], [OURS]) == [Kind.OTHERWISE]
+
+
+def test_an_untold_response_is_not_compared() -> None:
+    """Where the oracle can not tell the response, ours may be there."""
+    asked = replace(ASKED, response_frame=None, status="", response_told=False)
+    assert kinds([asked], [OURS]) == []
+
+
+def test_explanations_cover_what_they_count() -> None:
+    """One disagreement more than explained leaves all of the file unexplained, and another protocol is not covered."""
+    explanations = Explanations(
+        [
+            {"protocol": "http", "reason": "one", "files": {"a.pcap": 1}},
+            {"protocol": "http", "reason": "other", "files": {"a.pcap": 1}},
+        ]
+    )
+    few = compare([], [OURS, OURS])["http"].disagreements
+    many = compare([], [OURS, OURS, OURS])["http"].disagreements
+    assert explanations.reasons("a.pcap", "http", few) == ["one", "other"]
+    assert explanations.reasons("a.pcap", "http", few[:1]) == ["one"]
+    assert explanations.reasons("a.pcap", "http", many) == [None] * 3
+    assert explanations.reasons("a.pcap", "redis", few[:1]) == [None]
+
+
+def entry(protocol: str, request: object, response: object, **other: object) -> dict[str, object]:
+    frames = {"req_frame": 4, "resp_frame": 7}
+    return {"protocol": protocol, "client": CLIENT, "server": SERVER, "request": request, "response": response} | (
+        frames | other
+    )
+
+
+def test_reading_an_oracle(tmp_path: Path) -> None:
+    """Entries come in our words; greetings, goodbyes, interim responses and other protocols are left out."""
+    path = tmp_path / "oracle.json"
+    entries = [
+        entry("http", {"method": "GET", "path": "/a"}, {"status": 200}),
+        entry("http", None, {"status": 100, "interim": True}, req_frame=None),
+        entry("mysql", {"command": "Query (3)", "sql": "SELECT 1"}, {"error": None}),
+        entry("mysql", {"command": "ServerGreeting", "sql": "8.0"}, {}),
+        entry("mysql", {"command": "Quit (1)", "sql": None}, None),
+        entry("pgsql", {"kind": "sslrequest", "sql": None}, None, client="::ffff:10.0.0.1:40000"),
+        entry("dns", {"name": "a"}, None),
+    ]
+    path.write_text(json.dumps({"transactions": entries}))
+    found = read_oracle(path)
+    assert [(each.protocol, each.text, each.status) for each in found] == [
+        ("http", "GET /a", "200"),
+        ("mysql", "SELECT 1", ""),
+        ("postgresql", "", ""),
+    ]
+    assert [each.response_told for each in found] == [True, True, False]
+    assert found[2].client == "::ffff:a00:1:40000"
+
+
+def test_files_are_analyzed_in_processes_of_their_own(tmp_path: Path) -> None:
+    """A capture brings its exchanges, a file that is none its refusal, and neither stops the other."""
+    talk = TcpConversation().open()
+    talk.send(Side.CLIENT, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+    talk.send(Side.SERVER, b"HTTP/1.1 204 No Content\r\n\r\n")
+    write_pcap(tmp_path / "a.pcap", talk.packets)
+    (tmp_path / "b.pcap").write_bytes(b"no capture at all, but long enough to look at")
+    results = {result.file: result for result in run_files(tmp_path, ["a.pcap", "b.pcap"], 2)}
+    assert [(each.text, each.status) for each in results["a.pcap"].exchanges] == [("GET /a", "204")]
+    assert (results["a.pcap"].unexplained_bytes, results["a.pcap"].defect) == (0, "")
+    assert results["b.pcap"].refused
+    assert (results["b.pcap"].exchanges, results["b.pcap"].defect) == ([], "")
