@@ -1,8 +1,9 @@
 """Leases: a pool lends a connection to one request, and calls that follow each other on it mostly have one parent.
 
 Rules: how often two operations that follow each other on a connection share their parent is learned from what the
-joint assignment believes, by expectation maximisation: where it is as chance would have it, nothing changes. A call
-is judged by the call before it only where that one's parent is sure.
+joint assignment believes, by expectation maximisation, and from how seldom the parent of the first call responds
+before the second starts: where it is as chance would have it, nothing changes. A call is judged by the call before it
+only where that one's parent is sure.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ LEAST_CASES = 20
 """Calls of two operations in turn that are needed to learn how often they share their parent."""
 ITERATIONS = 30
 """Rounds of expectation maximisation."""
+LEAST_SHARE = 0.02
+"""The joint assignment, which knows nothing of leases, is not believed to rule out a parent further than this."""
+SHUFFLES = 7
+"""Other gaps that each parent's remaining time is compared with."""
+SCATTER = 3.0
+"""Standard deviations by which parents must outlive the next call more often than by chance."""
+MOST_BOUND = 0.98
+"""Share of one parent that is never exceeded by this."""
 IMAGINED = 2.0
 """Cases that are imagined to be as chance would have it."""
 
@@ -94,9 +103,12 @@ def _follow(
     unit = pair_unit[pair]
     operation = observations.problem.operation.astype(np.int64)
     child = call[unit]
-    _, group = number_groups((operation[before[child]] + 1) * (int(operation.max()) + 2) + operation[child] + 1)
+    turns, group = number_groups((operation[before[child]] + 1) * (int(operation.max()) + 2) + operation[child] + 1)
+    all_turns = (operation[before] + 1) * (int(operation.max()) + 2) + operation + 1
+    outlived = _outlived(observations, before, parent_before, call, all_turns)
+    bound = np.array([outlived.get(turn, 0.0) for turn in turns.tolist()])
     cases = np.bincount(group)
-    share = np.clip(posterior.pair_share[pair], 1e-4, 1.0 - 1e-4)
+    share = np.clip(posterior.pair_share[pair], LEAST_SHARE, 1.0 - 1e-4)
     by_chance = np.bincount(group, weights=share) / cases
     base = 1.0 / options[unit]
     rate = by_chance.copy()
@@ -105,12 +117,42 @@ def _follow(
         agree = share * rate[group] / base
         followed = agree / (agree + (1.0 - share) * (1.0 - rate[group]) / (1.0 - base))
         rate = (np.bincount(group, weights=followed) + IMAGINED * by_chance) / (cases + IMAGINED)
+        rate = np.maximum(rate, bound)
     learned = ((cases >= LEAST_CASES) & (rate > by_chance))[group]
     pair, unit, share, followed = pair[learned], unit[learned], share[learned], followed[learned]
     scale = np.ones(service.units)
-    scale[unit] = (1.0 - followed) / (1.0 - share)
+    scale[unit] = (1.0 - followed) / (1.0 - np.minimum(posterior.pair_share[pair], 1.0 - 1e-4))
     posterior.pair_share *= scale[pair_unit]
     posterior.none_share *= scale
     posterior.pair_share[pair] = followed
     chosen = followed > 0.5
     posterior.parent[unit[chosen]] = service.candidates[pair[chosen]]
+
+
+def _outlived(
+    observations: Observations,
+    before: NDArray[np.int64],
+    parent_before: NDArray[np.int64],
+    call: NDArray[np.int64],
+    turns: NDArray[np.int64],
+) -> dict[int, float]:
+    """For each of `turns` (n,), the share of the calls whose start the parent of the call before must have waited for.
+
+    If the next call had nothing to do with that parent, the parent would respond before it as often as the gaps of
+    other calls say. `call` (calls,) are the calls of a service.
+    """
+    known = call[parent_before[call] >= 0]
+    remaining = observations.responds[parent_before[known]] - observations.ends[before[known]]
+    gap = observations.starts[known] - observations.ends[before[known]]
+    values, group = number_groups(turns[known])
+    found: dict[int, float] = {}
+    for number, turn in enumerate(values.tolist()):
+        mine = np.flatnonzero(group == number)
+        if len(mine) < LEAST_CASES:
+            continue
+        outlives = float((remaining[mine] >= gap[mine]).mean())
+        others = np.linspace(1, len(mine) - 1, SHUFFLES).astype(np.int64)
+        by_chance = float(np.mean([(remaining[mine] >= np.roll(gap[mine], step)).mean() for step in others.tolist()]))
+        if outlives - by_chance > SCATTER * np.sqrt(by_chance * (1.0 - by_chance) / len(mine)):
+            found[turn] = min(MOST_BOUND, (outlives - by_chance) / (1.0 - by_chance))
+    return found
