@@ -43,6 +43,11 @@ def run_starts(sorted_values: NDArray[Number]) -> NDArray[np.bool_]:
 
 def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
     """The distinct values in rising order, and for each value its index among them."""
+    if len(values) and int(values.min()) >= 0 and int(values.max()) < len(values):
+        present = np.zeros(int(values.max()) + 1, bool)
+        present[values] = True
+        number: NDArray[np.int64] = np.cumsum(present, dtype=np.int64) - 1
+        return np.flatnonzero(present).astype(values.dtype), number[values]
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = run_starts(ordered)

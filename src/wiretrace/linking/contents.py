@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BEYOND_DOUBT = 7.0
 """Nats by which the contents must prefer one parent to all others to decide a link (one in 1100 is wrong)."""
+HOPELESS = 12.0
+"""Nats by which the contents must prefer another parent to a candidate, and speak against it, to drop it."""
 PASSES = 2
 """How often the evidence is weighed."""
 SAMPLE = 4000
@@ -42,13 +44,15 @@ class Contents:
 
 
 def weigh_contents(observations: Observations, units: Units, known: NDArray[np.int64]) -> Contents:
-    """Weigh all pairs of `units`; writes the links that are beyond doubt into `known` (n,) and drops their rivals."""
+    """Weigh all pairs of `units`; writes the links that are beyond doubt into `known` (n,), and drops hopeless pairs."""
     weight = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
         return Contents(weight)
-    pairs, unit_pair = _call_pairs(observations, units)
     said: list[tuple[Evidence, Pairs, Weighed]] = []
-    for _ in range(PASSES):
+    for number in range(PASSES):
+        if number:
+            _drop_hopeless(units, weight, known)
+        pairs, unit_pair = _call_pairs(observations, units)
         weight = np.zeros(len(units.pair_unit))
         said = []
         for evidence in known_evidence().values():
@@ -58,6 +62,19 @@ def weigh_contents(observations: Observations, units: Units, known: NDArray[np.i
                 weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
         _decide(units, weight, known)
     return Contents(weight, said)
+
+
+def _drop_hopeless(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> None:
+    """Drop pairs that the contents speak against, and rivals of what is decided but for a sample to learn from."""
+    best = np.full(len(units), -np.inf)
+    np.maximum.at(best, units.pair_unit, weight)
+    keep = (weight > best[units.pair_unit] - HOPELESS) | (weight >= 0.0)
+    parent = known[units.first_call]
+    decided = np.flatnonzero((parent != UNDECIDED) & (np.diff(units.offsets) > 1))
+    decided[:: len(decided) // SAMPLE + 1] = -1
+    plain = np.zeros(len(units), bool)
+    plain[decided[decided >= 0]] = True
+    units.keep(keep & (~plain[units.pair_unit] | (parent[units.pair_unit] == units.pair_parent)))
 
 
 def has_contents(observations: Observations) -> bool:

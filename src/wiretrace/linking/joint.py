@@ -26,14 +26,18 @@ if TYPE_CHECKING:
 
     from wiretrace.linking.service import Service
 
-ROUNDS = 12
+ROUNDS = 8
 """Most rounds of drawing and learning."""
 LEAST_ROUNDS = 4
 """Least rounds."""
+CUE_ROUNDS = 2
+"""What calls wait for is chosen anew in each of this many rounds."""
 LEARNED = 0.01
 """A round that makes the requests likelier by less than this, in nats a request, is the last one."""
 LEARNING_REQUESTS = 1600
 """Contested requests that a service is learned from."""
+LEARNING_CHAINS = 2
+"""Chains that are learned from: the others would say much the same."""
 LEARNING_STRETCHES = 8
 """They are taken in this many stretches spread over the whole time."""
 FIRST_SWEEPS = 4.0
@@ -50,13 +54,13 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 LEAST_CHAINS = 4
 """Chains of a large service."""
-SETTLING_SWEEPS = 6.0
+SETTLING_SWEEPS = 5.0
 """Sweeps with the learned model before draws count."""
-DRAWS = 24
+DRAWS = 20
 """Draws of every chain from which confidences are counted."""
-DRAW_SWEEPS = 0.5
+DRAW_SWEEPS = 0.4
 """Sweeps between draws."""
-COOLING_SWEEPS = 1.0
+COOLING_SWEEPS = 0.6
 """Sweeps at each temperature."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
@@ -153,7 +157,7 @@ def _learn(
     sampler = _sampler(service, model, parent, contested, _stretches(active), generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
-    width, chains = len(sampler.active), sampler.chains
+    width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)
     request = np.concatenate((alone, np.tile(sampler.active, chains)))
     weights = np.concatenate((np.ones(len(alone)), np.full(chains * width, 1.0 / chains)))
     movable = np.zeros(service.units, bool)
@@ -163,7 +167,8 @@ def _learn(
     before = -np.inf
     for number in range(ROUNDS):
         sampler.run(ROUND_SWEEPS)
-        model.learn(np.concatenate((held_alone, sampler.held[:, :-1]), axis=1), request, weights)
+        held = np.concatenate((held_alone, sampler.held[:, : chains * width]), axis=1)
+        model.learn(held, request, weights, choose_cues=number % CUE_ROUNDS == 0)
         recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
         drawn = np.concatenate(recent)
         settled = np.where(movable, np.where((drawn == drawn[0]).all(axis=0), drawn[0], -1), single)
@@ -171,7 +176,7 @@ def _learn(
         held = hold(service, settled, np.arange(service.requests))
         model.order_weight = order_weight(service, held, looked_at)
         sampler.refresh()
-        now = float(sampler.likelihood.sum() + sampler.weight.sum()) / (chains * width)
+        now = float(sampler.likelihood.sum() + sampler.weight.sum()) / (sampler.chains * width)
         if number + 1 >= LEAST_ROUNDS and now < before + LEARNED:
             break
         before = max(now, before)

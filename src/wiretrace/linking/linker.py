@@ -15,10 +15,11 @@ from wiretrace.linking.arrays import distinct, number_groups
 from wiretrace.linking.background import chance_of_none, measure_background
 from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind, outliving_pairs
 from wiretrace.linking.canonical import canonical_order, reordered
-from wiretrace.linking.contents import Contents, weigh_contents
+from wiretrace.linking.contents import HOPELESS, Contents, weigh_contents
 from wiretrace.linking.evidence.contract import UNDECIDED
 from wiretrace.linking.evidence.registry import known_evidence
 from wiretrace.linking.joint import Posterior, solve
+from wiretrace.linking.leases import follow_leases
 from wiretrace.linking.links import Links
 from wiretrace.linking.observations import observe
 from wiretrace.linking.problem import LinkProblem, LinkSolution
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
     from wiretrace.linking.observations import Observations
 
-HOPELESS = 12.0
-"""Nats by which the contents must prefer another parent to a candidate, and speak against it, to drop it."""
 SURE = 0.999
 """Confidence of a link that nothing speaks against."""
 NOTICED_BACKGROUND = 0.005
@@ -110,8 +109,7 @@ def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float
 
 def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64], links: Links) -> None:
     """Take over the contested links that the contents put beyond doubt, and drop hopeless rivals from `units`."""
-    counts = np.diff(units.offsets)
-    decided = np.flatnonzero((known[units.first_call] != UNDECIDED) & (counts > 1))
+    decided = np.flatnonzero((known[units.first_call] != UNDECIDED) & ~links.decided[units.first_call])
     links.set_units(units, decided, known[units.first_call[decided]], np.full(len(decided), SURE))
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, contents.weight)
@@ -143,9 +141,10 @@ def _link_contested(
         chosen = np.flatnonzero((service_of_unit == number) & (counts > 0))
         name = problem.service_names[number] if 0 <= number < len(problem.service_names) else "the service"
         service = build_service(observations, units, contents.weight, rate, chosen, name)
-        posterior = solve(service)
+        solved.append((service, solve(service)))
+    follow_leases(observations, units, solved, links)
+    for service, posterior in solved:
         links.take(units, service, posterior)
-        solved.append((service, posterior))
     return solved
 
 

@@ -69,7 +69,11 @@ def cross_over(service: Service, before: Held, unit: NDArray[np.int64], whole: N
     """Exchange all that starts with `unit` or after it: of the unit's class, or of all classes where `whole`."""
     source, target, fits = before.source.copy(), before.target.copy(), before.fits.copy()
     since = service.starts[unit]
-    for one_class in range(int(service.slot_class[-1]) + 1):
+    repeating = np.bincount(service.slot_class) > 1
+    single = np.flatnonzero(~repeating[service.slot_class])
+    if len(single):
+        _cross_single(service, before, Held(source, target, fits), unit, whole, single)
+    for one_class in np.flatnonzero(repeating).tolist():
         slots = np.flatnonzero(service.slot_class == one_class)
         at = np.flatnonzero(whole | (service.unit_class[unit] == one_class))
         ours, theirs = before.source[np.ix_(slots, at)], before.target[np.ix_(slots, at)]
@@ -83,6 +87,26 @@ def cross_over(service: Service, before: Held, unit: NDArray[np.int64], whole: N
             fits[at] &= joined[len(slots)] < 0
             rows[np.ix_(slots, at)] = joined[: len(slots)]
     return Held(source, target, fits)
+
+
+def _cross_single(
+    service: Service,
+    before: Held,
+    after: Held,
+    unit: NDArray[np.int64],
+    whole: NDArray[np.bool_],
+    slots: NDArray[np.int64],
+) -> None:
+    """Cross over in `slots`, each of which is the only one of its class (in place, in `after`)."""
+    ours, theirs = before.source[slots], before.target[slots]
+    crosses = whole | (service.slot_class[slots][:, None] == service.unit_class[unit])
+    # The last row of the starts stands for no unit, and is never late: NaN.
+    our_tail = crosses & (np.take(service.starts, ours, mode="wrap") >= service.starts[unit])
+    their_tail = crosses & (np.take(service.starts, theirs, mode="wrap") >= service.starts[unit])
+    stays_ours, stays_theirs = (ours >= 0) & ~our_tail, (theirs >= 0) & ~their_tail
+    after.source[slots] = np.where(their_tail, theirs, np.where(our_tail, NO_UNIT, ours))
+    after.target[slots] = np.where(our_tail, ours, np.where(their_tail, NO_UNIT, theirs))
+    after.fits[:] &= ~((stays_ours & their_tail) | (stays_theirs & our_tail)).any(axis=0)
 
 
 def _packed(rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -120,6 +120,11 @@ class Proposals:
         unit = self._units[at]
         return unit, self._offsets[unit] + entry - self._first[at], entry == self._none[at]
 
+    def tries(self, unit: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each unit is ever tried."""
+        tried: NDArray[np.bool_] = self._at[unit] >= 0
+        return tried
+
     def log_share(self, unit: NDArray[np.int64], pair: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log probability of proposing `pair` for `unit`; `pair` is -1 for no parent."""
         at = self._at[unit]

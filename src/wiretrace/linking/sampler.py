@@ -4,8 +4,8 @@ Rules: several independent chains run side by side as columns of the same arrays
 pairs of requests at once, so that no Python runs per call. A proposal takes a unit and another request that may have
 caused it, and exchanges what the two requests hold: that class of calls, everything from that call on, the call with
 what followed from it, or everything. A unit may also lose its parent, or gain one, where calls without a parent exist.
-Proposals are corrected for how often they are made (see `proposals.py`), so the chains settle on the posterior. The generator is seeded by the
-caller: equal input gives equal output.
+Proposals are corrected for how often they are made (see `proposals.py`), so the chains settle on the posterior. The
+generator is seeded by the caller: equal input gives equal output.
 """
 
 from __future__ import annotations
@@ -234,7 +234,12 @@ class Sampler:
             slot = np.searchsorted(service.slot_class, service.unit_class[unit[chosen]])
             evicted = before_target[slot, chosen]
             taken = (evicted >= 0) & ~self.model.repeating[service.unit_class[unit[chosen]]]
+            # A unit that may not be without a parent, and has none, takes any room there is.
+            back[chosen] = np.where(np.isfinite(back[chosen]), back[chosen], forth[chosen])
             chosen, evicted = chosen[taken], evicted[taken]
+            stays = ~proposals.tries(evicted)
+            back[chosen[stays]] = -np.inf
+            chosen, evicted = chosen[~stays], evicted[~stays]
             request = service.candidates[pair[chosen]]
             back[chosen] = proposals.log_share(evicted, self._pair(evicted, request)[0])
             back[chosen] += proposals.log_choice(evicted) - proposals.log_choice(unit[chosen])
@@ -274,7 +279,8 @@ class Sampler:
         possible = np.ones(len(request), bool)
         possible[column[~found]] = False
         weight = np.where(found, self.service.weights[pair], 0.0)
-        return np.bincount(column, weights=weight, minlength=len(request)), possible
+        total: NDArray[np.float64] = np.bincount(column, weights=weight, minlength=len(request)).astype(np.float64)
+        return total, possible
 
     def _pair(self, unit: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Number of the candidate pair of each unit and request, -1 where there is none, and whether there is one."""

@@ -30,6 +30,10 @@ OTHER_CALLS = 4000
 """Incoming calls that no pair asks for, from which the commonness of values is measured."""
 UNSEEN_CARRIERS = 0.05
 """Other calls that are imagined to carry a value that only one was seen to carry."""
+BLOCK_PAIRS = 250_000
+"""Pairs that are compared at once; bounds the memory that it takes."""
+MOST_TABLE_BITS = 24
+"""Leading bits of a value that the table of present values tells apart."""
 COMMON_SHARE = 0.5
 """A value that a larger share of the process's incoming calls carries tells nothing."""
 
@@ -56,13 +60,7 @@ def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent:
     of_call = np.sort(values ^ (owner.astype(np.uint64) * MIX))
 
     counts = np.diff(of_child.offsets)[pairs.child]
-    pair = np.repeat(np.arange(len(pairs)), counts)
-    value = of_child.values[ranges(of_child.offsets[pairs.child], counts)]
-    parent = pairs.parent[pair]
-    wanted = value ^ (parent.astype(np.uint64) * MIX)
-    found = np.minimum(np.searchsorted(of_call, wanted), max(len(of_call) - 1, 0))
-    shares = of_call[found] == wanted if len(of_call) else np.zeros(len(wanted), bool)
-    pair, parent, value = pair[shares], parent[shares], value[shares]
+    pair, parent, value = _shared_values(pairs, of_child, of_call, counts)
     wanted = value ^ (callee[parent] * MIX)
     carried = np.searchsorted(of_process, wanted, "right") - np.searchsorted(of_process, wanted, "left")
     # How many others carry it: the parent in question does in any case.
@@ -76,6 +74,34 @@ def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent:
     shared = np.bincount(pair, minlength=len(pairs))
     comparable = (counts > 0) & (np.diff(of_parent.offsets)[pairs.parent] > 0)
     return Match(shared, chance, comparable)
+
+
+def _shared_values(
+    pairs: Pairs, of_child: Ragged, of_call: NDArray[np.uint64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+    """Pairs and the values that both sides carry: numbers of the pairs, their parents, the values.
+
+    `of_call` are the parents' values mixed with the parents' numbers, sorted; `counts` (pairs,) the children's values.
+    """
+    # Nearly all values are not shared: a table of the leading bits tells most of them at once.
+    shift = np.uint64(64 - min(MOST_TABLE_BITS, len(of_call).bit_length() + 4))
+    present = np.zeros(1 << (64 - int(shift)), bool)
+    present[of_call >> shift] = True
+    found_pair: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    found_value: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
+    for begin in range(0, len(pairs), BLOCK_PAIRS):
+        block = np.arange(begin, min(begin + BLOCK_PAIRS, len(pairs)))
+        pair = np.repeat(block, counts[block])
+        value = of_child.values[ranges(of_child.offsets[pairs.child[block]], counts[block])]
+        wanted = value ^ (pairs.parent[pair].astype(np.uint64) * MIX)
+        maybe = np.flatnonzero(present[wanted >> shift])
+        wanted = wanted[maybe]
+        found = np.minimum(np.searchsorted(of_call, wanted), max(len(of_call) - 1, 0))
+        shares = maybe[of_call[found] == wanted] if len(of_call) else maybe[:0]
+        found_pair.append(pair[shares])
+        found_value.append(value[shares])
+    pair = np.concatenate(found_pair)
+    return pair, pairs.parent[pair], np.concatenate(found_value)
 
 
 def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

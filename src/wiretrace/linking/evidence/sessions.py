@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from wiretrace.linking.arrays import number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 
 if TYPE_CHECKING:
@@ -95,14 +96,33 @@ def _call_before(observations: Observations, pairs: Pairs, known: NDArray[np.int
     choice = options[second] > 1
     choice &= observations.responds[known[before[second]]] >= observations.starts[second]
     second = second[choice]
-    agree = np.count_nonzero(known[second] == known[before[second]])
     if len(second) < LEAST_LINKS:
         return np.zeros(len(pairs))
-    rate = (agree + 1.0) / (len(second) + 2.0)
+    rate = _agreement(problem.operation, before, second, known)[pairs.child]
+    learned = rate > 0
+    rate = np.where(learned, rate, 0.5)
     earlier = before[pairs.child]
     parent_before = np.where(earlier >= 0, known[earlier], UNDECIDED)
     usable = parent_before >= 0
     live = usable & (observations.responds[np.maximum(parent_before, 0)] >= observations.starts[pairs.child])
     base = 1.0 / np.maximum(options[pairs.child], 2)
     weight = np.where(parent_before == pairs.parent, np.log(rate / base), np.log((1 - rate) / (1 - base)))
-    return np.where(live, weight, 0.0)
+    return np.where(live & learned, weight, 0.0)
+
+
+def _agreement(
+    operation: NDArray[np.int32], before: NDArray[np.int64], second: NDArray[np.int64], known: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Probability that a call and the one before it have one parent, by their operations; 0: not known. Shape (n,).
+
+    Learned from the calls `second`: a pool's clean-up always belongs to the call before it, a query may not.
+    """
+    _, group = number_groups((operation[before] + np.int64(1)) * (int(operation.max()) + 2) + operation)
+    agree = known[second] == known[before[second]]
+    overall = (np.count_nonzero(agree) + 1.0) / (len(second) + 2.0)
+    groups = int(group.max()) + 1
+    agreed = np.bincount(group[second], weights=agree, minlength=groups)
+    seen = np.bincount(group[second], minlength=groups)
+    rate = (agreed + PRIOR_LINKS * overall) / (seen + PRIOR_LINKS)
+    known_rate: NDArray[np.float64] = np.where(seen >= LEAST_LINKS, rate, 0.0)[group]
+    return known_rate

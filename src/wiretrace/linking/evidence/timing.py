@@ -32,7 +32,7 @@ CLOSING_COVERAGE = 0.95
 """The call whose end the response waits for is there at least this often, against the most frequent call."""
 ABSENT_CLOSING_PENALTY = 1.0
 """Nats that a response loses if the call it usually waits for is not there."""
-STRUCTURE_SAMPLES = 6000
+STRUCTURE_SAMPLES = 2000
 """Requests from which the cues are chosen; the densities use all."""
 
 LAST_END = -1

@@ -1,0 +1,158 @@
+"""Leases: a pool lends a connection to one request, and calls that follow each other on it mostly have one parent.
+
+Rules: how often two operations that follow each other on a connection share their parent is learned from what the
+joint assignment believes, by expectation maximisation, and from how seldom the parent of the first call responds
+before the second starts: where it is as chance would have it, nothing changes. A call is judged by the call before it
+only where that one's parent is sure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.arrays import number_groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.joint import Posterior
+    from wiretrace.linking.links import Links
+    from wiretrace.linking.observations import Observations
+    from wiretrace.linking.service import Service
+    from wiretrace.linking.units import Units
+
+SURE_BEFORE = 0.9
+"""Confidence of the parent of the call before, from which it is asked."""
+LEAST_CASES = 20
+"""Calls of two operations in turn that are needed to learn how often they share their parent."""
+ITERATIONS = 30
+"""Rounds of expectation maximisation."""
+LEAST_SHARE = 0.02
+"""The joint assignment, which knows nothing of leases, is not believed to rule out a parent further than this."""
+SHUFFLES = 7
+"""Other gaps that each parent's remaining time is compared with."""
+SCATTER = 3.0
+"""Standard deviations by which parents must outlive the next call more often than by chance."""
+MOST_BOUND = 0.98
+"""Share of one parent that is never exceeded by this."""
+IMAGINED = 2.0
+"""Cases that are imagined to be as chance would have it."""
+
+
+def follow_leases(
+    observations: Observations, units: Units, solved: list[tuple[Service, Posterior]], links: Links
+) -> None:
+    """Let the posteriors in `solved` follow the calls before on the same connections (in place)."""
+    problem = observations.problem
+    if not (problem.connection >= 0).any():
+        return
+    parent = np.where(links.decided & (links.confidence >= SURE_BEFORE), links.parent, -1)
+    for service, posterior in solved:
+        unit, pair = _held_pairs(service, posterior)
+        sure = posterior.pair_share[pair] >= SURE_BEFORE
+        number = np.full(len(units) + 1, -1, np.int64)
+        number[service.unit_number[unit[sure]]] = service.request_call[service.candidates[pair[sure]]]
+        of_call = number[units.of_call]
+        parent = np.where(of_call >= 0, of_call, parent)
+    before = _calls_before(observations)
+    parent_before = np.where(before >= 0, parent[before], -1)
+    for service, posterior in solved:
+        _follow(observations, units, service, posterior, before, parent_before)
+
+
+def _held_pairs(service: Service, posterior: Posterior) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Contested units that have a parent, and the candidate pair that says so."""
+    pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+    held = posterior.contested[pair_unit] & (service.candidates == posterior.parent[pair_unit])
+    pair = np.flatnonzero(held)
+    return pair_unit[pair], pair
+
+
+def _calls_before(observations: Observations) -> NDArray[np.int64]:
+    """The call before each call on the same connection, -1: none. Shape (n,)."""
+    connection = observations.problem.connection
+    calls = np.flatnonzero((connection >= 0) & ~np.isnan(observations.starts))
+    calls = calls[np.lexsort((observations.starts[calls], connection[calls]))]
+    same = connection[calls[1:]] == connection[calls[:-1]]
+    before = np.full(len(connection), -1, np.int64)
+    before[calls[1:][same]] = calls[:-1][same]
+    return before
+
+
+def _follow(
+    observations: Observations,
+    units: Units,
+    service: Service,
+    posterior: Posterior,
+    before: NDArray[np.int64],
+    parent_before: NDArray[np.int64],
+) -> None:
+    """Learn from, and change, the posterior of one service."""
+    options = np.diff(service.offsets)
+    pair_unit = np.repeat(np.arange(service.units), options)
+    call = units.first_call[service.unit_number]
+    pair = np.flatnonzero(
+        posterior.contested[pair_unit]
+        & (options[pair_unit] > 1)
+        & (service.request_call[service.candidates] == parent_before[call][pair_unit])
+    )
+    if not len(pair):
+        return
+    unit = pair_unit[pair]
+    operation = observations.problem.operation.astype(np.int64)
+    child = call[unit]
+    turns, group = number_groups((operation[before[child]] + 1) * (int(operation.max()) + 2) + operation[child] + 1)
+    all_turns = (operation[before] + 1) * (int(operation.max()) + 2) + operation + 1
+    outlived = _outlived(observations, before, parent_before, call, all_turns)
+    bound = np.array([outlived.get(turn, 0.0) for turn in turns.tolist()])
+    cases = np.bincount(group)
+    share = np.clip(posterior.pair_share[pair], LEAST_SHARE, 1.0 - 1e-4)
+    by_chance = np.bincount(group, weights=share) / cases
+    base = 1.0 / options[unit]
+    rate = by_chance.copy()
+    followed = share
+    for _ in range(ITERATIONS):
+        agree = share * rate[group] / base
+        followed = agree / (agree + (1.0 - share) * (1.0 - rate[group]) / (1.0 - base))
+        rate = (np.bincount(group, weights=followed) + IMAGINED * by_chance) / (cases + IMAGINED)
+        rate = np.maximum(rate, bound)
+    learned = ((cases >= LEAST_CASES) & (rate > by_chance))[group]
+    pair, unit, share, followed = pair[learned], unit[learned], share[learned], followed[learned]
+    scale = np.ones(service.units)
+    scale[unit] = (1.0 - followed) / (1.0 - np.minimum(posterior.pair_share[pair], 1.0 - 1e-4))
+    posterior.pair_share *= scale[pair_unit]
+    posterior.none_share *= scale
+    posterior.pair_share[pair] = followed
+    chosen = followed > 0.5
+    posterior.parent[unit[chosen]] = service.candidates[pair[chosen]]
+
+
+def _outlived(
+    observations: Observations,
+    before: NDArray[np.int64],
+    parent_before: NDArray[np.int64],
+    call: NDArray[np.int64],
+    turns: NDArray[np.int64],
+) -> dict[int, float]:
+    """For each of `turns` (n,), the share of the calls whose start the parent of the call before must have waited for.
+
+    If the next call had nothing to do with that parent, the parent would respond before it as often as the gaps of
+    other calls say. `call` (calls,) are the calls of a service.
+    """
+    known = call[parent_before[call] >= 0]
+    remaining = observations.responds[parent_before[known]] - observations.ends[before[known]]
+    gap = observations.starts[known] - observations.ends[before[known]]
+    values, group = number_groups(turns[known])
+    found: dict[int, float] = {}
+    for number, turn in enumerate(values.tolist()):
+        mine = np.flatnonzero(group == number)
+        if len(mine) < LEAST_CASES:
+            continue
+        outlives = float((remaining[mine] >= gap[mine]).mean())
+        others = np.linspace(1, len(mine) - 1, SHUFFLES).astype(np.int64)
+        by_chance = float(np.mean([(remaining[mine] >= np.roll(gap[mine], step)).mean() for step in others.tolist()]))
+        if outlives - by_chance > SCATTER * np.sqrt(by_chance * (1.0 - by_chance) / len(mine)):
+            found[turn] = min(MOST_BOUND, (outlives - by_chance) / (1.0 - by_chance))
+    return found

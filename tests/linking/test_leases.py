@@ -1,0 +1,36 @@
+"""Leases: what is learned of calls that follow each other on a connection."""
+
+from __future__ import annotations
+
+import handlers
+import numpy as np
+from simulator import simulate
+
+from wiretrace.linking.leases import _outlived
+from wiretrace.linking.observations import observe
+
+
+def _shares(followers_wait: bool) -> dict[int, float]:
+    """Calls come in pairs on a connection; the parent of the first waits for the second, or does not."""
+    generator = np.random.default_rng(1)
+    world = simulate(handlers.in_transaction, rate=10, count=200)
+    observations = observe(world.problem())
+    count = 200
+    parents, firsts, seconds = np.arange(count), np.arange(count, 2 * count), np.arange(2 * count, 3 * count)
+    observations.ends[firsts] = 0.0
+    observations.starts[seconds] = generator.exponential(1.0, count)
+    wait = observations.starts[seconds] if followers_wait else 0.0
+    observations.responds[parents] = wait + generator.exponential(1.0, count)
+    before, parent_before = np.full(len(observations), -1), np.full(len(observations), -1)
+    before[seconds], parent_before[seconds] = firsts, parents
+    return _outlived(observations, before, parent_before, seconds, np.zeros(len(observations), np.int64))
+
+
+def test_parents_that_wait_for_the_next_call_bind_it() -> None:
+    """If no parent of the first call responds before the second, the two have one parent."""
+    assert _shares(followers_wait=True)[0] > 0.9
+
+
+def test_parents_that_do_not_wait_bind_nothing() -> None:
+    """If parents respond as often before the next call as chance would have it, nothing is concluded."""
+    assert not _shares(followers_wait=False)
