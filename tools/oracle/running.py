@@ -106,7 +106,7 @@ def _received(receiver: Connection, process: ForkServerProcess, before: FileResu
 def _analyze(root: Path, file: str, sender: Connection) -> None:
     """Analyze one file as `wiretrace analyze` does, write every export, and tell the result."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_AT_MOST, ADDRESS_BYTES_AT_MOST))
-    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS_AT_MOST, PROCESSOR_SECONDS_AT_MOST))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS_AT_MOST, PROCESSOR_SECONDS_AT_MOST + 5))
     from wiretrace.model.errors import UserError
 
     result = FileResult(file)
