@@ -89,7 +89,9 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path, monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(UserError, match=r"a\.case: the case can not be written: No space left on device"):
+    with pytest.raises(
+        UserError, match=r"a\.case: the case can not be written: no space is left on the device; make room"
+    ):
         write_case(tmp_path / "a.case", build_analysis(), Settings())
     assert list(tmp_path.iterdir()) == []
 

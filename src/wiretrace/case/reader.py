@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from wiretrace.case.manifest import Manifest
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
+    import pyarrow.dataset as pads
 
     from wiretrace.model.analysis import Analysis
     from wiretrace.model.settings import Settings
@@ -107,6 +107,8 @@ class Case:
         """The rows of a table for SQL: lazily from the file where it was not read yet, so that only needed columns are."""
         if name in self._tables:
             return self._tables[name]
+        import pyarrow.dataset as pads
+
         return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
 
     def _file(self, name: str) -> Path:

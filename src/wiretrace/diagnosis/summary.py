@@ -212,7 +212,11 @@ def _times(columns: CallColumns, entering: NDArray[np.bool_]) -> list[OperationT
     durations = columns.end - columns.start
     times = []
     for (service, operation), of_kind in rows.items():
-        median, p95, longest = np.percentile(durations[of_kind], (50, 95, 100)).tolist()
+        median, p95, longest = np.percentile(
+            durations[of_kind],
+            (50, 95, 100),
+            method="inverted_cdf",  # the nearest rank: times that were measured
+        ).tolist()
         times.append(OperationTimes(service, operation, len(of_kind), median, p95, longest))
     return sorted(times, key=lambda kind: (-kind.p95_ns, kind.operation, kind.service))
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 if TYPE_CHECKING:
@@ -131,6 +130,10 @@ class Difference:
 def estimate_clocks(samples: PairSamples, names: Sequence[str]) -> list[ClockEstimate]:
     """One estimate for each clock in `names`. Clocks that share nothing with others are references of their own."""
     differences = compare_pairs(samples, len(names))
+    if not differences:
+        return [ClockEstimate(name, name) for name in names]
+    import networkx as nx  # here, because it takes long to load and most captures need no comparison
+
     graph: nx.Graph = nx.Graph()
     graph.add_nodes_from(range(len(names)))
     for (first, second), difference in differences.items():

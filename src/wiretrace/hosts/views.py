@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +151,18 @@ def rank_within(key: NDArray[Any], *by: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def unite(first: NDArray[np.int64], second: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Components of the graph of `count` nodes with an edge from ``first[i]`` to ``second[i]``: a number for each node."""
-    edges = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(count, count))
-    component: NDArray[Any] = connected_components(edges, directed=False)[1]
-    return component.astype(np.int64)
+    """Components of the graph of `count` nodes with an edge from ``first[i]`` to ``second[i]``: a number for each node.
+
+    The number of a component is its lowest node: labels sink along the edges, and jump to the labels of their labels,
+    until none moves.
+    """
+    label = np.arange(count)
+    while True:
+        lowest = np.minimum(label[first], label[second])
+        sunk = label.copy()
+        np.minimum.at(sunk, label[first], lowest)
+        np.minimum.at(sunk, label[second], lowest)
+        sunk = sunk[sunk]
+        if np.array_equal(sunk, label):
+            return label
+        label = sunk

@@ -17,6 +17,7 @@ from wiretrace.linking.arrays import distinct, number_groups, ranges, run_starts
 from wiretrace.linking.correlogram import correlate
 from wiretrace.linking.densities import delay_bins
 from wiretrace.linking.evidence.timing import sibling_of
+from wiretrace.linking.proposals import pair_scores
 from wiretrace.linking.sampler import fill_slots
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ UNASSIGNED_COST = 200.0
 """Nats that leaving a unit without a parent costs, so that it happens only where there is no room."""
 MOST_PREDECESSORS = 24
 """Units that ended last before a unit started, of which it may follow one."""
-NO_CUE_YET = -14.0
-"""Log density of a delay whose cue has not been assigned."""
 
 
 def correlogram_model(service: Service, model: RequestModel) -> None:
@@ -102,7 +101,6 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
     parent = np.full(service.units, -1, np.int64)
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     pair_request = service.candidates
-    kind = service.kind[pair_request]
     delays = model.delays
     held = np.full((service.slots, service.requests), -1, np.int64)
     order: list[int] = []
@@ -117,20 +115,8 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
     for slot in order:
         own = int(service.slot_class[slot])
         mine = np.flatnonzero(service.unit_class[pair_unit] == own)
-        unit, request, of_kind = pair_unit[mine], pair_request[mine], kind[mine]
-        start = service.starts[unit]
-        row = delays.cue[of_kind, slot]
-        since = service.arrives[request].copy()
-        cue_unit = held[sibling_of(row, service.slots), request]
-        cue_time = np.where(row <= service.slots, service.ends[cue_unit], service.starts[cue_unit])
-        since = np.where(row > 2 * service.slots, service.responds[request], np.where(row > 0, cue_time, since))
-        lacking = np.isnan(since)
-        bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
-        score = np.where(lacking, NO_CUE_YET, delays.table[of_kind, slot, bins] - stretch)
-        closes = delays.closing[of_kind] == 1 + slot
-        bins, stretch = delay_bins(np.nan_to_num(service.responds[request] - service.ends[unit]), service.resolution)
-        score += np.where(closes, delays.table[of_kind, 2 * service.slots, bins] - stretch, 0.0)
-        score += model.plan.present[of_kind, slot] - model.plan.absent[of_kind, slot] + service.weights[mine]
+        unit, request = pair_unit[mine], pair_request[mine]
+        score = pair_scores(service, model, held, unit, mine, np.full(len(mine), slot))
         copies = int((service.slot_class == own).sum())
         if copies > 1:
             _assign_chains(service, model, parent, slot, unit, request, score)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
+from wiretrace.linking.arrays import distinct, ranges
 from wiretrace.linking.densities import delay_bins
 from wiretrace.linking.evidence.order import order_weight
 from wiretrace.linking.initial import correlogram_model, first_assignment
@@ -25,15 +26,21 @@ if TYPE_CHECKING:
 
     from wiretrace.linking.service import Service
 
-ROUNDS = 14
-"""Rounds of drawing and learning."""
-FEW_ROUNDS = 5
-"""Rounds where the requests without competition outnumber the others and have already taught the model."""
-LITTLE_TO_LEARN = 3.0
-"""They must outnumber them by this."""
-FIRST_SWEEPS = 3
+ROUNDS = 12
+"""Most rounds of drawing and learning."""
+LEAST_ROUNDS = 4
+"""Least rounds."""
+LEARNED = 0.01
+"""A round that makes the requests likelier by less than this, in nats a request, is the last one."""
+LEARNING_REQUESTS = 1600
+"""Contested requests that a service is learned from."""
+LEARNING_STRETCHES = 8
+"""They are taken in this many stretches spread over the whole time."""
+FIRST_SWEEPS = 4.0
 """Sweeps of the chains before the first round."""
-SETTLED_ROUNDS = 6
+ROUND_SWEEPS = 1.5
+"""Sweeps of a round."""
+SETTLED_ROUNDS = 4
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
 """Of the draws: equal input gives equal output."""
@@ -43,20 +50,18 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 LEAST_CHAINS = 4
 """Chains of a large service."""
-FULL_EFFORT_COLUMNS = 24_000
-"""Columns up to which the chains take all their steps."""
-LEAST_EFFORT = 0.25
-"""Share of the steps that are left where there are many more columns."""
-LEARNING_COLUMNS = 20_000
-"""Columns that a round learns from."""
-DRAWS = 40
+SETTLING_SWEEPS = 6.0
+"""Sweeps with the learned model before draws count."""
+DRAWS = 24
 """Draws of every chain from which confidences are counted."""
+DRAW_SWEEPS = 0.5
+"""Sweeps between draws."""
+COOLING_SWEEPS = 1.0
+"""Sweeps at each temperature."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
 COOLING = (0.5, 0.25, 0.1, 0.05, 0.02)
 """Temperatures at which the likeliest assignment is sought."""
-ACCEPTED_PROPOSALS = 0.35
-"""Proposals of a step that are not dropped because they meet, as a share of the active requests."""
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
 
@@ -96,33 +101,90 @@ def solve(service: Service) -> Posterior:
         model.learn(held_alone, alone, np.ones(len(alone)))
     else:
         correlogram_model(service, model)
+    generator = np.random.default_rng(SEED)
     parent = first_assignment(service, model)
     if not enough:
         first = hold(service, parent, everybody)
         model.plan.learn(service, first, everybody, np.ones(service.requests))
         model.regroup(first, everybody)
-    chains = int(np.clip(COLUMNS // len(active), LEAST_CHAINS, MOST_CHAINS))
-    sampler = Sampler(service, model, active, np.flatnonzero(contested), chains, np.random.default_rng(SEED))
-    sampler.start(parent)
-    options = float((counts + may_be_alone)[contested].sum())
-    # Many requests teach as much in fewer steps, and their links are told apart by as few draws.
-    effort = float(np.clip(FULL_EFFORT_COLUMNS / (chains * len(active)), LEAST_EFFORT, 1.0))
-    sweep = int(np.ceil(effort * options / (ACCEPTED_PROPOSALS * len(active)))) + 4
-    # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
-    sampler.run(FIRST_SWEEPS * sweep)
-    recent: list[NDArray[np.int64]] = []
-    for _ in range(ROUNDS if len(alone) < LITTLE_TO_LEARN * len(active) else FEW_ROUNDS):
-        sampler.run(max(sweep // 2, 4))
-        _learn(model, sampler, held_alone, alone)
-        recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
-        drawn = np.concatenate(recent)
-        settled = np.where(contested, np.where((drawn == drawn[0]).all(axis=0), drawn[0], -1), fixed)
-        model.order_weight = order_weight(service, hold(service, settled, everybody))
-        sampler.refresh()
-    pair_share, none_share = _count(service, sampler, pair_unit, contested, sweep)
-    chosen = np.where(contested, _likeliest(service, sampler, pair_unit, sweep), fixed)
+    sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
+    if len(sampler.active) < len(active):
+        parent = first_assignment(service, model)
+        sampler = _sampler(service, model, parent, contested, active, generator)
+    sampler.run(SETTLING_SWEEPS)
+    sampler.refresh()
+    pair_share, none_share = _count(service, sampler, pair_unit, contested)
+    chosen = np.where(contested, _likeliest(service, sampler, pair_unit), fixed)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
+
+
+def _sampler(
+    service: Service,
+    model: RequestModel,
+    parent: NDArray[np.int64],
+    contested: NDArray[np.bool_],
+    active: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> Sampler:
+    """Chains over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
+    inside = np.zeros(service.requests + 1, bool)
+    inside[active] = True
+    pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+    reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
+    movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
+    chains = int(np.clip(COLUMNS // len(active), LEAST_CHAINS, MOST_CHAINS))
+    sampler = Sampler(service, model, active, movable, chains, generator)
+    sampler.start(np.where(inside[parent], parent, -1))
+    return sampler
+
+
+def _learn(
+    service: Service,
+    model: RequestModel,
+    parent: NDArray[np.int64],
+    contested: NDArray[np.bool_],
+    active: NDArray[np.int64],
+    held_alone: NDArray[np.int64],
+    alone: NDArray[np.int64],
+    generator: np.random.Generator,
+) -> Sampler:
+    """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
+    sampler = _sampler(service, model, parent, contested, _stretches(active), generator)
+    # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
+    sampler.run(FIRST_SWEEPS)
+    width, chains = len(sampler.active), sampler.chains
+    request = np.concatenate((alone, np.tile(sampler.active, chains)))
+    weights = np.concatenate((np.ones(len(alone)), np.full(chains * width, 1.0 / chains)))
+    movable = np.zeros(service.units, bool)
+    movable[sampler.movable] = True
+    single = np.where(contested, -1, parent)
+    recent: list[NDArray[np.int64]] = []
+    before = -np.inf
+    for number in range(ROUNDS):
+        sampler.run(ROUND_SWEEPS)
+        model.learn(np.concatenate((held_alone, sampler.held[:, :-1]), axis=1), request, weights)
+        recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
+        drawn = np.concatenate(recent)
+        settled = np.where(movable, np.where((drawn == drawn[0]).all(axis=0), drawn[0], -1), single)
+        looked_at = np.sort(np.concatenate((alone, sampler.active)))
+        held = hold(service, settled, np.arange(service.requests))
+        model.order_weight = order_weight(service, held, looked_at)
+        sampler.refresh()
+        now = float(sampler.likelihood.sum() + sampler.weight.sum()) / (chains * width)
+        if number + 1 >= LEAST_ROUNDS and now < before + LEARNED:
+            break
+        before = max(now, before)
+    return sampler
+
+
+def _stretches(active: NDArray[np.int64]) -> NDArray[np.int64]:
+    """At most `LEARNING_REQUESTS` of the requests `active`, in stretches of neighbours."""
+    if len(active) <= LEARNING_REQUESTS:
+        return active
+    length = LEARNING_REQUESTS // LEARNING_STRETCHES
+    first = np.linspace(0, len(active) - length, LEARNING_STRETCHES).astype(np.int64)
+    return active[distinct(ranges(first, np.full(LEARNING_STRETCHES, length)))]
 
 
 def hold(service: Service, parent: NDArray[np.int64], requests: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -132,42 +194,30 @@ def hold(service: Service, parent: NDArray[np.int64], requests: NDArray[np.int64
     return held[:, requests]
 
 
-def _learn(model: RequestModel, sampler: Sampler, held_alone: NDArray[np.int64], alone: NDArray[np.int64]) -> None:
-    """Learn from the present state of the chains, and from the requests that nothing competes with."""
-    width = len(sampler.active)
-    chains = int(np.clip(LEARNING_COLUMNS // width, 1, sampler.chains))
-    held = np.concatenate((held_alone, sampler.held[:, : chains * width]), axis=1)
-    request = np.concatenate((alone, np.tile(sampler.active, chains)))
-    weights = np.concatenate((np.ones(len(alone)), np.full(chains * width, 1.0 / chains)))
-    model.learn(held, request, weights)
-
-
 def _count(
-    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], contested: NDArray[np.bool_], sweep: int
+    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], contested: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw from the learned model; shares of the draws of each candidate pair, and of no parent for each unit."""
     key = pair_unit * np.int64(service.requests) + service.candidates
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
     counts, none = np.zeros(len(key)), np.zeros(service.units)
     units = np.flatnonzero(contested)
     for _ in range(DRAWS):
-        sampler.run(max(sweep // 4, 2))
+        sampler.run(DRAW_SWEEPS)
         drawn = sampler.parents()[:, units]
         none[units] += (drawn < 0).sum(axis=0)
         chain, at = np.nonzero(drawn >= 0)
-        position = np.searchsorted(ordered, units[at] * np.int64(service.requests) + drawn[chain, at])
-        counts += np.bincount(order[position], minlength=len(key))
+        position = np.searchsorted(key, units[at] * np.int64(service.requests) + drawn[chain, at])
+        counts += np.bincount(position, minlength=len(key))
     total = DRAWS * sampler.chains + 2 * UNSEEN_DRAWS
     options = np.diff(service.offsets)
     share = (counts + 2 * UNSEEN_DRAWS / np.maximum(options, 1)[pair_unit]) / total
     return share, none / total
 
 
-def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], sweep: int) -> NDArray[np.int64]:
+def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64]) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     for temperature in COOLING:
-        sampler.run(max(sweep // 2, 4), temperature)
+        sampler.run(COOLING_SWEEPS, temperature)
     links = csr_matrix(
         (np.ones(len(pair_unit), np.int8), (pair_unit, service.units + service.candidates)),
         shape=(service.units + service.requests,) * 2,
@@ -176,13 +226,11 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
     width = len(sampler.active)
     of_request = component[service.units + sampler.active]
     components = int(component.max()) + 1
-    likelihood = sampler.likelihood[:-1].reshape(sampler.chains, width)
+    likelihood = (sampler.likelihood + sampler.weight)[:-1].reshape(sampler.chains, width)
     drawn = sampler.parents()
     total = np.zeros((sampler.chains, components))
     for chain, row in enumerate(likelihood):
         total[chain] = np.bincount(of_request, weights=row, minlength=components)
-    if sampler.model.weighted:
-        total += sampler.weight_by(component, components)
     best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]
     return best
 

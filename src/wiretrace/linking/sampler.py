@@ -4,7 +4,7 @@ Rules: several independent chains run side by side as columns of the same arrays
 pairs of requests at once, so that no Python runs per call. A proposal takes a unit and another request that may have
 caused it, and exchanges what the two requests hold: that class of calls, everything from that call on, the call with
 what followed from it, or everything. A unit may also lose its parent, or gain one, where calls without a parent exist.
-Proposals are symmetric (or corrected for), so the chains settle on the posterior. The generator is seeded by the
+Proposals are corrected for how often they are made (see `proposals.py`), so the chains settle on the posterior. The generator is seeded by the
 caller: equal input gives equal output.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit
+from wiretrace.linking.proposals import Proposals
 from wiretrace.linking.service import NO_UNIT
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from wiretrace.linking.service import Service
 
 PROPOSALS_PER_STEP = 0.6
-"""Proposals drawn a step, as a share of the active requests; those that meet another one in the step are dropped."""
+"""Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
+PROPOSALS_PER_OPENING = 0.3
+"""Most proposals of a step, as a share of the open choices."""
 MOVE_SHARE = 0.35
 """Share of the proposals that move one unit, where a class may be called repeatedly."""
 CROSSING_SHARE = 0.45
@@ -50,13 +53,16 @@ class Sampler:
     """Column that holds each unit, shape (chains * units,); the last column where none does."""
     likelihood: NDArray[np.float64] = field(init=False)
     """Log-likelihood of each column, shape (columns + 1,)."""
+    weight: NDArray[np.float64] = field(init=False)
+    """Evidence that the contents give to what each column holds, shape (columns + 1,)."""
+    proposals: Proposals = field(init=False)
+    """What is tried."""
     place: NDArray[np.int64] = field(init=False)
     """Index within `active` of each request; -1 for the others."""
     requests: NDArray[np.int64] = field(init=False)
     """Request of each column, shape (columns + 1,); -1 for the last."""
     _first: NDArray[np.int64] = field(init=False)
-    _sorted_pairs: NDArray[np.int64] = field(init=False)
-    _pair_number: NDArray[np.int64] = field(init=False)
+    _pair_key: NDArray[np.int64] = field(init=False)
 
     def start(self, parents: NDArray[np.int64]) -> None:
         """Begin all chains from `parents`: request of each unit (-1: none), shape (units,)."""
@@ -78,45 +84,56 @@ class Sampler:
         self.parent = np.where(np.tile(where, self.chains) >= 0, np.tile(where, self.chains) + chain, columns)
         self._first = np.full(columns + 1, -1, np.int64)
         self.requests = np.append(np.tile(self.active, self.chains), -1)
+        # Candidates are sorted by arrival, as requests are: the keys rise.
         unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
-        key = unit * np.int64(service.requests) + service.candidates
-        self._pair_number = np.argsort(key, kind="stable")
-        self._sorted_pairs = key[self._pair_number]
+        self._pair_key = unit * np.int64(service.requests) + service.candidates
         self.refresh()
 
     def refresh(self) -> None:
-        """Evaluate all columns again, after the model has changed."""
-        self.likelihood = np.zeros(len(self.requests))
+        """Evaluate all columns again, after the model has changed, and propose accordingly."""
+        self.likelihood, self.weight = np.zeros(len(self.requests)), np.zeros(len(self.requests))
         self.likelihood[:-1] = self.model.log_likelihood(self.held[:, :-1], self.requests[:-1])
+        if self.model.weighted:
+            self.weight[:-1] = self._placed(self.held[:, :-1], self.requests[:-1])[0]
+        held = np.full((self.service.slots, self.service.requests), NO_UNIT, np.int64)
+        held[:, self.active] = self.held[:, : len(self.active)]
+        allowed = np.zeros(self.service.requests, bool)
+        allowed[self.active] = True
+        self.proposals = Proposals(self.service, self.model, held, self.movable, allowed)
 
-    def run(self, steps: int, temperature: float = 1.0) -> int:
-        """Take `steps` steps; returns how many proposals were accepted."""
-        return sum(self._step(temperature) for _ in range(steps))
+    def openness(self) -> float:
+        """How many open choices a chain has to make, about."""
+        return float(self.proposals.openness.sum())
 
-    def _step(self, temperature: float) -> int:
-        service, draw = self.service, self.generator
+    def run(self, sweeps: float, temperature: float = 1.0) -> None:
+        """Take steps until every open choice has been tried `sweeps` times on average, in every chain."""
+        if not len(self.movable) or not len(self.active):
+            return
+        openness = self.openness()
+        if openness <= 0.0:
+            return
+        columns = self.chains * len(self.active)
+        size = int(min(PROPOSALS_PER_STEP * columns, PROPOSALS_PER_OPENING * self.chains * openness)) + 1
+        for _ in range(int(np.ceil(sweeps * self.chains * openness / size))):
+            self._step(size, temperature)
+
+    def _step(self, size: int, temperature: float) -> None:
+        """Draw `size` proposals and take those that do not meet."""
+        service = self.service
         width, units = len(self.active), service.units
         columns = self.chains * width
-        if not len(self.movable) or not width:
-            return 0
-        size = int(PROPOSALS_PER_STEP * columns) + 1
-        chain = draw.integers(0, self.chains, size)
-        unit = self.movable[draw.integers(0, len(self.movable), size)]
+        chain = self.generator.integers(0, self.chains, size)
+        unit, pair, to_nobody = self.proposals.draw(size, self.generator)
         flat = chain * units + unit
         source = self.parent[flat]
-        ghosts = self.model.background[service.unit_class[unit]] > -np.inf
-        options = service.offsets[unit + 1] - service.offsets[unit]
-        pick = (draw.random(size) * (options + ghosts)).astype(np.int64)
-        to_ghost = pick >= options
-        picked = self.place[service.candidates[np.minimum(service.offsets[unit] + pick, len(service.candidates) - 1)]]
-        target = np.where(to_ghost, columns, chain * width + picked)
-        keep = (source != target) & (to_ghost | (picked >= 0))
+        picked = self.place[service.candidates[np.minimum(pair, len(service.candidates) - 1)]]
+        target = np.where(to_nobody, columns, chain * width + picked)
+        keep = (source != target) & (to_nobody | (picked >= 0))
         keep &= self._first_come(source, target, flat, keep)
         chosen = np.flatnonzero(keep)
-        if not len(chosen):
-            return 0
-        unit, chain, source, target = unit[chosen], chain[chosen], source[chosen], target[chosen]
-        return self._exchange(unit, chain, source, target, temperature)
+        if len(chosen):
+            pair = np.where(to_nobody, -1, pair)
+            self._exchange(unit[chosen], chain[chosen], source[chosen], target[chosen], pair[chosen], temperature)
 
     def _first_come(
         self, source: NDArray[np.int64], target: NDArray[np.int64], flat: NDArray[np.int64], keep: NDArray[np.bool_]
@@ -144,50 +161,47 @@ class Sampler:
         chain: NDArray[np.int64],
         source: NDArray[np.int64],
         target: NDArray[np.int64],
+        pair: NDArray[np.int64],
         temperature: float,
-    ) -> int:
-        """Propose to exchange what the columns `source` and `target` hold, and accept by the Metropolis rule."""
+    ) -> None:
+        """Propose to exchange what the columns `source` and `target` hold, and accept by the Metropolis rule.
+
+        `pair` is the candidate pair of `unit` and the target, -1 where the target is nobody.
+        """
         service, model, draw = self.service, self.model, self.generator
         columns = len(self.likelihood) - 1
-        count = len(unit)
-        before = Held(self.held[:, source], self.held[:, target], np.ones(count, bool))
+        before = Held(self.held[:, source], self.held[:, target], np.ones(len(unit), bool))
         after_source, after_target, fits = self._propose(before, unit, source == columns, target == columns)
         before_source, before_target, _ = before
-        request_source = self.requests[source]
-        request_target = self.requests[target]
-        moved_to_target = (after_target >= 0) & (after_target != before_target)
-        moved_to_source = (after_source >= 0) & (after_source != before_source)
-        fits &= self._allowed(after_target, moved_to_target, request_target)
-        fits &= self._allowed(after_source, moved_to_source, request_source)
-        alive = np.flatnonzero(fits)
+        request = np.concatenate((self.requests[source], self.requests[target]))
+        weight, possible = self._placed(np.concatenate((after_source, after_target), axis=1), request)
+        alive = np.flatnonzero(fits & possible[: len(unit)] & possible[len(unit) :])
         if not len(alive):
-            return 0
-        if len(alive) < count:
-            chain, source, target = chain[alive], source[alive], target[alive]
-            before_source, before_target = before_source[:, alive], before_target[:, alive]
-            after_source, after_target = after_source[:, alive], after_target[:, alive]
-            request_source, request_target = request_source[alive], request_target[alive]
-            count = len(alive)
+            return
+        weight = np.concatenate((weight[alive], weight[len(unit) + alive]))
+        unit, pair, chain, source, target = unit[alive], pair[alive], chain[alive], source[alive], target[alive]
+        before_source, before_target = before_source[:, alive], before_target[:, alive]
+        after_source, after_target = after_source[:, alive], after_target[:, alive]
+        count = len(alive)
         columns_after = np.concatenate((after_source, after_target), axis=1)
-        request = np.concatenate((request_source, request_target))
-        real = np.concatenate((source, target)) < columns
-        after = np.where(real, model.log_likelihood(columns_after, np.where(real, request, 0)), 0.0)
+        request = self.requests[np.concatenate((source, target))]
+        after = np.where(request >= 0, model.log_likelihood(columns_after, np.maximum(request, 0)), 0.0)
         gain = after[:count] + after[count:] - self.likelihood[source] - self.likelihood[target]
         gain += model.order_gain(
-            request_source, request_target, before_source, before_target, after_source, after_target
+            request[:count], request[count:], before_source, before_target, after_source, after_target
         )
-        if model.weighted:
-            gain += self._weight(after_source, request_source) + self._weight(after_target, request_target)
-            gain -= self._weight(before_source, request_source) + self._weight(before_target, request_target)
+        gain += weight[:count] + weight[count:] - self.weight[source] - self.weight[target]
         if np.isfinite(model.background).any():
             gain += self._background(before_source, before_target, after_source, after_target)
+        gain += temperature * self._back_and_forth(unit, pair, request[:count], before_target, source == columns)
         accepted = np.flatnonzero(gain >= temperature * np.log(draw.random(count)))
         if not len(accepted):
-            return 0
+            return
         for columns_of, new, offset in ((source, after_source, 0), (target, after_target, count)):
             mine = accepted[columns_of[accepted] < columns]
             self.held[:, columns_of[mine]] = new[:, mine]
             self.likelihood[columns_of[mine]] = after[offset + mine]
+            self.weight[columns_of[mine]] = weight[offset + mine]
             slot, index = np.nonzero(new[:, mine] >= 0)
             index = mine[index]
             self.parent[chain[index] * service.units + new[slot, index]] = columns_of[index]
@@ -201,7 +215,30 @@ class Sampler:
             slot, index = np.nonzero(dropped)
             index = accepted[index]
             self.parent[chain[index] * service.units + old_a[slot, index]] = columns
-        return len(accepted)
+
+    def _back_and_forth(
+        self,
+        unit: NDArray[np.int64],
+        pair: NDArray[np.int64],
+        source: NDArray[np.int64],
+        before_target: NDArray[np.int64],
+        homeless: NDArray[np.bool_],
+    ) -> NDArray[np.float64]:
+        """Log of how much more often the way back of each proposal is proposed than the proposal itself."""
+        service, proposals = self.service, self.proposals
+        forth = proposals.log_share(unit, pair)
+        back = proposals.log_share(unit, self._pair(unit, source)[0])
+        chosen = np.flatnonzero(homeless)
+        if len(chosen):
+            # A unit that takes the place of another: the way back is that other one's.
+            slot = np.searchsorted(service.slot_class, service.unit_class[unit[chosen]])
+            evicted = before_target[slot, chosen]
+            taken = (evicted >= 0) & ~self.model.repeating[service.unit_class[unit[chosen]]]
+            chosen, evicted = chosen[taken], evicted[taken]
+            request = service.candidates[pair[chosen]]
+            back[chosen] = proposals.log_share(evicted, self._pair(evicted, request)[0])
+            back[chosen] += proposals.log_choice(evicted) - proposals.log_choice(unit[chosen])
+        return back - forth
 
     def _propose(
         self, before: Held, unit: NDArray[np.int64], homeless: NDArray[np.bool_], evict: NDArray[np.bool_]
@@ -224,32 +261,27 @@ class Sampler:
             after.source[:, chosen], after.target[:, chosen], after.fits[chosen] = part
         return after
 
-    def _allowed(
-        self, held: NDArray[np.int64], moved: NDArray[np.bool_], request: NDArray[np.int64]
-    ) -> NDArray[np.bool_]:
-        """Whether each request could have caused all the units that came to it."""
-        service = self.service
-        earliest = np.take(service.earliest, held, mode="wrap")
-        latest = np.take(service.latest, held, mode="wrap")
-        possible: NDArray[np.bool_] = service.arrives[request] <= earliest
-        possible &= service.live_until[request] >= latest
-        if service.irregular:
-            possible &= self._pair(held, request)[1]
-        misplaced = np.logical_and(moved, ~possible).any(axis=0)
-        return np.asarray(~misplaced | (request < 0), bool)
+    def _placed(
+        self, held: NDArray[np.int64], request: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Evidence of the contents for the units that each request holds, and whether it may hold all of them."""
+        if not self.service.irregular and not self.model.weighted:
+            possible = self.service.arrives[request] <= np.take(self.service.earliest, held, mode="wrap")
+            possible &= self.service.live_until[request] >= np.take(self.service.latest, held, mode="wrap")
+            return np.zeros(len(request)), np.asarray((possible | (held < 0)).all(axis=0) | (request < 0), bool)
+        slot, column = np.nonzero((held >= 0) & (request >= 0))
+        pair, found = self._pair(held[slot, column], request[column])
+        possible = np.ones(len(request), bool)
+        possible[column[~found]] = False
+        weight = np.where(found, self.service.weights[pair], 0.0)
+        return np.bincount(column, weights=weight, minlength=len(request)), possible
 
-    def _pair(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Number of the candidate pair of each unit and its request, and whether there is such a pair."""
-        key = held * np.int64(self.service.requests) + request
-        position = np.minimum(np.searchsorted(self._sorted_pairs, key), len(self._sorted_pairs) - 1)
-        found: NDArray[np.bool_] = (self._sorted_pairs[position] == key) & (held >= 0) & (request >= 0)
-        return self._pair_number[position], found
-
-    def _weight(self, held: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Sum of the evidence that the contents give to the units that each request holds."""
-        pair, found = self._pair(held, request)
-        total: NDArray[np.float64] = np.where(found, self.service.weights[pair], 0.0).sum(axis=0)
-        return total
+    def _pair(self, unit: NDArray[np.int64], request: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Number of the candidate pair of each unit and request, -1 where there is none, and whether there is one."""
+        key = unit * np.int64(self.service.requests) + request
+        position = np.minimum(np.searchsorted(self._pair_key, key), len(self._pair_key) - 1)
+        found: NDArray[np.bool_] = (self._pair_key[position] == key) & (unit >= 0) & (request >= 0)
+        return np.where(found, position, -1), found
 
     def _background(
         self,
@@ -266,15 +298,6 @@ class Sampler:
             return total
 
         return held(before_source, before_target) - held(after_source, after_target)
-
-    def weight_by(self, group: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
-        """Evidence of the contents for the present links, summed by the group of each unit; shape (chains, groups)."""
-        units = self.service.units
-        totals = np.empty((self.chains, groups))
-        for chain, parent in enumerate(self.parents()):
-            weight = self._weight(np.arange(units)[None, :], parent)
-            totals[chain] = np.bincount(group[:units], weights=weight.ravel(), minlength=groups)
-        return totals
 
     def parents(self) -> NDArray[np.int64]:
         """Request of each unit in each chain (-1: none), shape (chains, units)."""

@@ -135,7 +135,8 @@ class PcapIndex:
         """
         trusted = self._trusted(words, offsets)
         resume = offsets[trusted - 1] + self._header if trusted else position + 1
-        back = self._find_chain(words, max(resume, floor), end, final)
+        # A record that is whole but for its end was cut off: one header inside it is no reason to doubt that.
+        back = self._find_chain(words, max(resume, floor), end, final, shortest=1 if broken else 2)
         if back in offsets[trusted:] or back == position:
             # The records that looked odd are sound after all: only what stands at `position` is in doubt.
             back = self._find_chain(words, max(position + 1, floor), end, final) if broken else -1
@@ -205,8 +206,13 @@ class PcapIndex:
             start += self._header + captured
         return True
 
-    def _find_chain(self, words: NDArray[np.unsignedinteger], begin: int, end: int, final: bool) -> int:
-        """First place from `begin` on where plausible headers follow each other; -1 if there is none before `end`."""
+    def _find_chain(
+        self, words: NDArray[np.unsignedinteger], begin: int, end: int, final: bool, shortest: int = 1
+    ) -> int:
+        """First place from `begin` on where plausible headers follow each other; -1 if there is none before `end`.
+
+        At the end of the file, `shortest` headers are enough if the last one's record ends exactly there.
+        """
         size = 4096
         while begin + self._header <= end:
             stop = min(begin + size, end - self._header + 1)
@@ -219,7 +225,8 @@ class PcapIndex:
             for _ in range(CHAIN - 1):
                 following = at + self._header + words[at + 8]
                 beyond = following + self._header > end
-                accepted |= beyond & ((reached >= CHAIN - 1) | (final & (following == end)))
+                enough = reached >= (shortest if final else CHAIN)
+                accepted |= beyond & ((reached >= CHAIN - 1) | (enough & (following == end)))
                 go = ~beyond
                 go[go] = self._plausible(words, following[go])
                 reached += go

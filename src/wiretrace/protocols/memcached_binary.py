@@ -129,8 +129,10 @@ class BinaryReader:
             if content_end > size:
                 return position
             end = body + body_length
-            value_start = min(key_start + key_length, content_end)
-            content = b"%b %b" % (data[key_start:value_start], data[value_start:content_end])
+            content = data[key_start:content_end]
+            if key_length:
+                # Key and value follow each other without a mark; as values they are two.
+                content = b"%b %b" % (content[:key_length], content[key_length:])
             if self._numbered is None:
                 self._numbered = opaque != 0
             message = make(base + position, base + end, opcode, key_length, content, status)

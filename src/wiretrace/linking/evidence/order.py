@@ -26,15 +26,16 @@ MOST_NATS = 8.0
 """Strongest evidence that order may give."""
 
 
-def order_weight(service: Service, held: NDArray[np.int64]) -> float:
+def order_weight(service: Service, held: NDArray[np.int64], looked_at: NDArray[np.int64]) -> float:
     """Nats by which keeping the order of arrival is likelier than independent delays make it.
 
-    `held` (slots, requests) holds the units whose parent is beyond doubt, for all requests of the service.
+    `held` (slots, requests) holds the units whose parent is beyond doubt, `looked_at` are the requests that are
+    compared, in rising order.
     """
     expected = inverted = 0.0
     delays = np.take(service.starts, held, mode="wrap") - service.arrives
     for slot in range(service.slots):
-        holders = np.flatnonzero(held[slot] >= 0)
+        holders = looked_at[held[slot, looked_at] >= 0]
         usual = np.sort(delays[slot, holders])
         for step in range(1, min(NEIGHBOURS + 1, len(holders))):
             first, second = holders[:-step], holders[step:]

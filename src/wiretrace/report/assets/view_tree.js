@@ -1,7 +1,7 @@
 // One request tree: a waterfall on the time axis of its root, and beside it all that is known of the chosen call.
 
 import { element } from "./dom.js";
-import { count, counted, duration } from "./format.js";
+import { count, counted, duration, probability } from "./format.js";
 import { copyButton, outcomeMark, signOf } from "./parts.js";
 import { replaceRoute, routeTo } from "./router.js";
 import { callPanel } from "./view_call.js";
@@ -231,7 +231,7 @@ function withNextSibling(depths) {
 /** How a call is tied to its parent, and how surely. @param {string} link @param {number | null} confidence @returns {HTMLElement} */
 export function linkBadge(link, confidence) {
   if (!link) return element("span", { class: "muted" }, "root");
-  const surely = confidence === null || (link === "stated" && confidence === 1) ? "" : ` ${confidence.toFixed(2)}`;
+  const surely = confidence === null || (link === "stated" && confidence === 1) ? "" : ` ${probability(link === "stated" || link === "measured" ? confidence : Math.min(confidence, 0.999))}`;
   return element("span", { class: `badge ${link}`, title: BASES[link]?.sentence }, `${link === "question" ? "? " : ""}${BASES[link]?.label ?? link}${surely}`);
 }
 

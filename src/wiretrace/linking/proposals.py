@@ -1,0 +1,134 @@
+"""Where the sampler looks for a better parent: which units it tries, and which requests it tries for each.
+
+Rules: a proposal distribution changes how fast the chains settle, not what they settle on: `log_ratio` corrects for
+it. A unit whose parent is plain is seldom tried, a request that fits badly seldom proposed, but none is ever left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.linking.arrays import offsets_of, ranges
+from wiretrace.linking.densities import delay_bins
+from wiretrace.linking.evidence.timing import sibling_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.request_model import RequestModel
+    from wiretrace.linking.service import Service
+
+TEMPER = 1.5
+"""Scores are divided by this: they are seen from one assignment, and are too sure of themselves."""
+EVEN_SHARE = 0.15
+"""Share of a unit's proposals that are spread evenly over its candidates."""
+LEAST_OPTIONS = 0.05
+"""How open the parent of a plain unit counts, in further candidates."""
+NO_CUE_YET = -14.0
+"""Log density of a delay whose cue has not been assigned."""
+
+
+def pair_scores(
+    service: Service,
+    model: RequestModel,
+    held: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    pair: NDArray[np.int64],
+    slot: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Log-likelihood ratio of each `pair` (pairs,), which is of `unit`, as the first of its class in `slot`.
+
+    `held` (slots, requests) says when the cues of the requests were.
+    """
+    request = service.candidates[pair]
+    delays, slots = model.delays, service.slots
+    kind, start = service.kind[request], service.starts[unit]
+    row = delays.cue[kind, slot]
+    cue_unit = held[sibling_of(row, slots), request]
+    cue_time = np.where(row <= slots, service.ends[cue_unit], service.starts[cue_unit])
+    since = np.where(row > 2 * slots, service.responds[request], np.where(row > 0, cue_time, service.arrives[request]))
+    lacking = np.isnan(since)
+    bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
+    score = np.where(lacking, NO_CUE_YET, delays.table[kind, slot, bins] - stretch)
+    closes = np.flatnonzero(delays.closing[kind] == 1 + slot)
+    closing = service.responds[request[closes]] - service.ends[unit[closes]]
+    bins, stretch = delay_bins(np.nan_to_num(closing), service.resolution)
+    score[closes] += delays.table[kind[closes], 2 * slots, bins] - stretch
+    score += model.plan.present[kind, slot] - model.plan.absent[kind, slot] + service.weights[pair]
+    return score
+
+
+class Proposals:
+    """What is proposed for the units `units`, shape (chosen,), among the requests `allowed` (requests,)."""
+
+    def __init__(
+        self,
+        service: Service,
+        model: RequestModel,
+        held: NDArray[np.int64],
+        units: NDArray[np.int64],
+        allowed: NDArray[np.bool_],
+    ) -> None:
+        count = np.diff(service.offsets)[units]
+        pair = ranges(service.offsets[units], count)
+        at = np.repeat(np.arange(len(units)), count)
+        unit = units[at]
+        slot = np.searchsorted(service.slot_class, service.unit_class[unit])
+        score = pair_scores(service, model, held, unit, pair, slot)
+        background = model.background[service.unit_class[units]]
+        # One entry more for each unit: no parent.
+        first = offsets_of(count + 1)
+        none = first[1:] - 1
+        here = np.arange(len(pair)) + at
+        scores = np.full(int(first[-1]), -np.inf)
+        scores[here] = np.where(allowed[service.candidates[pair]], score, -np.inf)
+        scores[none] = background
+        top = np.maximum.reduceat(scores, first[:-1])
+        top = np.where(np.isfinite(top), top, 0.0)
+        of_entry = np.repeat(np.arange(len(units)), count + 1)
+        share = np.exp((scores - top[of_entry]) / TEMPER)
+        share /= np.maximum(np.add.reduceat(share, first[:-1]), 1e-300)[of_entry]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            surprise = np.where(share > 0, -share * np.log(share), 0.0)
+        options = np.isfinite(scores)
+        number = np.add.reduceat(options, first[:-1], dtype=np.float64)
+        self.openness = np.expm1(np.add.reduceat(surprise, first[:-1])) + LEAST_OPTIONS
+        self.openness[number < 2] = 0.0
+        share = (1.0 - EVEN_SHARE) * share + EVEN_SHARE * options / np.maximum(number, 1.0)[of_entry]
+        total = np.cumsum(share)
+        total -= np.concatenate(([0.0], total[none[:-1]]))[of_entry] if len(units) else 0.0
+        self._units, self._first, self._none = units, first, none
+        self._cumulative = np.minimum(total, 1.0) + of_entry
+        self._choice = np.cumsum(self.openness)
+        with np.errstate(divide="ignore"):
+            self._log_share = np.log(share)
+            self._log_openness = np.log(self.openness)
+        self._at = np.full(service.units + 1, -1, np.int64)
+        self._at[units] = np.arange(len(units))
+        self._offsets = service.offsets
+
+    def draw(
+        self, size: int, generator: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Units, the candidate pair proposed for each, and whether no parent is proposed instead; (size,) each."""
+        total = self._choice[-1]
+        at = np.minimum(np.searchsorted(self._choice, generator.random(size) * total, "right"), len(self._choice) - 1)
+        entry = np.searchsorted(self._cumulative, at + generator.random(size), "right")
+        entry = np.clip(entry, self._first[at], self._none[at])
+        unit = self._units[at]
+        return unit, self._offsets[unit] + entry - self._first[at], entry == self._none[at]
+
+    def log_share(self, unit: NDArray[np.int64], pair: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Log probability of proposing `pair` for `unit`; `pair` is -1 for no parent."""
+        at = self._at[unit]
+        share: NDArray[np.float64] = self._log_share[
+            np.where(pair < 0, self._none[at], self._first[at] + pair - self._offsets[unit])
+        ]
+        return share
+
+    def log_choice(self, unit: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Logarithm of how often `unit` is tried, to a common base."""
+        choice: NDArray[np.float64] = self._log_openness[self._at[unit]]
+        return choice
