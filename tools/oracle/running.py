@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import resource
+import signal
 import tempfile
 import time
 import traceback
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SECONDS_AT_MOST = 10
 """Processor time that one file may take."""
+PROCESSOR_SECONDS_AT_MOST = 30
+"""After this a process is stopped by the system."""
 WALL_SECONDS_AT_MOST = 120
 """After this a process is killed: it hangs without using the processor, or the machine is overloaded."""
 RESIDENT_BYTES_AT_MOST = 500 << 20
@@ -92,6 +95,8 @@ def _received(receiver: Connection, process: ForkServerProcess, before: FileResu
     except EOFError:
         process.join()
         before.defect, before.complete = f"process ended with {process.exitcode}", True
+        if process.exitcode == -signal.SIGXCPU:
+            before.defect, before.seconds = "hangs", PROCESSOR_SECONDS_AT_MOST
         return before
     if result.complete:
         process.join()
@@ -101,7 +106,7 @@ def _received(receiver: Connection, process: ForkServerProcess, before: FileResu
 def _analyze(root: Path, file: str, sender: Connection) -> None:
     """Analyze one file as `wiretrace analyze` does, write every export, and tell the result."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_AT_MOST, ADDRESS_BYTES_AT_MOST))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_AT_MOST * 3, SECONDS_AT_MOST * 3))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS_AT_MOST, PROCESSOR_SECONDS_AT_MOST + 5))
     from wiretrace.model.errors import UserError
 
     result = FileResult(file)
