@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "from wiretrace.cli.capture import command; command()"]
+COMMAND = [sys.executable, "-m", "wiretrace", "capture"]
 SECONDS = 20
 
 

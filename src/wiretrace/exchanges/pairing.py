@@ -353,7 +353,12 @@ def _bounds(
                 before is not None and before.last_ack == end and _adjacent(before, answer) and not batch[-1].damaged
             )
             return region[:index], _Bounds(end, answer.message.start) if known else None
-    return region, _Bounds(following.message.start, following.ack) if following is not None else None
+    if following is not None and region and region[-1].message.end == following.ack:
+        # What is missing between the batch and the next request belongs to the one or to the other: the last answer tells.
+        received = region[-1].last_ack
+        if received in (end, following.message.start) and not region[-1].damaged:
+            return region, _Bounds(received, following.ack)
+    return region, None
 
 
 def _pair_batch(
