@@ -60,8 +60,10 @@ DRAWS = 20
 """Draws of every chain from which confidences are counted."""
 DRAW_SWEEPS = 0.4
 """Sweeps between draws."""
-COOLING_SWEEPS = 0.6
-"""Sweeps at each temperature."""
+COOLING_SWEEPS = 2.0
+"""Sweeps at each temperature, where the chains fill no more than `COLUMNS`; fewer where they fill more."""
+LEAST_COOLING_SWEEPS = 0.6
+"""Least sweeps at each temperature."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
 COOLING = (0.5, 0.25, 0.1, 0.05, 0.02)
@@ -221,8 +223,10 @@ def _count(
 
 def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64]) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
+    columns = sampler.chains * len(sampler.active)
+    sweeps = max(LEAST_COOLING_SWEEPS, COOLING_SWEEPS * min(1.0, COLUMNS / columns))
     for temperature in COOLING:
-        sampler.run(COOLING_SWEEPS, temperature)
+        sampler.run(sweeps, temperature)
     links = csr_matrix(
         (np.ones(len(pair_unit), np.int8), (pair_unit, service.units + service.candidates)),
         shape=(service.units + service.requests,) * 2,
