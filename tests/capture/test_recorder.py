@@ -173,7 +173,7 @@ def test_what_is_wrong_is_told_in_one_clear_line(tmp_path, arguments, status, wo
     (tmp_path / "there.pcap").touch()
     result = subprocess.run([*COMMAND, *arguments], capture_output=True, cwd=tmp_path, timeout=SECONDS)
     assert result.returncode == status
-    lines = [line for line in result.stderr.decode().splitlines() if line.startswith("Error")]
+    lines = [line for line in result.stderr.decode().splitlines() if line.startswith("wiretrace: ")]
     assert len(lines) == 1
     assert words in lines[0]
 

@@ -32,6 +32,8 @@ FAR_SHARES = (0.5, 0.2, 0.05)
 """Shares of the idle time, that which is farthest from any response, of which the quietest gives the rate."""
 SCATTER = 1.5
 """Standard deviations by which the counted calls are raised."""
+TAIL_BINS = 3
+"""Bins beyond the last dense one within which a request stays a candidate: delays have tails that are never dense."""
 SOON_AFTER_RATIO = 4.0
 """They must come this much more densely than the background."""
 
@@ -90,7 +92,7 @@ def _judge(counts: NDArray[np.int64], exposure: NDArray[np.float64]) -> tuple[ND
     soon[:, -1] = False
     enough = (counts * soon).sum(axis=1) >= np.maximum(LEAST_LEFT_BEHIND, LEAST_LEFT_SHARE * counts.sum(axis=1))
     last_soon = IDLE_BINS - np.argmax(soon[:, ::-1], axis=1)
-    return rate, np.where(enough, np.expm1(last_soon / BINS_PER_E) * 1000.0, 0.0)
+    return rate, np.where(enough, np.expm1((last_soon + TAIL_BINS) / BINS_PER_E) * 1000.0, 0.0)
 
 
 def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:

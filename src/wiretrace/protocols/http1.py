@@ -93,6 +93,8 @@ class Http1(Protocol):
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
         """Read messages; see the contract."""
         direction = (self._client, self._server)[side]
+        if side is Side.SERVER and direction.finished:
+            return at
         try:
             read = self._read_requests(data, at, base) if side is Side.CLIENT else self._read_responses(data, at, base)
         except Violation:
@@ -339,8 +341,7 @@ class Http1(Protocol):
             method = self._methods.popleft()
         else:
             there = len(data) - at
-            needed = STATUS_AHEAD_BYTES if fields.length < 0 else min(STATUS_AHEAD_BYTES, fields.length)
-            if there <= 0 or (there < needed and b"HTTP/1.".startswith(data[at : at + min(there, 7)])):
+            if there <= 0 or (there < STATUS_AHEAD_BYTES and b"HTTP/1.".startswith(data[at : at + min(there, 7)])):
                 return at
             if STATUS_AHEAD.match(data, at):
                 method = b"HEAD"
