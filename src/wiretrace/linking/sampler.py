@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wiretrace.linking.request_model import RequestModel
     from wiretrace.linking.service import Service
 
+MOST_STEPS = 40
+"""Steps of one run: where hundreds of open calls meet in one moment, they are left less sure, and not waited for."""
 PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
 PROPOSALS_PER_OPENING = 0.3
@@ -114,7 +116,7 @@ class Sampler:
             return
         columns = self.chains * len(self.active)
         size = int(min(PROPOSALS_PER_STEP * columns, PROPOSALS_PER_OPENING * self.chains * openness)) + 1
-        for _ in range(int(np.ceil(sweeps * self.chains * openness / size))):
+        for _ in range(min(MOST_STEPS, int(np.ceil(sweeps * self.chains * openness / size)))):
             self._step(size, temperature)
 
     def _step(self, size: int, temperature: float) -> None:

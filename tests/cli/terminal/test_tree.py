@@ -5,6 +5,7 @@ import io
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from tests.support.cases import CaseBuilder
 
 from wiretrace.cli.terminal.console import output
@@ -36,7 +37,7 @@ def test_every_call_is_one_line_that_fits(data: st.DataObject, columns: int, ope
         lines = drawn(parents, columns, monkeypatch, operation)
     assert len(lines) == count
     assert all(line.isprintable() for line in lines)
-    assert max(map(len, lines)) <= min(max(columns, 40), 160)
+    assert max(map(cell_len, lines)) <= min(max(columns, 40), 160)
 
 
 def test_a_tree_deeper_than_the_stack_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
