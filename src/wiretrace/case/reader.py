@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wiretrace.case.manifest import Manifest
@@ -18,13 +19,12 @@ from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import duckdb
     import pyarrow.dataset as pads
 
-    from wiretrace.model.analysis import Analysis
-    from wiretrace.model.settings import Settings
 
 LOCKED_DOWN = (
     "SET python_enable_replacements = false",  # a name in SQL is a table of the case, never a Python variable
@@ -36,9 +36,10 @@ LOCKED_DOWN = (
 class Case:
     """A case that is open for reading: `manifest`, `table(name)` and `query(sql)`."""
 
-    def __init__(self, path: Path | None, manifest: Manifest, tables: dict[str, pa.Table]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, tables: dict[str, pa.Table]) -> None:
+        """`tables` are those that need not be read."""
         self.path = path
-        """Where it is stored; None for a case that was never written."""
+        """Where it is stored."""
         self.manifest = manifest
         self._tables = tables
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -51,31 +52,49 @@ class Case:
             case._check(name)
         return case
 
-    @classmethod
-    def of(cls, analysis: Analysis, settings: Settings, path: Path | None = None) -> Case:
-        """The case of an analysis that has just been made, without reading it back from `path` (if it is stored)."""
-        tables = {
-            name: analysis.tables[name].select(table_schema(name).names).cast(table_schema(name))
-            if name in analysis.tables
-            else table_schema(name).empty_table()
-            for name in TABLES
-        }
-        return cls(path, Manifest.of(analysis, settings), tables)
-
     def table(self, name: str) -> pa.Table:
         """The table `name`, in the schema of `table_schema(name)`; read once. Raises UserError if it is damaged."""
         if name not in self._tables:
-            schema = table_schema(name)
-            categories = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-            try:
-                read = pq.read_table(
-                    self._file(name), read_dictionary=categories, page_checksum_verification=True, partitioning=None
-                )
-                read.validate(full=True)
-                self._tables[name] = read.select(schema.names).cast(schema).unify_dictionaries()
-            except (OSError, ValueError, pa.ArrowException) as error:
-                raise self._damaged(name, error) from None
+            self._tables[name] = self._read(name, table_schema(name).names)
         return self._tables[name]
+
+    def columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a table, without reading, or keeping, the others. Raises UserError if it is damaged."""
+        return self._tables[name].select(columns) if name in self._tables else self._read(name, columns)
+
+    def rows(self, name: str, column: str, value: str) -> pa.Table:
+        """The rows of a table with this value in `column`; of a long table a piece at a time is in memory.
+
+        Raises UserError if it is damaged.
+        """
+        if name in self._tables:
+            return self._tables[name].filter(pc.equal(self._tables[name].column(column), value))
+        schema = table_schema(name)
+        try:
+            with pq.ParquetFile(self._file(name), page_checksum_verification=True) as file:
+                groups = [
+                    file.read_row_group(number).select(schema.names).filter(pc.field(column) == value)
+                    for number in range(file.num_row_groups)
+                ]
+            return pa.concat_tables([stored_schema(name).empty_table(), *groups]).cast(schema).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
+
+    def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
+        schema = pa.schema([table_schema(name).field(column) for column in columns])
+        categories = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+        try:
+            read = pq.read_table(
+                self._file(name),
+                columns=list(columns),
+                read_dictionary=categories,
+                page_checksum_verification=True,
+                partitioning=None,
+            )
+            read.validate(full=True)
+            return read.select(columns).cast(schema).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
 
     def query(self, sql: str) -> duckdb.DuckDBPyRelation | None:
         """Run one SQL query over views named as the tables.
@@ -112,8 +131,6 @@ class Case:
         return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
 
     def _file(self, name: str) -> Path:
-        if self.path is None:
-            raise KeyError(name)
         return self.path / f"{name}.parquet"
 
     def _check(self, name: str) -> None:
