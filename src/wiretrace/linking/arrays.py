@@ -77,6 +77,16 @@ def find(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int6
     return np.where(known[position] == wanted, position, -1)
 
 
+def look_up(
+    known: NDArray[np.int64], values: NDArray[Number], wanted: NDArray[np.int64], default: NDArray[Number] | Number
+) -> NDArray[Number]:
+    """The value of each of `wanted`, where values[i] is that of known[i] (rising), or else its `default`."""
+    if not len(known):
+        return np.broadcast_to(np.asarray(default, values.dtype), wanted.shape).copy()
+    at = find(known, wanted)
+    return np.where(at >= 0, values[at], default)
+
+
 class ProcessAxis:
     """One integer axis on which every process has its own stretch, so that one sorted search serves them all.
 

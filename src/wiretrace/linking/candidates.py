@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, find, joint_key, number_groups, offsets_of, ranges
+from wiretrace.linking.arrays import distinct, joint_key, look_up, number_groups, offsets_of, ranges
 from wiretrace.linking.evidence.contract import Pairs
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def find_candidates(observations: Observations, known: KindHabits | None = None)
     outliving_of_kind = np.bincount(kind, weights=has_live & ~has_contained, minlength=1)
     outlives = outliving_of_kind > OUTLIVING_SHARE * live_of_kind
     if known is not None:
-        at = find(known.key, key)
-        outlives = np.where(at >= 0, known.outlives[at], outlives)
+        outlives = look_up(known.key, known.outlives, key, outlives)
     contained_only = has_contained & ~outlives[kind] & ~problem.one_way
     keep = contained | ~contained_only[child]
     child, parent = child[keep], parent[keep]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import find
+from wiretrace.linking.arrays import look_up
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,15 +37,8 @@ class KindHabits(NamedTuple):
 
     def of(self, key: NDArray[np.int64], outlives: NDArray[np.bool_]) -> KindHabits:
         """The same for the kinds `key` (kinds,); what is not known but `outlives` has no calls without a parent."""
-        at = find(self.key, key)
-        known = at >= 0
-        return KindHabits(
-            key,
-            outlives,
-            np.where(known, self.rate[at], 0.0) if len(self.key) else np.zeros(len(key)),
-            np.where(known, self.reach[at], 0.0) if len(self.key) else np.zeros(len(key)),
-            known & self.noticed[at] if len(self.key) else np.zeros(len(key), bool),
-        )
+        rate, reach = (look_up(self.key, each, key, np.float64(0.0)) for each in (self.rate, self.reach))
+        return KindHabits(key, outlives, rate, reach, look_up(self.key, self.noticed, key, np.bool_(False)))
 
 
 class Leases(NamedTuple):
@@ -62,7 +55,7 @@ class UsualDelays(NamedTuple):
 
     operations: NDArray[np.int64]
     """Rising numbers of pairs of operations: `arrays.joint_key` of the parent and the child."""
-    count: NDArray[np.int64]
+    links: NDArray[np.int64]
     """Links that were seen."""
     low: NDArray[np.float64]
     """Nanoseconds; few delays are shorter."""

@@ -43,9 +43,7 @@ NOTICED_BACKGROUND = 0.005
 """Calls of a kind may have no parent in the joint assignment if the rate explains at least this share of them."""
 
 
-def link(
-    problem: LinkProblem, habits: Habits | None = None, decide: NDArray[np.bool_] | None = None
-) -> LinkSolution:
+def link(problem: LinkProblem, habits: Habits | None = None, decide: NDArray[np.bool_] | None = None) -> LinkSolution:
     """Choose a parent, or none, for every call of `problem`. Deterministic; raises nothing.
 
     `habits` are what `learn` made of this or another problem of the same analysis; by default they are learned from
@@ -131,10 +129,10 @@ class _Linking:
 
     def told(self, rows: NDArray[np.int64]) -> LinkSolution:
         """The solution; call i of the observations is row rows[i] of it."""
-        told = tell(
-            self.observations, self.units, self.contents, self.services, self.links, self.wanted, self.habits.usual, rows
-        )
-        return told
+        usual = self.habits.usual
+        if usual is None:
+            usual = usual_delays(self.observations, np.where(self.wanted, self.links.parent, -1))
+        return tell(self.observations, self.units, self.contents, self.services, self.links, self.wanted, usual, rows)
 
 
 def _link_plain(
@@ -246,7 +244,7 @@ def _link_contested(
 
 def _knows(habits: ServiceHabits, kinds: NDArray[np.int64]) -> bool:
     """Whether the habits of a service cover what it calls here; `kinds` are those of its units."""
-    unknown = np.count_nonzero(find(habits.unit_kinds, kinds) < 0)
+    unknown = int(np.count_nonzero(find(habits.unit_kinds, kinds) < 0))
     return len(habits.ranks) > len(habits.unit_kinds) or unknown <= MOST_UNKNOWN * len(kinds)
 
 

@@ -70,7 +70,7 @@ class Observations:
 def observe(problem: LinkProblem, known: Habits | None = None) -> Observations:
     """See `problem` from inside its processes. The step of the clocks and usual durations are taken from `known`."""
     times = (problem.caller_start_ns, problem.caller_end_ns, problem.callee_start_ns, problem.callee_end_ns)
-    origin = min((int(column.min(initial=LATEST, where=column != MISSING)) for column in times))
+    origin = min(int(column.min(initial=LATEST, where=column != MISSING)) for column in times)
     origin = 0 if origin == LATEST else origin
 
     def relative(column: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -117,7 +117,10 @@ def form_units(
 
 
 def _composition_keys(
-    call_key: NDArray[np.int64], of_call: NDArray[np.int64], in_transaction: NDArray[np.int64], first_call: NDArray[np.int64]
+    call_key: NDArray[np.int64],
+    of_call: NDArray[np.int64],
+    in_transaction: NDArray[np.int64],
+    first_call: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """For each unit a number for the set of kinds of its calls, above those of all kinds of calls; 0: no transaction."""
     order = in_transaction[np.lexsort((call_key[in_transaction], of_call[in_transaction]))]

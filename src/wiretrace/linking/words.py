@@ -103,9 +103,7 @@ def usual_delays(observations: Observations, parent: NDArray[np.int64]) -> Usual
     return UsualDelays(operations, count, low, high)
 
 
-def _operations(
-    observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _operations(observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.int64]:
     """Which two operations links are of."""
     operation = observations.problem.operation
     return joint_key(operation[parent], operation[child])
@@ -127,7 +125,7 @@ def _delays(
     known = find(usual.operations, operations).tolist()
     tails = [f" after {name} received the request" for name in names]
     for number, at in enumerate(known):
-        if at >= 0 and usual.count[at] >= LEAST_USUAL:
+        if at >= 0 and usual.links[at] >= LEAST_USUAL:
             tails[number] += f"; usual {duration(float(usual.low[at]))} to {duration(float(usual.high[at]))}"
     milliseconds = (delay * 1e-6).tolist()
     return [f"starts {time:.3g} ms{tails[number]}" for time, number in zip(milliseconds, group.tolist(), strict=True)]

@@ -124,9 +124,7 @@ def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int6
     return carriers, np.bincount(callee[carriers])
 
 
-def match_rates(
-    observations: Observations, pairs: Pairs, found: Match, known: NDArray[np.int64]
-) -> MatchRates:
+def match_rates(observations: Observations, pairs: Pairs, found: Match, known: NDArray[np.int64]) -> MatchRates:
     """Learn from the links beyond doubt in `known` (n,) how often true and wrong pairs share a value."""
     operations, group = number_groups(_operations(observations, pairs))
     parent = known[pairs.child]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import find, joint_key, number_groups
+from wiretrace.linking.arrays import joint_key, look_up, number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def _call_before(
         if len(second) < LEAST_LINKS:
             return np.zeros(len(pairs)), None
         agreement = _agreement(turn[second], known[second] == known[before[second]])
-    at = find(agreement.turn, turn[pairs.child])
-    learned = at >= 0
-    rate = np.where(learned, agreement.rate[at], 0.5) if len(agreement.turn) else np.full(len(pairs), 0.5)
+    rate = look_up(agreement.turn, agreement.rate, turn[pairs.child], np.float64(0.0))
+    learned = rate > 0
+    rate = np.where(learned, rate, 0.5)
     earlier = before[pairs.child]
     parent_before = np.where(earlier >= 0, known[earlier], UNDECIDED)
     usable = parent_before >= 0
