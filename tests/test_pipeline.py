@@ -1,32 +1,23 @@
 """The whole way: equal captures give equal cases, whoever does the work, and in however many stretches."""
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from tests.support.captures import TcpConversation, write_pcap
+from tests.support.cases import analyzed
 
 from wiretrace.case.reader import Case
-from wiretrace.case.writer import CaseWriter
 from wiretrace.model.analysis import unexplained_bytes
 from wiretrace.model.errors import UserError
 from wiretrace.model.limits import Limits
-from wiretrace.model.progress import NoProgress
 from wiretrace.model.settings import Settings
 from wiretrace.model.side import Side
 from wiretrace.model.tables import TABLES
-from wiretrace.pipeline import analyze
 
 SHOP = Path(__file__).parent.parent / "pcaps" / "shop"
 CAPTURES = [SHOP / "client.pcap", SHOP / "cache1.pcap.gz"]
 IN_STRETCHES = Limits(stretch_exchanges=1000)
-
-
-def analyzed(path: Path, captures: list[Path], settings: Settings, executor: Executor | None = None) -> Case:
-    """The case of these captures, written to `path`."""
-    with CaseWriter(path) as writer:
-        analyze(captures, settings, NoProgress(), writer, executor)
-    return Case.open(path)
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ def test_only_owned_calls_have_rows_and_their_parents_may_be_outside() -> None:
     numbers = set(merged.calls.filter(owned).column("id").to_pylist())
     for name in ("links", "evidence"):
         rows = getattr(whole, name)
-        mine = [row for row in rows.to_pylist() if row["child"] in numbers]
-        assert getattr(later, name).to_pylist() == mine
+        mine = [(row["child"], row["parent"]) for row in rows.to_pylist() if row["child"] in numbers]
+        assert [(row["child"], row["parent"]) for row in getattr(later, name).to_pylist()] == mine
     assert set(later.calls.column("parent").to_pylist()) - numbers - {0}
     linked = [parent != 0 for parent in later.calls.column("parent").to_pylist()]
     assert pc.is_valid(later.calls.column("basis")).to_pylist() == linked

@@ -8,6 +8,7 @@ stated, some inferred, some only a question. Equal arguments give equal cases.
 import hashlib
 import json
 import random
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
 from wiretrace.case.writer import CaseWriter
 from wiretrace.model.analysis import InputFile, Payload
+from wiretrace.model.progress import NoProgress
 from wiretrace.model.schema import table_schema
 from wiretrace.model.settings import Settings
 from wiretrace.model.tables import TABLES
+from wiretrace.pipeline import analyze
 
 START_NS = 1_795_211_204_000_000_000
 CALLS_PER_REQUEST = 7
@@ -449,4 +452,11 @@ def build_analysis(calls: int = 280, seed: int = 7) -> Analysis:
 def build_case(path: Path, calls: int = 280, seed: int = 7, overwrite: bool = False) -> Case:
     """Write a case of about `calls` calls to `path` and open it."""
     write_case(path, build_analysis(calls, seed), Settings(), overwrite=overwrite)
+    return Case.open(path)
+
+
+def analyzed(path: Path, captures: list[Path], settings: Settings, executor: Executor | None = None) -> Case:
+    """The case of real captures, written to `path` by the pipeline."""
+    with CaseWriter(path) as writer:
+        analyze(captures, settings, NoProgress(), writer, executor)
     return Case.open(path)
