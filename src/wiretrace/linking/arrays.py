@@ -99,7 +99,7 @@ class ProcessAxis:
         self.latest, self.slack = latest, slack
         self.stretch = np.int64(2.0 * length / self.unit + 2)
 
-    def at(self, process: NDArray[np.int32], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    def at(self, process: NDArray[np.int32] | NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Positions of `times` of `process` (both of one shape)."""
         position: NDArray[np.int64] = np.floor((times + self.slack) / self.unit).astype(np.int64)
         return position + process * self.stretch

@@ -32,13 +32,18 @@ class KindHabits(NamedTuple):
     """Calls without a parent per nanosecond and process."""
     reach: NDArray[np.float64]
     """Nanoseconds after a response within which calls of the kind are still caused by the request; 0: not at all."""
+    left_behind: NDArray[np.bool_]
+    """Whether calls of the kind follow answered requests whose values they carry: see `leftovers`."""
     noticed: NDArray[np.bool_]
     """Whether calls without a parent are enough of the kind to be considered where calls have candidates."""
 
     def of(self, key: NDArray[np.int64], outlives: NDArray[np.bool_]) -> KindHabits:
         """The same for the kinds `key` (kinds,); what is not known but `outlives` has no calls without a parent."""
         rate, reach = (look_up(self.key, each, key, np.float64(0.0)) for each in (self.rate, self.reach))
-        return KindHabits(key, outlives, rate, reach, look_up(self.key, self.noticed, key, np.bool_(False)))
+        left_behind, noticed = (
+            look_up(self.key, each, key, np.bool_(False)) for each in (self.left_behind, self.noticed)
+        )
+        return KindHabits(key, outlives, rate, reach, left_behind, noticed)
 
 
 class Leases(NamedTuple):
@@ -111,5 +116,6 @@ class Habits:
 def no_habits() -> Habits:
     """What is known before anything was seen."""
     nothing, no_numbers = np.zeros(0), np.zeros(0, np.int64)
-    kinds = KindHabits(no_numbers, np.zeros(0, bool), nothing, nothing, np.zeros(0, bool))
+    neither = np.zeros(0, bool)
+    kinds = KindHabits(no_numbers, neither, nothing, nothing, neither, neither)
     return Habits(1000.0, 0.0, kinds, no_numbers)

@@ -22,6 +22,7 @@ from wiretrace.linking.evidence.registry import known_evidence
 from wiretrace.linking.habits import Habits, KindHabits, ServiceHabits, no_habits
 from wiretrace.linking.joint import Posterior, solve
 from wiretrace.linking.leases import follow_leases
+from wiretrace.linking.leftovers import follow_values
 from wiretrace.linking.links import Links
 from wiretrace.linking.observations import observe, observe_stretches
 from wiretrace.linking.problem import LinkProblem, LinkSolution
@@ -92,9 +93,14 @@ class _Linking:
         kind_key, call_kind = number_groups(outgoing_kind(observations))
         if known is None:
             background = measure_background(observations, candidates, call_kind, len(kind_key), self.wanted)
-            kinds = KindHabits(kind_key, candidates.outlives, *background, np.zeros(len(kind_key), bool))
+            left_behind, left = follow_values(observations, call_kind, len(kind_key))
+            unnoticed = np.zeros(len(kind_key), bool)
+            kinds = KindHabits(kind_key, candidates.outlives, *background, left_behind, unnoticed)
         else:
             kinds = known.kinds.of(kind_key, candidates.outlives)
+            _, left = follow_values(observations, call_kind, len(kind_key), kinds.left_behind)
+        if len(left):
+            candidates = add_proposals(observations, candidates, left)
         reach = kinds.reach[call_kind]
         if reach.any():
             candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))

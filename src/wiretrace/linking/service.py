@@ -154,6 +154,7 @@ def build_service(
     own = own[np.lexsort((own, units.starts[own], problem.caller[first_call]))]
     first_call = units.first_call[own]
     pairs = _pairs_of(units.offsets, own)
+    pair_parent, pair_own = units.pair_parent[pairs], units.pair_unit[pairs]
     slack = observations.start_slack[first_call]
     starts, ends = units.starts[own], units.ends[own]
     unit_key, operation = units.kind_key[units.kind[own]], problem.operation[calls].astype(np.int64)
@@ -201,6 +202,7 @@ def build_service(
             or (problem.transaction[first_call] >= 0).any()
             or (problem.callee_service[first_call] == service).any()
             or counts[own].max(initial=0) >= MOST_CANDIDATES
+            or (observations.responds[pair_parent] < units.needed_until[pair_own]).any()
         ),
         background_rate=of_class,
     )
