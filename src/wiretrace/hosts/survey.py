@@ -25,6 +25,15 @@ SAMPLED_EXCHANGES = 100_000
 """Exchanges of all vantage points together that hosts and clocks are recognised by; where there is one, a tenth."""
 
 
+SAMPLE_SCHEMA = pa.schema(
+    [
+        (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
+        for field in map(table_schema("exchanges").field, VIEW_COLUMNS)
+    ]
+)
+"""Columns of the sample, with categories as plain texts."""
+
+
 class ServerEnd(NamedTuple):
     """Where something was asked for, and in which protocol."""
 
@@ -77,8 +86,7 @@ class Survey:
     @property
     def sample(self) -> pa.Table:
         """The sampled exchanges: the columns of the table `exchanges` that views are made of."""
-        schema = table_schema("exchanges")
-        return pa.Table.from_batches(self._sampled, pa.schema([schema.field(name) for name in VIEW_COLUMNS]))
+        return pa.Table.from_batches(self._sampled, SAMPLE_SCHEMA)
 
     def _look_at_servers(self, table: pa.Table) -> None:
         capture = len(self.captures)
@@ -104,4 +112,7 @@ class Survey:
             asked, answered = integers(table, "request_seq"), integers(table, "response_seq")
             drawn = mix(53, asked, answered) % np.uint64(self._one_in) == 0
             chosen = chosen.filter(pa.array(drawn & (asked >= 0) & (answered >= 0)))
-        return chosen.combine_chunks().to_batches()[0] if len(chosen) else pa.RecordBatch.from_pylist([], chosen.schema)
+        # Texts are copied: a category would keep the whole part that it was read with.
+        return pa.RecordBatch.from_arrays(
+            [chosen.column(field.name).cast(field.type).combine_chunks() for field in SAMPLE_SCHEMA], schema=SAMPLE_SCHEMA
+        )
