@@ -44,6 +44,7 @@ class Case:
         """Where it is stored."""
         self.manifest = manifest
         self._tables = tables
+        self._metadata: dict[str, pq.FileMetaData] = {}
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
@@ -69,10 +70,7 @@ class Case:
         if name in self._tables:
             count = len(self._tables[name])
             return np.append(np.arange(0, count, ROW_GROUP_ROWS), count)
-        try:
-            found = pq.read_metadata(self._file(name))
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise self._damaged(name, error) from None
+        found = self._metadata_of(name)
         sizes = [found.row_group(number).num_rows for number in range(found.num_row_groups)]
         return np.cumsum([0, *sizes], dtype=np.int64)
 
@@ -83,7 +81,10 @@ class Case:
         schema, categories = _part_of_schema(name, columns)
         try:
             with pq.ParquetFile(
-                self._file(name), read_dictionary=categories, page_checksum_verification=True
+                self._file(name),
+                metadata=self._metadata_of(name),
+                read_dictionary=categories,
+                page_checksum_verification=True,
             ) as file:
                 read = file.read_row_group(number, columns=list(columns), use_threads=False)
             read.validate(full=True)
@@ -158,6 +159,15 @@ class Case:
         import pyarrow.dataset as pads
 
         return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
+
+    def _metadata_of(self, name: str) -> pq.FileMetaData:
+        """Where the row groups of a table are in its file; read once."""
+        if name not in self._metadata:
+            try:
+                self._metadata[name] = pq.read_metadata(self._file(name))
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise self._damaged(name, error) from None
+        return self._metadata[name]
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.parquet"
