@@ -27,6 +27,6 @@ def give_back_memory() -> None:
 def _malloc_trim() -> Callable[[int], int] | None:
     """``malloc_trim`` of the GNU C library (malloc_trim(3)); None elsewhere."""
     try:
-        return ctypes.CDLL(None).malloc_trim  # type: ignore[no-any-return]
+        return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):
         return None

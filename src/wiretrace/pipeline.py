@@ -35,14 +35,18 @@ if TYPE_CHECKING:
     from wiretrace.case.writer import CaseWriter
     from wiretrace.exchanges.spool import Spool
     from wiretrace.hosts.knowledge import Knowledge
-    from wiretrace.hosts.stretches import Stretch
+    from wiretrace.hosts.stretches import Sample, Stretch
     from wiretrace.hosts.survey import Survey
     from wiretrace.hosts.vantage import CaptureInfo
+    from wiretrace.linking.habits import Habits
     from wiretrace.model.progress import Progress
     from wiretrace.model.settings import Settings
 
 
 """Pieces of time that the habits of a long capture are learned from, ..."""
+
+LEARNING_PLACES = 8
+"""Pieces of time, together as long as one stretch, from which the habits of a long capture are learned."""
 
 
 def analyze(
@@ -109,18 +113,23 @@ def _link(
     progress: Progress,
 ) -> list[Part]:
     """Merge and link all exchanges, stretch by stretch."""
-    from wiretrace.hosts.stretches import plan_stretches
+    from wiretrace.hosts.stretches import plan_sample, plan_stretches
 
     starts = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.start_ns)]
     ends = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.end_ns)]
     spools = tuple(point.spool for point in points)
-    stretches = plan_stretches(starts, ends, settings.limits.stretch_exchanges)
+    size = settings.limits.stretch_exchanges
+    stretches = plan_stretches(starts, ends, size)
+    habits = None
+    if len(stretches) > 1:
+        habits = _learn_habits(plan_sample(starts, size, LEARNING_PLACES), spools, starts, ends, knowledge)
     tasks = [
         (
             stretch,
             spools,
             tuple(stretch.rows(start, end) for start, end in zip(starts, ends, strict=True)),
             knowledge,
+            habits,
             Part(folder, number),
         )
         for number, stretch in enumerate(stretches)
@@ -138,11 +147,33 @@ def _link(
     return [link_stretch(*task, advance) for task in tasks]
 
 
+def _learn_habits(
+    sample: Sample,
+    spools: tuple[Spool, ...],
+    starts: Sequence[NDArray[np.int64]],
+    ends: Sequence[NDArray[np.int64]],
+    knowledge: Knowledge,
+) -> Habits:
+    """Learn from a sample of the exchanges what linking the stretches relies on."""
+    from wiretrace.hosts.calls import merge_exchanges
+    from wiretrace.linking.linker import learn
+    from wiretrace.linking.tables import link_problem
+
+    rows = tuple(sample.rows(start, end) for start, end in zip(starts, ends, strict=True))
+    merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    start = merged.calls.column("start_ns").to_numpy()
+    habits = learn(link_problem(merged.columns), sample.piece(start), sample.owns(start))
+    del merged
+    give_back_memory()
+    return habits
+
+
 def link_stretch(
     stretch: Stretch,
     spools: tuple[Spool, ...],
     rows: tuple[NDArray[np.int64], ...],
     knowledge: Knowledge,
+    habits: Habits | None,
     part: Part,
     advance: Callable[[int], None],
 ) -> Part:
@@ -152,7 +183,7 @@ def link_stretch(
 
     merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
     owned = stretch.owns(merged.calls.column("start_ns").to_numpy())
-    linked = link_calls(merged.calls, merged.columns, owned)
+    linked = link_calls(merged.calls, merged.columns, owned, habits)
     part.write({"calls": linked.calls, "links": linked.links, "evidence": linked.evidence})
     advance(sum(len(each) for each in rows))
     del merged, linked

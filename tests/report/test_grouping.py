@@ -5,23 +5,21 @@ from collections import defaultdict
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
-from wiretrace.case.reader import Case
 from wiretrace.model.outcome import Outcome
-from wiretrace.model.settings import Settings
 from wiretrace.report.grouping import call_figures, grouped
 
 CALL = st.tuples(st.sampled_from("abc"), st.integers(0, 1000), st.sampled_from([str(kind) for kind in Outcome]))
 
 
 def calls_table(rows: list[tuple[str, int, str]]) -> pa.Table:
-    table = Case.of(build_analysis(7), Settings()).table("calls").slice(0, 1).to_pylist()[0]
+    table = case_of(build_analysis(7)).table("calls").slice(0, 1).to_pylist()[0]
     records = [
         table | {"server_service": service, "start_ns": 10, "end_ns": 10 + duration, "outcome": outcome}
         for service, duration, outcome in rows
     ]
-    return pa.Table.from_pylist(records, Case.of(build_analysis(7), Settings()).table("calls").schema)
+    return pa.Table.from_pylist(records, case_of(build_analysis(7)).table("calls").schema)
 
 
 @settings(max_examples=50, deadline=None)

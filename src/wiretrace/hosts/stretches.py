@@ -50,6 +50,32 @@ class Stretch(NamedTuple):
         return (start >= self.begins) & (start < self.ends)
 
 
+class Sample(NamedTuple):
+    """Pieces of the common time line that stand for the whole; shapes (pieces,), in nanoseconds."""
+
+    begins: NDArray[np.int64]
+    """Rising."""
+    ends: NDArray[np.int64]
+    """Not part of the piece, and not behind the beginning of the next."""
+
+    def rows(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of the exchanges of one vantage point that start in a piece, or are open when one begins; all (n,)."""
+        begun = np.searchsorted(self.begins, start, "right")
+        open_at_a_beginning = np.searchsorted(self.begins, end, "right") > begun
+        return np.flatnonzero(self.owns(start) | open_at_a_beginning)
+
+    def owns(self, start: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which calls start in a piece (n,)."""
+        begun = np.searchsorted(self.begins, start, "right")
+        inside: NDArray[np.bool_] = (begun > 0) & (start < self.ends[np.maximum(begun - 1, 0)])
+        return inside
+
+    def piece(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The piece that each call belongs to: it starts there, or is open when the piece begins (n,)."""
+        begun = np.searchsorted(self.begins, start, "right")
+        return np.minimum(np.where(self.owns(start), begun - 1, begun), len(self.begins) - 1)
+
+
 def plan_stretches(
     starts: Sequence[NDArray[np.int64]], ends: Sequence[NDArray[np.int64]], exchanges: int
 ) -> list[Stretch]:
@@ -80,21 +106,12 @@ def plan_stretches(
     return stretches
 
 
-def sample_rows(
-    starts: Sequence[NDArray[np.int64]], ends: Sequence[NDArray[np.int64]], exchanges: int, places: int
-) -> list[NDArray[np.int64]]:
-    """By vantage point: about so many exchanges in all, from that many pieces of time spread over the whole."""
+def plan_sample(starts: Sequence[NDArray[np.int64]], exchanges: int, places: int) -> Sample:
+    """So many pieces of time, spread over the whole, that hold about so many exchanges in all."""
     start = _sorted_starts(starts)
     length = exchanges // places
     first = np.linspace(0, len(start) - length - 1, places).astype(np.int64)
-    begins, finish = start[first], start[first + length]
-    chosen = []
-    for own_start, own_end in zip(starts, ends, strict=True):
-        begun = np.searchsorted(begins, own_start, "right")
-        inside = (begun > 0) & (own_start < finish[np.maximum(begun - 1, 0)])
-        open_at_a_beginning = np.searchsorted(begins, own_end, "right") > begun
-        chosen.append(np.flatnonzero(inside | open_at_a_beginning))
-    return chosen
+    return Sample(start[first], start[first + length])
 
 
 def _sorted_starts(starts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

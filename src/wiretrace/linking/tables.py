@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.hosts.columns import LinkColumns, Lists
+    from wiretrace.linking.habits import Habits
 
 NO_CALL = np.uint64(0)
 """In place of a call's number."""
@@ -35,9 +36,12 @@ class Linked:
     evidence: pa.Table
 
 
-def link_calls(calls: pa.Table, columns: LinkColumns, owned: NDArray[np.bool_]) -> Linked:
-    """Link `calls`, whose rows `columns` describes in numbers; `owned` (n,) says which of them get rows."""
-    solution = link(link_problem(columns))
+def link_calls(calls: pa.Table, columns: LinkColumns, owned: NDArray[np.bool_], habits: Habits | None = None) -> Linked:
+    """Link `calls`, whose rows `columns` describes in numbers; `owned` (n,) says which of them get rows.
+
+    `habits` are those of the whole analysis; without them they are learned from these calls.
+    """
+    solution = link(link_problem(columns), habits, owned)
     identity = np.append(calls.column("id").to_numpy(), NO_CALL)
     return Linked(
         _calls(calls, identity, solution, owned),
