@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.case.forest import break_cycles, calls_in_order, parents_of_calls
-from wiretrace.diagnosis.names import counts
+from wiretrace.case.forest import break_cycles, calls_in_order, parents_of_calls, questions
+from wiretrace.diagnosis.names import SLICE_ROWS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,14 +28,14 @@ class Ancestry(NamedTuple):
     """Calls of that tree."""
 
 
-def ancestry_of_calls(case: Case, question: NDArray[np.bool_]) -> Ancestry:
-    """Find the ancestors of all calls; `question` says whose parent is only a question. Raises UserError if damaged."""
+def ancestry_of_calls(case: Case) -> Ancestry:
+    """Find the ancestors of all calls. Raises UserError if the case is damaged."""
     named = parents_of_calls(case)
-    parent = np.where(question, np.int32(-1), named)
+    parent = np.where(questions(case), np.int32(-1), named)
     for parents in (named, parent):
         break_cycles(parents, lambda: calls_in_order(case))
     root = topmost_calls(named)
-    return Ancestry(parent, root, counts(root, len(root)).astype(np.int32)[root])
+    return Ancestry(parent, root, _sizes(root))
 
 
 def topmost_calls(parents: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -55,3 +55,12 @@ def depths_of_calls(parents: NDArray[np.int32]) -> NDArray[np.int32]:
         depth += depth[above]
         above = above[above]
     return depth[:count]
+
+
+def _sizes(root: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Calls of the tree of each call. Shapes (n,)."""
+    sizes = np.zeros(len(root), np.int32)
+    for start in range(0, len(root), SLICE_ROWS):
+        trees, calls = np.unique(root[start : start + SLICE_ROWS], return_counts=True)
+        sizes[trees] += calls.astype(np.int32)
+    return sizes[root]

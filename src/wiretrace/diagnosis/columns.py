@@ -6,13 +6,13 @@ by whole columns; Python is asked only about distinct kinds and endings.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow.compute as pc
 
 from wiretrace.case.rows import RowReader
-from wiretrace.diagnosis.names import Names, codes_of, combined
+from wiretrace.diagnosis.names import Codes, Names, codes_of, combined
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -75,18 +75,27 @@ class CallColumns:
         """Read the calls of a case, a piece at a time. Raises UserError if it is damaged."""
         parties, operations, words = Names[str](), Names[str](), Names[str]()
         kinds, endings = Names[Kind](), Names[Ending]()
-        start, end, kind, ending, caller, is_root, question = (_Parts() for _ in range(7))
+        count = int(case.group_starts("calls")[-1])
+        self.start: NDArray[np.int64] = np.empty(count, np.int64)
+        self.end: NDArray[np.int64] = np.empty(count, np.int64)
+        self.is_root: NDArray[np.bool_] = np.empty(count, np.bool_)
+        """Whether the case names no parent, not even in question."""
+        self.question: NDArray[np.bool_] = np.empty(count, np.bool_)
+        """Whether the parent is only a question."""
+        kind, ending, caller = Codes(count), Codes(count), Codes(count)
+        begin = 0
         for piece in case.pieces("calls", self.COLUMNS):
+            rows = slice(begin, begin := begin + len(piece))
             callees = party_codes(piece, "server", parties), parties.things
             asked = codes_of(piece.column("operation"), operations), operations.things
             ended = [(codes_of(piece.column(name), words), words.things) for name in ("protocol", "outcome", "status")]
-            start.append(piece.column("start_ns").to_numpy())
-            end.append(piece.column("end_ns").to_numpy())
-            kind.append(kinds.narrowed(combined([callees, asked], Kind, kinds)))
-            ending.append(endings.narrowed(combined(ended, Ending, endings)))
-            caller.append(parties.narrowed(party_codes(piece, "client", parties)))
-            is_root.append(piece.column("parent").is_null().to_numpy())
-            question.append(piece.column("question").fill_null(False).to_numpy())
+            self.start[rows] = piece.column("start_ns").to_numpy()
+            self.end[rows] = piece.column("end_ns").to_numpy()
+            self.is_root[rows] = piece.column("parent").is_null().to_numpy()
+            self.question[rows] = piece.column("question").fill_null(False).to_numpy()
+            kind.put(rows, combined([callees, asked], Kind, kinds))
+            ending.put(rows, combined(ended, Ending, endings))
+            caller.put(rows, party_codes(piece, "client", parties))
         self._trees = RowReader(case, "calls", ["tree"])
         self.parties: list[str] = parties.things
         """Names of callers and callees by number: service, or host, or address."""
@@ -94,16 +103,12 @@ class CallColumns:
         """Kinds of call by number."""
         self.endings: list[Ending] = endings.things
         """Ways to end by number."""
-        self.start: NDArray[np.int64] = start.joined(np.int64)
-        self.end: NDArray[np.int64] = end.joined(np.int64)
-        self.kind: NDArray[np.integer[Any]] = kind.joined(np.int16)
-        self.ending: NDArray[np.integer[Any]] = ending.joined(np.int16)
-        self.caller: NDArray[np.integer[Any]] = caller.joined(np.int16)
+        self.kind = kind.codes
+        """The kind, by its number in `kinds`."""
+        self.ending = ending.codes
+        """The ending, by its number in `endings`."""
+        self.caller = caller.codes
         """The caller, by its number in `parties`."""
-        self.is_root: NDArray[np.bool_] = is_root.joined(np.bool_)
-        """Whether the case names no parent, not even in question."""
-        self.question: NDArray[np.bool_] = question.joined(np.bool_)
-        """Whether the parent is only a question."""
         self.callee_of_kind = np.array([parties.code(kind.service) for kind in self.kinds], np.int64)
         """Number in `parties` of the callee of each kind."""
         self.failed: NDArray[np.bool_] = self._ended(lambda ending: ending.failed)
@@ -127,16 +132,6 @@ class CallColumns:
 
     def _ended(self, how: Callable[[Ending], bool]) -> NDArray[np.bool_]:
         return np.array([how(ending) for ending in self.endings], np.bool_)[self.ending]
-
-
-class _Parts(list["NDArray[Any]"]):
-    """A column that is being read."""
-
-    def joined(self, kind: type[np.generic]) -> NDArray[Any]:
-        """The whole column; `kind` is its type where there is nothing in it."""
-        whole = np.concatenate(self) if self else np.zeros(0, kind)
-        self.clear()
-        return whole
 
 
 def party_codes(calls: pa.Table, side: str, parties: Names[str]) -> NDArray[np.int64]:

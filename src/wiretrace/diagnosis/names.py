@@ -35,9 +35,19 @@ class Names(Generic[Thing]):
             self.things.append(thing)
         return code
 
-    def narrowed(self, codes: NDArray[np.int64]) -> NDArray[np.integer[Any]]:
-        """Numbers given so far, in two bytes each as long as they fit."""
-        return codes.astype(np.int16 if len(self.things) <= np.iinfo(np.int16).max else np.int32)
+
+class Codes:
+    """A column of numbers of names, in two bytes each as long as they fit."""
+
+    def __init__(self, count: int) -> None:
+        self.codes: NDArray[np.int16] | NDArray[np.int32] = np.empty(count, np.int16)
+        """Shape (count,)."""
+
+    def put(self, rows: slice, codes: NDArray[np.int64]) -> None:
+        """Write the numbers of some rows."""
+        if self.codes.dtype == np.int16 and codes.max(initial=0) > np.iinfo(np.int16).max:
+            self.codes = self.codes.astype(np.int32)
+        self.codes[rows] = codes
 
 
 def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> NDArray[np.int64]:
@@ -83,9 +93,8 @@ def distinct(columns: list[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np
 def counts(codes: NDArray[np.integer[Any]], size: int, weights: NDArray[Any] | None = None) -> NDArray[np.int64]:
     """How often each number below `size` is there, or the sum of its whole `weights`. Shape (size,)."""
     total = np.zeros(size, np.int64)
-    rows = max(SLICE_ROWS, size)
-    for start in range(0, len(codes), rows):
-        part = slice(start, start + rows)
+    for start in range(0, len(codes), SLICE_ROWS):
+        part = slice(start, start + SLICE_ROWS)
         found = np.bincount(codes[part], None if weights is None else weights[part], size)
         total += found.astype(np.int64, copy=False)
     return total

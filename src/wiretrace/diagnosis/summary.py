@@ -144,8 +144,8 @@ def summarize(case: Case) -> Summary:
     )
     if not summary.calls:
         return summary
+    ancestry = ancestry_of_calls(case)
     columns = CallColumns(case)
-    ancestry = ancestry_of_calls(case, columns.question)
     entering = entering_calls(columns)
     in_request = entering[topmost_calls(ancestry.parent)]
     summary.requests = int(entering.sum())
