@@ -6,6 +6,7 @@ are each other's ancestors (which a sound case never holds) are broken open at t
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 from wiretrace.case.ids import RowsOfIds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -54,6 +55,15 @@ class Forest:
         """The calls that the call in `row` caused, in order of their start."""
         return self._order[self._offsets[row + 1] : self._offsets[row + 2]].tolist()  # type: ignore[no-any-return]
 
+    def in_order(self, roots: Iterable[int] | None = None) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Rows and depths of all trees, or of those under `roots`, one after another as `walk` goes. Shapes (n,)."""
+        rows, depths = array("i"), array("i")
+        for root in self.roots if roots is None else roots:
+            for row, depth in self.walk(root):
+                rows.append(row)
+                depths.append(depth)
+        return np.array(rows, np.int32), np.array(depths, np.int32)
+
     def walk(self, root: int) -> Iterator[tuple[int, int]]:
         """Rows and depths (0 for the root) of the tree under `root`, parents before children, in order of start."""
         stack = [(root, 0)]
@@ -63,9 +73,14 @@ class Forest:
             stack.extend((child, depth + 1) for child in reversed(self.children(row)))
 
 
+def calls_by_id(case: Case) -> RowsOfIds:
+    """Finds calls by id. Raises UserError if the case is damaged."""
+    return RowsOfIds(lambda: (piece.column("id") for piece in case.pieces("calls", ["id"])))
+
+
 def parents_of_calls(case: Case) -> NDArray[np.int32]:
     """Row of the parent of each call as the case says it; -1 where there is none. Shape (n,); may hold cycles."""
-    index = RowsOfIds(lambda: (piece.column("id") for piece in case.pieces("calls", ["id"])))
+    index = calls_by_id(case)
     pieces = (index.rows(piece.column("parent")) for piece in case.pieces("calls", ["parent"]))
     return np.concatenate([np.zeros(0, np.int32), *pieces])
 
@@ -109,3 +124,11 @@ def break_cycles(parent: NDArray[np.int32], by_start: Callable[[], NDArray[np.in
                 in_cycle[row] = False
                 row = int(parent[row])
             parent[first] = -1
+
+
+def topmost_calls(parents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The row of the topmost call above each call. `parents`: rows without cycles, -1 for none. Shapes (n,)."""
+    topmost = np.where(parents < 0, np.arange(len(parents), dtype=np.int32), parents)
+    while not np.array_equal(further := topmost[topmost], topmost):
+        topmost = further
+    return topmost

@@ -20,7 +20,7 @@ from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import duckdb
@@ -102,14 +102,19 @@ class Case:
 
         Raises UserError if it is damaged.
         """
-        schema = table_schema(name)
-        found = [schema.empty_table()]
-        for number, piece in enumerate(self.pieces(name, [column])):
-            # Most pieces hold none: their other columns are not even read.
-            is_wanted = pc.equal(piece.column(column), value)
-            if pc.any(is_wanted).as_py():
-                found.append(self.group(name, number, schema.names).filter(is_wanted))
-        return pa.concat_tables(found).unify_dictionaries()
+        from wiretrace.case.rows import RowReader
+
+        found = self.find(name, column, lambda values: pc.equal(values, value))
+        return RowReader(self, name, table_schema(name).names).take(found)
+
+    def find(
+        self, name: str, column: str, is_wanted: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    ) -> NDArray[np.int64]:
+        """Numbers of the rows of a table whose value in `column` is wanted, rising. Raises UserError if it is damaged."""
+        found = [np.zeros(0, np.int64)]
+        for start, piece in zip(self.group_starts(name).tolist(), self.pieces(name, [column]), strict=False):
+            found.append(start + pc.indices_nonzero(is_wanted(piece.column(column))).to_numpy().astype(np.int64))
+        return np.concatenate(found)
 
     def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
         schema, categories = _part_of_schema(name, columns)

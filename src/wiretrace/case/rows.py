@@ -30,7 +30,8 @@ class RowReader:
     def __init__(self, case: Case, table: str, columns: Sequence[str]) -> None:
         self._case = case
         self._table = table
-        self._columns = list(columns)
+        self.columns = list(columns)
+        """Names of the columns."""
         self._starts = case.group_starts(table)
         self._kept: dict[int, pa.Table] = {}
 
@@ -51,7 +52,7 @@ class RowReader:
             number = int(groups[of_group[0]])
             parts.append(self._group(number).take(pa.array(rows[of_group] - self._starts[number])))
         if not parts:
-            return pa.schema([table_schema(self._table).field(name) for name in self._columns]).empty_table()
+            return pa.schema([table_schema(self._table).field(name) for name in self.columns]).empty_table()
         if len(parts) == 1:
             return parts[0]
         back = np.empty(len(rows), np.int64)
@@ -63,6 +64,6 @@ class RowReader:
         if group is None:
             if len(self._kept) == GROUPS_KEPT:
                 del self._kept[next(iter(self._kept))]
-            group = self._case.group(self._table, number, self._columns).combine_chunks()
+            group = self._case.group(self._table, number, self.columns).combine_chunks()
         self._kept[number] = group
         return group

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.case.forest import break_cycles, calls_in_order, parents_of_calls, questions
+from wiretrace.case.forest import break_cycles, calls_in_order, parents_of_calls, questions, topmost_calls
 from wiretrace.diagnosis.names import SLICE_ROWS
 
 if TYPE_CHECKING:
@@ -36,14 +36,6 @@ def ancestry_of_calls(case: Case) -> Ancestry:
         break_cycles(parents, lambda: calls_in_order(case))
     root = topmost_calls(named)
     return Ancestry(parent, root, _sizes(root))
-
-
-def topmost_calls(parents: NDArray[np.int32]) -> NDArray[np.int32]:
-    """The row of the topmost call above each call. `parents`: rows without cycles, -1 for none. Shapes (n,)."""
-    topmost = np.where(parents < 0, np.arange(len(parents), dtype=np.int32), parents)
-    while not np.array_equal(further := topmost[topmost], topmost):
-        topmost = further
-    return topmost
 
 
 def depths_of_calls(parents: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -117,11 +117,6 @@ class CallColumns:
         return len(self.start)
 
     @property
-    def callee(self) -> NDArray[np.int32]:
-        """The callee, by its number in `parties`."""
-        return self.callee_of_kind.astype(np.int32)[self.kind]
-
-    @property
     def unknown(self) -> NDArray[np.bool_]:
         """Whether the capture lacks the end."""
         return self._ended(lambda ending: ending.outcome in UNKNOWN)

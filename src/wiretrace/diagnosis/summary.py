@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import plain_list
-from wiretrace.diagnosis.ancestry import ancestry_of_calls, depths_of_calls, topmost_calls
+from wiretrace.case.forest import topmost_calls
+from wiretrace.diagnosis.ancestry import ancestry_of_calls, depths_of_calls
 from wiretrace.diagnosis.columns import CallColumns, Kind
 from wiretrace.diagnosis.failures import Failure, Harm, find_failures, how_much_it_shows
 from wiretrace.diagnosis.names import counts, nearest_rank
@@ -118,6 +119,8 @@ class Summary:
     """Captured payload bytes that are nowhere."""
     example: str = ""
     """Id of the tree that shows most; empty without calls."""
+    entering: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_), repr=False, compare=False)
+    """Which calls are the requests, by row of the table `calls`. Shape (n,)."""
 
 
 def summarize(case: Case) -> Summary:
@@ -148,6 +151,7 @@ def summarize(case: Case) -> Summary:
     columns = CallColumns(case)
     entering = entering_calls(columns)
     in_request = entering[topmost_calls(ancestry.parent)]
+    summary.entering = entering
     summary.requests = int(entering.sum())
     summary.failed_requests = int((entering & columns.failed).sum())
     summary.outside = int((~in_request).sum())
@@ -178,11 +182,12 @@ def _spread(offsets: pa.ChunkedArray) -> float:
 
 def _services(columns: CallColumns, ancestry: Ancestry) -> list[ServiceFigures]:
     """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
-    parties = len(columns.parties)
-    callee = columns.callee
-    called, calling = counts(callee, parties), counts(columns.caller, parties)
-    failed = counts(callee, parties, columns.failed)
-    depth = counts(callee, parties, depths_of_calls(ancestry.parent))
+    kinds, parties = len(columns.kinds), len(columns.parties)
+    calling = counts(columns.caller, parties)
+    called, failed, depth = (
+        counts(columns.callee_of_kind, parties, counts(columns.kind, kinds, weights))
+        for weights in (None, columns.failed, depths_of_calls(ancestry.parent))
+    )
     found = [
         (depth[party] / called[party], ServiceFigures(name, *(int(count[party]) for count in (called, calling, failed))))
         for party, name in enumerate(columns.parties)

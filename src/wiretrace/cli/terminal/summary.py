@@ -46,8 +46,8 @@ FATES: dict[str, str] = {
 """Where payload bytes went, as the summary says it."""
 
 
-def print_summary(console: Console, case: Case, *, kept: bool = True) -> None:
-    """Print the summary of `case`; `kept`: whether it will still be there for further commands."""
+def print_summary(console: Console, case: Case, *, kept: bool = True) -> Summary:
+    """Print the summary of `case`, and return it; `kept`: whether it will still be there for further commands."""
     summary = summarize(case)
     _headline(console, summary)
     _findings(console, summary)
@@ -64,6 +64,7 @@ def print_summary(console: Console, case: Case, *, kept: bool = True) -> None:
     else:
         print_heading(console, "Next")
         print_paragraph(console, "Nothing was kept. Give -o CASE to keep the case and look into it.", 2)
+    return summary
 
 
 def _headline(console: Console, summary: Summary) -> None:
