@@ -41,11 +41,11 @@ class ClaimsOfCalls:
         pieces = [calls.take(order[start : start + READ_AT_ONCE]) for start in range(0, len(order), READ_AT_ONCE)]
         places = RowsOfIds(lambda: (piece.column("id") for piece in pieces))
         parents = pa.chunked_array([chunk for piece in pieces for chunk in piece.column("parent").chunks], pa.string())
-        self._links = _Sorted(len(order), RowReader(case, "links", ["parent", "confidence"]))
+        self._links = ClaimRows(len(order), RowReader(case, "links", ["parent", "confidence"]))
         for piece in case.pieces("links", ["child", "rank"]):
             rank = piece.column("rank").to_numpy()
             self._links.add(places.rows(piece.column("child")), rank > 0, rank)
-        self._evidence = _Sorted(len(order), RowReader(case, "evidence", ["kind", "weight", "detail"]))
+        self._evidence = ClaimRows(len(order), RowReader(case, "evidence", ["kind", "weight", "detail"]))
         for piece in case.pieces("evidence", ["child", "parent"]):
             place = places.rows(piece.column("child"))
             is_known = place >= 0
@@ -62,17 +62,18 @@ class ClaimsOfCalls:
         return self._links.claims(start, end)
 
 
-class _Sorted:
-    """Rows of a table of claims, by the place of their call."""
+class ClaimRows:
+    """Rows of a table of claims, by the place of their call, and of one call by rank."""
 
     def __init__(self, places: int, reader: RowReader) -> None:
+        """`places` is the number of calls; `reader` reads what is wanted of the claims."""
         self._reader = reader
         self._read = 0
         self._counts = np.zeros(places + 1, np.int64)
-        self._parts: list[tuple[NDArray[np.int32], ...]] = []
+        self._parts: list[tuple[NDArray[Any], ...]] = []
         self._rows = np.zeros(0, np.int32)
 
-    def add(self, place: NDArray[np.int32], is_wanted: NDArray[np.bool_], rank: NDArray[np.int32]) -> None:
+    def add(self, place: NDArray[np.int32], is_wanted: NDArray[np.bool_], rank: NDArray[Any]) -> None:
         """Take note of the next rows of the table. Shapes (n,); the place is -1 where the call is none of them."""
         wanted = np.flatnonzero(is_wanted & (place >= 0))
         self._parts.append((place[wanted], rank[wanted], (self._read + wanted).astype(np.int32)))
