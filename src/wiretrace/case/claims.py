@@ -49,7 +49,9 @@ class ClaimsOfCalls:
         for piece in case.pieces("evidence", ["child", "parent"]):
             place = places.rows(piece.column("child"))
             is_known = place >= 0
-            chosen = pc.equal(piece.column("parent").filter(pa.array(is_known)), parents.take(pa.array(place[is_known])))
+            chosen = pc.equal(
+                piece.column("parent").filter(pa.array(is_known)), parents.take(pa.array(place[is_known]))
+            )
             is_known[is_known] = chosen.fill_null(False).to_numpy()
             self._evidence.add(place, is_known, np.zeros(len(place), np.int32))
 

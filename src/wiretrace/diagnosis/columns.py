@@ -29,6 +29,15 @@ UNDECIDED = (Outcome.OK, *UNKNOWN)
 """Outcomes that are no failure."""
 UNKNOWN_PARTY = "?"
 """Name of a party of which not even the address is known."""
+SET_UP = frozenset(
+    {
+        "login", "SSLRequest", "GSSENCRequest",  # PostgreSQL, MySQL
+        "PING", "SET NAMES", "QUIT",  # MySQL and Redis
+        "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME",  # Redis
+        "version", "noop",  # memcached
+    }
+)  # fmt: skip
+"""Operations with which clients of databases and caches open and probe connections: never a request by themselves."""
 
 
 class Kind(NamedTuple):
@@ -111,6 +120,8 @@ class CallColumns:
         """The caller, by its number in `parties`."""
         self.callee_of_kind = np.array([parties.code(kind.service) for kind in self.kinds], np.int64)
         """Number in `parties` of the callee of each kind."""
+        self.sets_up = np.array([kind.operation in SET_UP for kind in self.kinds], np.bool_)
+        """Whether calls of each kind only set up or probe a connection."""
         self.failed: NDArray[np.bool_] = self._ended(lambda ending: ending.failed)
 
     def __len__(self) -> int:

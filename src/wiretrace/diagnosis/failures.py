@@ -32,10 +32,12 @@ class Harm(enum.Enum):
     """It was made for a request that did not fail for it."""
     OUTSIDE = "outside"
     """It was made for no request: a pool, a probe, a timer, or a call whose cause was not found."""
+    SET_UP = "set_up"
+    """It only set up or probed a connection, and no request failed for it."""
 
 
 HARMS = list(Harm)
-BROKE_REQUEST, ABSORBED, OUTSIDE = range(len(HARMS))
+BROKE_REQUEST, ABSORBED, OUTSIDE, SETS_UP = range(len(HARMS))
 
 
 @dataclass(slots=True)
@@ -74,7 +76,9 @@ def find_failures(
     above = parents[rows]
     rows = rows[~((above >= 0) & failed[above])]
     causes = _first_causes(rows, failed, parents, columns.end)
-    harms = np.where(entering[rows], BROKE_REQUEST, np.where(in_request[rows], ABSORBED, OUTSIDE))
+    harms = np.where(in_request[rows], ABSORBED, OUTSIDE)
+    harms[columns.sets_up[columns.kind[rows]]] = SETS_UP
+    harms[entering[rows]] = BROKE_REQUEST
     words, sentences = Names[str](), Names[str]()
     word_of_ending = np.array([words.code(ending.word) for ending in columns.endings], np.int64)
     told = combined(
@@ -103,9 +107,7 @@ def find_failures(
                 int(ancestry.tree_size[shown[number]]),
             )
         )
-    return sorted(
-        failures, key=lambda each: (HARMS.index(each.harm), each.is_client_error, -each.failed, _name(each))
-    )
+    return sorted(failures, key=lambda each: (HARMS.index(each.harm), each.is_client_error, -each.failed, _name(each)))
 
 
 EXAMPLE_CALLS = 24

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -60,13 +60,13 @@ def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> N
     used = np.unique(local).tolist()
     table = np.zeros(len(words) + 1, np.int64)
     table[used] = [names.code(words[code] or missing if code < len(words) else missing) for code in used]
-    return table[local]
+    return np.asarray(table[local], np.int64)
 
 
 def combined(
-    columns: list[tuple[NDArray[np.int64], list[str]]], make: Callable[..., Thing], names: Names[Thing]
+    columns: Sequence[tuple[NDArray[Any], Sequence[object]]], make: Callable[..., Thing], names: Names[Thing]
 ) -> NDArray[np.int64]:
-    """The number of what `make` makes of each row's words; `columns` are numbers and their words. Shape (n,)."""
+    """The number of what `make` makes of each row's things; `columns` are numbers and what they stand for. Shape (n,)."""
     group, rows = distinct([codes for codes, _ in columns])
     made = [names.code(make(*(words[codes[row]] for codes, words in columns))) for row in rows.tolist()]
     return np.array(made, np.int64)[group]

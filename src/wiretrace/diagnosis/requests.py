@@ -9,25 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from wiretrace.diagnosis.names import counts
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from wiretrace.diagnosis.columns import CallColumns
-
-
-SET_UP = frozenset(
-    {
-        "login", "SSLRequest", "GSSENCRequest",  # PostgreSQL, MySQL
-        "PING", "SET NAMES", "QUIT",  # MySQL and Redis
-        "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME",  # Redis
-        "version", "noop",  # memcached
-    }
-)  # fmt: skip
-"""Operations with which clients of databases and caches open and probe connections: never a request by themselves."""
 
 
 def entering_calls(columns: CallColumns) -> NDArray[np.bool_]:
@@ -39,6 +27,5 @@ def entering_calls(columns: CallColumns) -> NDArray[np.bool_]:
     """
     caused = columns.caller[~columns.is_root & ~columns.question]
     is_within = counts(caused, len(columns.parties)) > 0
-    sets_up = np.array([kind.operation in SET_UP for kind in columns.kinds], np.bool_)
-    from_outside: NDArray[np.bool_] = columns.is_root & ~sets_up[columns.kind] & ~is_within[columns.caller]
+    from_outside: NDArray[np.bool_] = columns.is_root & ~columns.sets_up[columns.kind] & ~is_within[columns.caller]
     return from_outside if from_outside.any() else columns.is_root

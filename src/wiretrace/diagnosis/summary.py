@@ -189,7 +189,10 @@ def _services(columns: CallColumns, ancestry: Ancestry) -> list[ServiceFigures]:
         for weights in (None, columns.failed, depths_of_calls(ancestry.parent))
     )
     found = [
-        (depth[party] / called[party], ServiceFigures(name, *(int(count[party]) for count in (called, calling, failed))))
+        (
+            depth[party] / called[party],
+            ServiceFigures(name, *(int(count[party]) for count in (called, calling, failed))),
+        )
         for party, name in enumerate(columns.parties)
         if called[party]
     ]
@@ -237,7 +240,7 @@ def _count_links(case: Case, columns: CallColumns, summary: Summary) -> None:
 def _example(columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool_], summary: Summary) -> str:
     """The tree that shows most: of the gravest failure, or else a typical one of the slowest kind of request."""
     for failure in summary.failures:
-        if failure.harm is not Harm.OUTSIDE and failure.example_calls > 1:
+        if failure.harm in (Harm.BROKE_REQUEST, Harm.ABSORBED) and failure.example_calls > 1:
             return failure.example
     rows = np.flatnonzero(entering & (how_much_it_shows(ancestry.tree_size) > 1))
     typical = {Kind(times.service, times.operation): times.median_ns for times in summary.times}
@@ -254,9 +257,7 @@ def _example(columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool
     return columns.tree_ids([int(slowest[np.argmax(durations)])])[0]
 
 
-def _typical(
-    columns: CallColumns, ancestry: Ancestry, rows: NDArray[np.int64], median_ns: int, least: int
-) -> int:
+def _typical(columns: CallColumns, ancestry: Ancestry, rows: NDArray[np.int64], median_ns: int, least: int) -> int:
     """Of `rows`, the call whose duration is nearest to the median, and whose tree asks at least so many services.
 
     -1 where there is none. Looks at few trees at first: most often one of them will do.
@@ -273,9 +274,7 @@ def _typical(
     return -1
 
 
-def _services_of_trees(
-    columns: CallColumns, root: NDArray[np.int32], trees: NDArray[np.int32]
-) -> NDArray[np.int64]:
+def _services_of_trees(columns: CallColumns, root: NDArray[np.int32], trees: NDArray[np.int32]) -> NDArray[np.int64]:
     """Different services that are asked in each of `trees`, rows of roots. Shape (m,)."""
     is_wanted = np.zeros(len(root), np.bool_)
     is_wanted[trees] = True

@@ -64,6 +64,7 @@ def operation_rows(figures: CallFigures) -> list[dict[str, str | int]]:
     rows = grouped([columns.kind, _protocols(columns)[columns.ending]], figures)
     made: list[dict[str, str | int]] = [
         {
+            "setUp": int(columns.sets_up[columns.kind[row]]),
             "server": columns.kinds[columns.kind[row]].service,
             "protocol": columns.endings[columns.ending[row]].protocol,
             "operation": columns.kinds[columns.kind[row]].operation,
@@ -71,7 +72,7 @@ def operation_rows(figures: CallFigures) -> list[dict[str, str | int]]:
         }
         for row, numbers in rows
     ]
-    return made
+    return sorted(made, key=lambda row: row["setUp"])
 
 
 def edge_rows(figures: CallFigures) -> list[dict[str, str | int]]:

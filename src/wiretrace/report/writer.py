@@ -57,7 +57,9 @@ def _page(case: Case) -> Iterator[str]:
     yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
     yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
-    yield _data_block("calls", calls_block(order, rows, RowReader(case, "calls", CALL_COLUMNS).take(rows), trees, figures).encode())
+    yield _data_block(
+        "calls", calls_block(order, rows, RowReader(case, "calls", CALL_COLUMNS).take(rows), trees, figures).encode()
+    )
     for number, block in enumerate(details_blocks(case, rows)):
         yield _data_block(f"details-{number}", block.encode())
     yield tail

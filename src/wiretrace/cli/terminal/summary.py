@@ -105,6 +105,9 @@ def _failures(console: Console, summary: Summary) -> None:
     if by_harm[Harm.OUTSIDE]:
         print_paragraph(console, "Failed outside any request:", 2)
         _failure_rows(console, by_harm[Harm.OUTSIDE], "", indent=4)
+    if by_harm[Harm.SET_UP]:
+        print_paragraph(console, "Failed where connections were set up or probed; no request failed for it:", 2, "dim")
+        _failure_rows(console, by_harm[Harm.SET_UP], "dim", indent=4)
     if summary.unknown_outcomes:
         count = counted(summary.unknown_outcomes, "call")
         print_paragraph(console, f"How {count} ended is not in the captures; that is no failure.", 2)
