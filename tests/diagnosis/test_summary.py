@@ -7,8 +7,8 @@ import pytest
 from tests.support.cases import CaseBuilder, build_analysis, case_of
 
 from wiretrace.case.reader import Case
-from wiretrace.diagnosis.failures import Failure, Harm
 from wiretrace.diagnosis.columns import party_names
+from wiretrace.diagnosis.failures import Failure, Harm
 from wiretrace.diagnosis.summary import Repeated, summarize
 from wiretrace.model.analysis import Payload
 
