@@ -7,8 +7,8 @@ import pytest
 from tests.support.cases import CaseBuilder, build_analysis, case_of
 
 from wiretrace.case.reader import Case
+from wiretrace.diagnosis.columns import party_names
 from wiretrace.diagnosis.failures import Failure, Harm
-from wiretrace.diagnosis.requests import party_names
 from wiretrace.diagnosis.summary import Repeated, summarize
 from wiretrace.model.analysis import Payload
 
@@ -155,7 +155,7 @@ def test_of_two_failing_calls_the_earlier_is_the_cause() -> None:
         )
     (failure,) = summarize(built(builder)).failures
     assert failure == Failure(
-        Harm.BROKE_REQUEST, "web", "GET /", 1, 1, "502", "early (early): server silent", False, root["id"]
+        Harm.BROKE_REQUEST, "web", "GET /", 1, 1, "502", "early (early): server silent", False, root["id"], 3
     )
 
 
@@ -226,3 +226,18 @@ def test_a_party_without_a_service_is_called_by_its_host_or_address() -> None:
     for party in (("10.0.0.1", 1, "web1", "web"), ("10.0.0.1", 1, "web1", None), ("10.0.0.1", 1, None, "")):
         builder.call(None, "http", "GET /", "", party, service("x"), 0, 1)
     assert party_names(builder.analysis().tables["calls"], "client") == ["web", "web1", "10.0.0.1"]
+
+
+def test_what_only_sets_up_a_connection_is_told_last_and_by_its_name() -> None:
+    """A library's probe fails at every start: it stands behind a failure that happened once, in a request or not."""
+    builder = CaseBuilder()
+    shop, redis = service("shop"), service("redis")
+    fine = builder.call(None, "http", "GET /", "", OUTSIDE, shop, 0, 50)
+    builder.call(fine, "redis", "CLIENT SETINFO", "", shop, redis, 1, 1, status="ERR", outcome="error")
+    for number in range(9):
+        builder.call(None, "redis", "CLIENT SETINFO", "", shop, redis, number, 1, status="ERR", outcome="error")
+    builder.call(None, "redis", "LPUSH", "", shop, redis, 1, 5, status="OOM", outcome="error")
+    assert [(failure.harm, failure.failed) for failure in summarize(built(builder)).failures] == [
+        (Harm.OUTSIDE, 1),
+        (Harm.SET_UP, 10),
+    ]

@@ -13,8 +13,7 @@ from wiretrace.report.order import tree_order
 
 def blocks_of(case: Case) -> list[dict[str, list[object]]]:
     order = tree_order(case.table("calls"), case.table("trees"))
-    tables = (case.table(name) for name in ("calls", "exchanges", "links", "evidence"))
-    return [read(block.encode()) for block in details_blocks(order, *tables)]
+    return [read(block.encode()) for block in details_blocks(case, order.rows)]
 
 
 def test_blocks_part_the_calls_without_losing_a_row(small_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

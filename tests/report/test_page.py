@@ -115,7 +115,7 @@ def test_a_tree_shows_its_calls_and_why_they_stand_there(small_report: Path, ope
     expect(panel).to_contain_text("Why this parent may be right")
     expect(panel).to_contain_text("begins 0.3 ms after its parent")
     expect(panel).to_contain_text("It could also have been")
-    expect(panel.locator(".alternatives li").first).to_contain_text("0.38")
+    expect(panel.locator(".alternatives li").first).to_contain_text("38%")
     expect(panel.locator(".alternatives li").last).to_contain_text("caused by nothing that was captured")
     expect(panel.locator("code", has_text="ip.addr==10.0.0.20 && tcp.port==5432")).to_have_count(1)
     expect(panel.locator("code", has_text="frame.number in {")).to_have_count(2)

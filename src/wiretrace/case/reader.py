@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wiretrace.case.manifest import Manifest
-from wiretrace.case.writer import stored_schema
+from wiretrace.case.writer import ROW_GROUP_ROWS, stored_schema
 from wiretrace.model.errors import UserError
 from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import duckdb
     import pyarrow.dataset as pads
+    from numpy.typing import NDArray
 
 
 LOCKED_DOWN = (
@@ -42,6 +44,7 @@ class Case:
         """Where it is stored."""
         self.manifest = manifest
         self._tables = tables
+        self._metadata: dict[str, pq.FileMetaData] = {}
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
@@ -62,27 +65,59 @@ class Case:
         """Some columns of a table, without reading, or keeping, the others. Raises UserError if it is damaged."""
         return self._tables[name].select(columns) if name in self._tables else self._read(name, columns)
 
+    def group_starts(self, name: str) -> NDArray[np.int64]:
+        """The first row of each row group of a table, and last the number of rows. Raises UserError if it is damaged."""
+        if name in self._tables:
+            count = len(self._tables[name])
+            return np.append(np.arange(0, count, ROW_GROUP_ROWS), count)
+        found = self._metadata_of(name)
+        sizes = [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+        return np.cumsum([0, *sizes], dtype=np.int64)
+
+    def group(self, name: str, number: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of one row group of a table. Raises UserError if it is damaged."""
+        if name in self._tables:
+            return self._tables[name].select(columns).slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
+        schema, categories = _part_of_schema(name, columns)
+        try:
+            with pq.ParquetFile(
+                self._file(name),
+                metadata=self._metadata_of(name),
+                read_dictionary=categories,
+                page_checksum_verification=True,
+            ) as file:
+                read = file.read_row_group(number, columns=list(columns), use_threads=False)
+            read.validate(full=True)
+            return read.select(columns).cast(schema).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
+
+    def pieces(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of a table, a row group at a time, in the order of the rows. Raises UserError if it is damaged."""
+        for number in range(len(self.group_starts(name)) - 1):
+            yield self.group(name, number, columns)
+
     def rows(self, name: str, column: str, value: str) -> pa.Table:
         """The rows of a table with this value in `column`; of a long table a piece at a time is in memory.
 
         Raises UserError if it is damaged.
         """
-        if name in self._tables:
-            return self._tables[name].filter(pc.equal(self._tables[name].column(column), value))
-        schema = table_schema(name)
-        try:
-            with pq.ParquetFile(self._file(name), page_checksum_verification=True) as file:
-                groups = [
-                    file.read_row_group(number).select(schema.names).filter(pc.field(column) == value)
-                    for number in range(file.num_row_groups)
-                ]
-            return pa.concat_tables([stored_schema(name).empty_table(), *groups]).cast(schema).unify_dictionaries()
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise self._damaged(name, error) from None
+        from wiretrace.case.rows import RowReader
+
+        found = self.find(name, column, lambda values: pc.equal(values, value))
+        return RowReader(self, name, table_schema(name).names).take(found)
+
+    def find(
+        self, name: str, column: str, is_wanted: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    ) -> NDArray[np.int64]:
+        """Numbers of the rows of a table whose value in `column` is wanted, rising. Raises UserError if it is damaged."""
+        found = [np.zeros(0, np.int64)]
+        for start, piece in zip(self.group_starts(name).tolist(), self.pieces(name, [column]), strict=False):
+            found.append(start + pc.indices_nonzero(is_wanted(piece.column(column))).to_numpy().astype(np.int64))
+        return np.concatenate(found)
 
     def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
-        schema = pa.schema([table_schema(name).field(column) for column in columns])
-        categories = [field.name for field in schema if pa.types.is_dictionary(field.type)]
+        schema, categories = _part_of_schema(name, columns)
         try:
             read = pq.read_table(
                 self._file(name),
@@ -130,6 +165,15 @@ class Case:
 
         return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
 
+    def _metadata_of(self, name: str) -> pq.FileMetaData:
+        """Where the row groups of a table are in its file; read once."""
+        if name not in self._metadata:
+            try:
+                self._metadata[name] = pq.read_metadata(self._file(name))
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise self._damaged(name, error) from None
+        return self._metadata[name]
+
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.parquet"
 
@@ -151,3 +195,9 @@ class Case:
     def _damaged(self, name: str, error: Exception) -> UserError:
         reason = str(error).splitlines()[0] if str(error) else "it can not be read"
         return UserError(f"{self.path}: damaged: table {name}: {reason}; make the case again")
+
+
+def _part_of_schema(name: str, columns: Sequence[str]) -> tuple[pa.Schema, list[str]]:
+    """The schema of some columns of a table, and those of them that are categories: read as dictionaries."""
+    schema = pa.schema([table_schema(name).field(column) for column in columns])
+    return schema, [field.name for field in schema if pa.types.is_dictionary(field.type)]

@@ -94,7 +94,8 @@ def _believed(
     chosen = [kind[child[each]] for each in (follows & ~foretold, foretold & ~follows, ~foretold)]
     only_follows, only_foretold, without = (np.bincount(each, minlength=kinds) for each in chosen)
     excess = only_follows - only_foretold
-    return (excess > SCATTER * np.sqrt(only_follows + only_foretold)) & (excess >= LEAST_EXPLAINED * without)
+    explained: NDArray[np.bool_] = excess > SCATTER * np.sqrt(only_follows + only_foretold)
+    return explained & (excess >= LEAST_EXPLAINED * without)
 
 
 def _values(

@@ -46,8 +46,8 @@ FATES: dict[str, str] = {
 """Where payload bytes went, as the summary says it."""
 
 
-def print_summary(console: Console, case: Case, *, kept: bool = True) -> None:
-    """Print the summary of `case`; `kept`: whether it will still be there for further commands."""
+def print_summary(console: Console, case: Case, *, kept: bool = True) -> Summary:
+    """Print the summary of `case`, and return it; `kept`: whether it will still be there for further commands."""
     summary = summarize(case)
     _headline(console, summary)
     _findings(console, summary)
@@ -64,6 +64,7 @@ def print_summary(console: Console, case: Case, *, kept: bool = True) -> None:
     else:
         print_heading(console, "Next")
         print_paragraph(console, "Nothing was kept. Give -o CASE to keep the case and look into it.", 2)
+    return summary
 
 
 def _headline(console: Console, summary: Summary) -> None:
@@ -104,6 +105,9 @@ def _failures(console: Console, summary: Summary) -> None:
     if by_harm[Harm.OUTSIDE]:
         print_paragraph(console, "Failed outside any request:", 2)
         _failure_rows(console, by_harm[Harm.OUTSIDE], "", indent=4)
+    if by_harm[Harm.SET_UP]:
+        print_paragraph(console, "Failed where connections were set up or probed; no request failed for it:", 2, "dim")
+        _failure_rows(console, by_harm[Harm.SET_UP], "dim", indent=4)
     if summary.unknown_outcomes:
         count = counted(summary.unknown_outcomes, "call")
         print_paragraph(console, f"How {count} ended is not in the captures; that is no failure.", 2)
