@@ -6,6 +6,7 @@ out once for each distinct text and looked up for the others. All text passes `r
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,7 @@ class BatchMaker:
         """Tokens of requests and of responses, and digests of requests."""
         hasher = self._hasher
         request_values, response_values = [each.values for each in asked], [each.values for each in answers]
-        number = {values: at for at, values in enumerate(dict.fromkeys(request_values + response_values))}
+        number = dict(zip(dict.fromkeys(request_values + response_values), itertools.count()))
         offsets, tokens = hasher.token_lists(list(number))
         lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(tokens))
         found = [
