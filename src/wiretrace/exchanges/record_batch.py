@@ -6,7 +6,6 @@ out once for each distinct text and looked up for the others. All text passes `r
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from wiretrace.exchanges.message_table import NO_MESSAGE
 from wiretrace.exchanges.redaction import scrub
+from wiretrace.exchanges.remembered_values import RememberedValues
 from wiretrace.exchanges.rows import OUTCOMES, PROOFS
 from wiretrace.model.message import Role
 from wiretrace.model.schema import table_schema
@@ -57,7 +57,7 @@ class BatchMaker:
 
     def __init__(self, capture: str, hasher: ValueHasher) -> None:
         self._capture = pa.array([capture])
-        self._hasher = hasher
+        self._values = RememberedValues(hasher)
         self._attributes: dict[tuple[int, int], str] = {}
         self._alive: list[tuple[object, object]] = []
         """The dicts whose identities are the keys of `_attributes`, so that their identities stay theirs."""
@@ -73,7 +73,8 @@ class BatchMaker:
         named = asked
         if not request.all():
             named = [answer if each is NO_MESSAGE else each for each, answer in zip(asked, answers, strict=True)]
-        request_tokens, response_tokens, digests = self._hashes(asked, answers)
+        values = [each.values for each in asked]
+        request_tokens, response_tokens = self._values.tokens(values, [each.values for each in answers])
         clients, servers = _Ends(connections.client), _Ends(connections.server)
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
@@ -99,7 +100,7 @@ class BatchMaker:
             "response_frames": _frames(table, response),
             "request_seq": _sequence(table, request, connections.client_base[rank]),
             "response_seq": _sequence(table, response, connections.server_base[rank]),
-            "request_digest": digests,
+            "request_digest": self._values.digests([each.operation for each in asked], values),
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
             "request_tokens": request_tokens,
@@ -110,23 +111,6 @@ class BatchMaker:
         }
         schema = table_schema("exchanges")
         return pa.RecordBatch.from_arrays([pa.array(arrays[name]) for name in schema.names], schema=schema)
-
-    def _hashes(
-        self, asked: list[Message], answers: list[Message]
-    ) -> tuple[pa.ListArray, pa.ListArray, NDArray[np.uint64]]:
-        """Tokens of requests and of responses, and digests of requests."""
-        hasher = self._hasher
-        request_values, response_values = [each.values for each in asked], [each.values for each in answers]
-        number = dict(zip(dict.fromkeys(request_values + response_values), itertools.count()))
-        offsets, tokens = hasher.token_lists(list(number))
-        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(tokens))
-        found = [
-            lists.take(pa.array(np.fromiter(map(number.__getitem__, values), np.int32, len(values))))
-            for values in (request_values, response_values)
-        ]
-        contents = list(zip([each.operation for each in asked], request_values, strict=True))
-        digests = {content: hasher.digest(*content) for content in set(contents)}
-        return found[0], found[1], np.fromiter(map(digests.__getitem__, contents), np.uint64, len(contents))
 
     def _attribute_texts(self, asked: list[Message], answers: list[Message]) -> pa.Array:
         """The attributes of both messages as one JSON object. Messages may share dicts: remembered by identity."""
