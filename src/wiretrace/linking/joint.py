@@ -69,6 +69,7 @@ ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
 COOLING = (0.5, 0.25, 0.1, 0.05, 0.02)
 """Temperatures at which the likeliest assignment is sought."""
+COOL = True
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
 
@@ -123,7 +124,8 @@ def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
     sampler.run(SETTLING_SWEEPS)
     sampler.refresh()
     pair_share, none_share = _count(service, sampler, pair_unit, contested)
-    chosen = np.where(contested, _likeliest(service, sampler, pair_unit), fixed)
+    best = _likeliest(service, sampler, pair_unit) if COOL else _most_frequent(service, pair_unit, pair_share, none_share)
+    chosen = np.where(contested, best, fixed)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
 
@@ -222,6 +224,16 @@ def _count(
     options = np.diff(service.offsets)
     share = (counts + 2 * UNSEEN_DRAWS / np.maximum(options, 1)[pair_unit]) / total
     return share, none / total
+
+
+def _most_frequent(
+    service: Service, pair_unit: NDArray[np.int64], pair_share: NDArray[np.float64], none_share: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The parent that most draws gave each unit (-1: none; of equals the earliest), shape (units,)."""
+    order = np.lexsort((-np.arange(len(pair_unit)), pair_share, pair_unit))
+    last = np.cumsum(np.diff(service.offsets)) - 1
+    best = order[np.maximum(last, 0)]
+    return np.where(pair_share[best] >= none_share, service.candidates[best], -1)
 
 
 def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64]) -> NDArray[np.int64]:
