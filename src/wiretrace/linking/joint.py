@@ -102,8 +102,11 @@ class Posterior:
     """Share of the draws in which the unit had no parent, shape (units,)."""
 
 
-def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
-    """Link the units of `service` to its requests, by habits that are `known`, or else learned."""
+def solve(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> Posterior:
+    """Link the units of `service` to its requests, by habits that are `known`, or else learned.
+
+    `quick`: a large service whose habits are known is drawn less.
+    """
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
     may_be_alone = np.isfinite(model.background)[service.unit_class]
@@ -116,7 +119,7 @@ def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
     generator = np.random.default_rng(SEED)
-    effort = THOROUGH if known is None or len(active) <= THOROUGH_REQUESTS else QUICK
+    effort = QUICK if quick and known is not None and len(active) > THOROUGH_REQUESTS else THOROUGH
     sampler = None
     if known is None:
         held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
