@@ -242,9 +242,7 @@ def _count(
     return share, none / total
 
 
-def _likeliest(
-    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], effort: Effort
-) -> NDArray[np.int64]:
+def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], effort: Effort) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     columns = sampler.chains * len(sampler.active)
     sweeps = max(effort.least_cooling_sweeps, effort.cooling_sweeps * min(1.0, COLUMNS / columns))

@@ -132,8 +132,7 @@ class RequestModel:
             pair, slot = np.nonzero(((of_source >= 0) & (of_target >= 0)).T)
             ahead = starts[of_target[slot, pair]] - starts[of_source[slot, pair]]
             in_order = ((ahead > 0) & (direction[pair] > 0)) | ((ahead < 0) & (direction[pair] < 0))
-            total: NDArray[np.float64] = self.order_weight * np.bincount(pair[in_order], minlength=len(source))
-            return total
+            return self.order_weight * np.bincount(pair[in_order], minlength=len(source)).astype(np.float64)
 
         gain = kept(after_source, after_target) - kept(before_source, before_target)
         return np.where((source < 0) | (target < 0), 0.0, gain)

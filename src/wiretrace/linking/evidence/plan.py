@@ -68,8 +68,9 @@ class PlanModel:
         gain[:, later - 1] += self.absent[:, later]
         gain[:, later] -= self.absent[:, later]
         request, slot = np.nonzero(filled.T)
-        total: NDArray[np.float64] = np.bincount(request, weights=gain[kind[request], slot], minlength=len(kind))
-        return total + (self.absent * first).sum(axis=1)[kind]
+        total = np.bincount(request, weights=gain[kind[request], slot], minlength=len(kind))
+        of_kind: NDArray[np.float64] = (self.absent * first).sum(axis=1)
+        return total + of_kind[kind]
 
     def learn(
         self, service: Service, held: NDArray[np.int64], request: NDArray[np.int64], weights: NDArray[np.float64]

@@ -92,7 +92,7 @@ class DelayModel:
         bins, stretch = delay_bins(service.starts[unit] - since, service.resolution)
         table = self.table.reshape(-1, BINS)
         log_density = table[of_kind * (2 * slots + 1) + slot + missing * slots, bins] - stretch
-        total: NDArray[np.float64] = np.bincount(request, weights=log_density, minlength=count)
+        total: NDArray[np.float64] = np.bincount(request, weights=log_density, minlength=count).astype(np.float64)
 
         closing = self.closing[kind]
         busy = np.flatnonzero(run_starts(request)) if len(request) else request
