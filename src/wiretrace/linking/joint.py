@@ -37,7 +37,7 @@ LEARNED = 0.01
 """A round that makes the requests likelier by less than this, in nats a request, is the last one."""
 LEARNING_REQUESTS = 1600
 """Contested requests that a service is learned from."""
-LEARNING_CHAINS = 2
+LEARNING_CHAINS = 4
 """Chains that are learned from: the others would say much the same."""
 LEARNING_STRETCHES = 8
 """They are taken in this many stretches spread over the whole time."""
@@ -49,14 +49,10 @@ SETTLED_ROUNDS = 4
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
 """Of the draws: equal input gives equal output."""
-COLUMNS = 8000
-"""Columns that the chains of a service fill together where it is small: more chains, better averages."""
 MOST_CHAINS = 16
 """Chains of a small service."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
-THOROUGH_REQUESTS = 1500
-"""With more contested requests, and habits that are known, less effort is made: see `QUICK`."""
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
 
@@ -64,6 +60,8 @@ UNSEEN_DRAWS = 0.5
 class Effort(NamedTuple):
     """How much is drawn."""
 
+    columns: int
+    """Columns that the chains of a service fill together where it is small: more chains, better averages."""
     least_chains: int
     """Chains of a large service."""
     settling: float
@@ -75,15 +73,15 @@ class Effort(NamedTuple):
     cooling: tuple[float, ...]
     """Temperatures at which the likeliest assignment is sought."""
     cooling_sweeps: float
-    """Sweeps at each temperature, where the chains fill no more than `COLUMNS`; fewer where they fill more."""
+    """Sweeps at each temperature, where the chains fill no more than `columns`; fewer where they fill more."""
     least_cooling_sweeps: float
     """Least sweeps at each temperature."""
 
 
-THOROUGH = Effort(4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
-"""For a service that is learned, and for a small one."""
-QUICK = Effort(2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
-"""For a large service in one of many stretches."""
+THOROUGH = Effort(16_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
+"""For a service that is learned."""
+QUICK = Effort(8_000, 2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
+"""For a service in one of many stretches."""
 
 
 @dataclass(slots=True)
@@ -105,7 +103,7 @@ class Posterior:
 def solve(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> Posterior:
     """Link the units of `service` to its requests, by habits that are `known`, or else learned.
 
-    `quick`: a large service whose habits are known is drawn less.
+    `quick`: a service whose habits are known is drawn less.
     """
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
@@ -119,7 +117,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
     generator = np.random.default_rng(SEED)
-    effort = QUICK if quick and known is not None and len(active) > THOROUGH_REQUESTS else THOROUGH
+    effort = QUICK if quick and known is not None else THOROUGH
     sampler = None
     if known is None:
         held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
@@ -136,7 +134,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
         sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
-        sampler = _sampler(service, model, parent, contested, active, effort.least_chains, generator)
+        sampler = _sampler(service, model, parent, contested, active, effort, generator)
     sampler.run(effort.settling)
     sampler.refresh()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
@@ -151,7 +149,7 @@ def _sampler(
     parent: NDArray[np.int64],
     contested: NDArray[np.bool_],
     active: NDArray[np.int64],
-    least_chains: int,
+    effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
     """Chains over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
@@ -160,7 +158,7 @@ def _sampler(
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
     movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
-    chains = int(np.clip(COLUMNS // len(active), least_chains, MOST_CHAINS))
+    chains = int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
     sampler = Sampler(service, model, active, movable, chains, generator)
     sampler.start(np.where(inside[parent], parent, -1))
     return sampler
@@ -177,7 +175,7 @@ def _learn(
     generator: np.random.Generator,
 ) -> Sampler:
     """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
-    sampler = _sampler(service, model, parent, contested, _stretches(active), THOROUGH.least_chains, generator)
+    sampler = _sampler(service, model, parent, contested, _stretches(active), THOROUGH, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)
@@ -245,7 +243,7 @@ def _count(
 def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], effort: Effort) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     columns = sampler.chains * len(sampler.active)
-    sweeps = max(effort.least_cooling_sweeps, effort.cooling_sweeps * min(1.0, COLUMNS / columns))
+    sweeps = max(effort.least_cooling_sweeps, effort.cooling_sweeps * min(1.0, effort.columns / columns))
     for temperature in effort.cooling:
         sampler.run(sweeps, temperature)
     links = csr_matrix(
