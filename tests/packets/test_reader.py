@@ -138,7 +138,7 @@ def test_loopback_families_of_ipv6(tmp_path: Path, family: int) -> None:
         (1, bytes(12) + b"\x88\xcc" + bytes(40), "LLDP"),
         (1, bytes(12) + b"\x99\x99" + bytes(40), "ethertype 0x9999"),
         (1, bytes(12) + b"\x00\x20" + bytes(40), "IEEE 802.3 LLC"),
-        (1, bytes(12) + b"\x81\x00\0\1" * 9 + b"\x08\0" + bytes(60), "too many VLAN tags"),
+        (1, bytes(12) + b"\x81\x00\0\1" * 17 + b"\x08\0" + bytes(60), "too many VLAN tags or labels"),
         (1, b"", "cut before the transport header"),
         (1, layers.ethernet(layers.ipv4("1.2.3.4", "1.2.3.5", 1, bytes(8))), "ICMP"),
         (1, layers.ethernet(layers.ipv4("1.2.3.4", "1.2.3.5", 132, bytes(8))), "SCTP"),
@@ -153,7 +153,7 @@ def test_loopback_families_of_ipv6(tmp_path: Path, family: int) -> None:
         (0, bytes(40), "loopback, not IP"),
         (101, b"\x20" + bytes(40), "neither IPv4 nor IPv6"),
         (113, b"\0\0" + struct.pack(">H", 824) + bytes(60), "netlink"),
-        (127, bytes(40), "link type 127"),
+        (147, bytes(40), "link type 147"),
     ],
 )
 def test_what_is_not_read_is_counted_by_reason(tmp_path: Path, link_type: int, data: bytes, reason: str) -> None:

@@ -16,8 +16,10 @@ class Limits:
     """Longest packet record that is believed; a longer one is damage in the file."""
     fragment_bytes: int = 16 << 20
     """Bytes of IP fragments that wait for their siblings; the oldest are given up beyond it."""
-    vlan_tags: int = 8
-    """VLAN tags of one packet that are passed over; a packet with more is not decoded."""
+    link_headers: int = 16
+    """VLAN tags, MPLS labels and the like before the IP header that are passed over; a packet with more is not decoded."""
+    tunnels: int = 8
+    """Tunnels inside of each other that are opened; a packet with more is not decoded."""
     extension_headers: int = 16
     """IPv6 extension headers of one packet that are passed over; a packet with more is not decoded."""
     decode_reasons: int = 64
