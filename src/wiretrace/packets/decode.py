@@ -12,7 +12,9 @@ import numpy as np
 from wiretrace.model.note import NoteKind
 from wiretrace.packets.careful import WAITING
 from wiretrace.packets.columns import PacketColumns
+from wiretrace.packets.copies import CopyFinder
 from wiretrace.packets.flows import FlowNumbers, ipv4_words, ipv6_words
+from wiretrace.packets.hardware import learn_hardware
 from wiretrace.packets.layers import LayerWalk
 from wiretrace.packets.reasons import Reason, reason_words
 from wiretrace.packets.summary import Count
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from wiretrace.model.note import Notes
     from wiretrace.packets.buffer import PacketBuffer
     from wiretrace.packets.columns import FlowTable
+    from wiretrace.packets.network import Segments
     from wiretrace.packets.records import Records
     from wiretrace.packets.summary import CaptureSummary
 
@@ -40,11 +43,14 @@ class BlockDecoder:
         self._limits = limits
         self._summary = summary
         self._layers = LayerWalk(limits)
+        self._copies = CopyFinder()
+        self._flow_table = flows
         self._ipv4_flows = FlowNumbers(flows, 2)
         self._ipv6_flows = FlowNumbers(flows, 5)
         self._frames = 0
         self._cut = 0
         self._reasons_over_limit = 0
+        self._hardware_over_limit = False
 
     def decode(self, buffer: PacketBuffer, records: Records) -> PacketColumns:
         """The rows of one chunk. Rebuilt datagrams are appended to `buffer`."""
@@ -73,6 +79,8 @@ class BlockDecoder:
             notes.add(NoteKind.PACKET_CUT, name, self._cut)
         if fragments.over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "fragment_bytes", fragments.over_limit)
+        if self._hardware_over_limit:
+            notes.add(NoteKind.LIMIT_REACHED, "hardware_addresses")
         if self._reasons_over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "decode_reasons", self._reasons_over_limit)
 
@@ -82,9 +90,13 @@ class BlockDecoder:
         headers = read_headers(buffer, segments)
         self._count(segments.reason, block.captured)
         row = headers.row
-        flow, direction = self._flows(buffer, segments.network[row], segments.is_ipv4[row], headers)
+        whole = len(row) == len(block)
+        network = segments.network if whole else segments.network[row]
+        is_ipv4 = segments.is_ipv4 if whole else segments.is_ipv4[row]
+        flow, direction = self._flows(buffer, segments, network, is_ipv4, headers)
+        copy = self._copies.copies(buffer, block, network, is_ipv4, headers, flow, direction)
         return (
-            block.time_ns[row],
+            block.time_ns if whole else block.time_ns[row],
             row + (self._frames + start + 1),
             flow,
             direction,
@@ -97,24 +109,39 @@ class BlockDecoder:
             headers.payload_offset,
             headers.payload_length.astype(np.int32),
             np.minimum(headers.wire_length, INT32_MAX).astype(np.int32),
+            copy,
         )
 
     def _flows(
-        self, buffer: PacketBuffer, network: NDArray[np.int64], is_ipv4: NDArray[np.bool_], headers: Headers
+        self,
+        buffer: PacketBuffer,
+        segments: Segments,
+        network: NDArray[np.int64],
+        is_ipv4: NDArray[np.bool_],
+        headers: Headers,
     ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """Flow number and direction of each row."""
+        """Flow number and direction of each row. `network` and `is_ipv4` are those of the rows."""
+        row = headers.row
         if is_ipv4.all():
             words, direction = ipv4_words(buffer, network, headers.ports, headers.transport)
-            return self._ipv4_flows.number(words), direction
+            flow = self._ipv4_flows.number(words)
+            self._learn_hardware(buffer, segments, row[self._ipv4_flows.met])
+            return flow, direction
         flow = np.empty(len(network), np.int32)
         direction = np.empty(len(network), np.uint8)
-        for rows, pack, flows in (
+        for chosen, pack, flows in (
             (is_ipv4, ipv4_words, self._ipv4_flows),
             (~is_ipv4, ipv6_words, self._ipv6_flows),
         ):
+            rows = np.flatnonzero(chosen)
             words, direction[rows] = pack(buffer, network[rows], headers.ports[rows], headers.transport[rows])
             flow[rows] = flows.number(words)
+            self._learn_hardware(buffer, segments, row[rows[flows.met]])
         return flow, direction
+
+    def _learn_hardware(self, buffer: PacketBuffer, segments: Segments, rows: NDArray[np.int64]) -> None:
+        if len(rows) and not learn_hardware(self._flow_table, self._limits, buffer, segments, rows):
+            self._hardware_over_limit = True
 
     def _count(self, reason: NDArray[np.int32], captured: NDArray[np.int64]) -> None:
         """Count the packets that did not become a row; fragments that wait are counted when their fate is known."""

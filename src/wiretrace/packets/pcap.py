@@ -43,6 +43,7 @@ The last two are of a libpcap that was patched to record the interface, too, beh
 
 LINK_TYPE_MASK = 0x03FFFFFF
 """The bits above say whether and how long a frame check sequence is."""
+HALF_WORD, LOWER_WORD = np.uint64(32), np.uint64(0xFFFFFFFF)
 USUAL_PACKET_BYTES = 262_144
 """The largest snap length of libpcap: a longer record is believed only where the file's own snap length allows it."""
 
@@ -87,8 +88,8 @@ class PcapIndex:
         position = 0
         if not self._lost:
             starts = self._lane_starts(words, end)
-            lanes = walk_lanes(words, self._header, starts)
-            if lanes is not None and self._all_possible(words, lanes):
+            lanes = walk_lanes(words, self._header, self._longest, starts)
+            if lanes is not None:
                 first, position = lanes, int(starts[-1])
         rest: list[int] = []
         floor = 0  # no way back is taken twice: the search always moves on
@@ -117,7 +118,7 @@ class PcapIndex:
         offsets = np.concatenate([first, np.array(rest, np.int64)])
         if len(offsets):
             self._last_seconds = int(words[offsets[-1]])
-        return self._records(words, offsets), position
+        return self._records(buffer, offsets), position
 
     def _way_back(
         self,
@@ -170,11 +171,6 @@ class PcapIndex:
             ):
                 return count
         return 0 if lowest == 0 else len(offsets)
-
-    def _all_possible(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> bool:
-        """Whether every record has a header that is possible."""
-        captured = words[offsets + 8]
-        return not (captured > self._longest).any() and bool(captured.all())
 
     def _lane_starts(self, words: NDArray[np.unsignedinteger], end: int) -> NDArray[np.int64]:
         """Places where a record seems to begin, about evenly spread, the first of them 0."""
@@ -250,16 +246,26 @@ class PcapIndex:
             plausible &= np.abs(away) <= RESYNC_WINDOW_SECONDS
         return plausible
 
-    def _records(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> Records:
-        seconds = words[offsets].astype(np.int64)
-        fraction = words[offsets + 4].astype(np.int64)
+    def _records(self, buffer: PacketBuffer, offsets: NDArray[np.int64]) -> Records:
+        """(n,) offsets of record headers -> their records. Headers are spread over the chunk: each is gathered in two
+        pieces, and not in four."""
+        pairs = unaligned(buffer.u8, self._order + "u8")
+        seconds, fraction = self._halves(pairs[offsets])
+        captured, wire = self._halves(pairs[offsets + 8])
         return Records(
             offsets + self._header,
-            words[offsets + 8].astype(np.int64),
-            words[offsets + 12].astype(np.int64),
+            captured,
+            wire,
             seconds * 1_000_000_000 + fraction * self._scale,
             np.full(len(offsets), self._link_type, np.uint32),
+            np.zeros(len(offsets), np.int64),
         )
+
+    def _halves(self, pair: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) 64-bit words in the file's byte order -> the 32-bit words that stand first and second in them."""
+        native = pair.astype(np.uint64)
+        upper, lower = (native >> HALF_WORD).astype(np.int64), (native & LOWER_WORD).astype(np.int64)
+        return (upper, lower) if self._order == ">" else (lower, upper)
 
 
 def walk(view: memoryview, order: str, header: int, longest: int, begin: int, end: int, offsets: list[int]) -> int:
@@ -285,23 +291,30 @@ def possible(view: memoryview, order: str, longest: int, offset: int) -> bool:
     return captured <= longest and (captured > 0 or any(view[offset : offset + HEADER_BYTES]))
 
 
-def walk_lanes(words: NDArray[np.unsignedinteger], header: int, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def walk_lanes(
+    words: NDArray[np.unsignedinteger], header: int, longest: int, starts: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
     """Offsets (n,) of the records from the first to before the last of `starts` (lanes,), all lanes in step.
 
-    None where a lane does not end exactly where the next one starts (then one of `starts` is no record), or where there
-    is but one lane.
+    None where a lane does not end exactly where the next one starts (then one of `starts` is no record), where a record
+    is empty or longer than `longest`, or where there is but one lane.
     """
     at, stop = starts[:-1], starts[1:]
-    steps = []
+    steps, sizes = [], []
     while len(at):
         steps.append(at)
-        at = at + words[at + 8] + header
+        captured = words[at + 8]
+        sizes.append(captured)
+        at = at + captured + header
         active = at < stop
         if not active.all():
             if (at > stop).any():
                 return None
             at, stop = at[active], stop[active]
     if not steps:
+        return None
+    captured = np.concatenate(sizes)
+    if (captured > longest).any() or not captured.all():
         return None
     offsets = np.concatenate(steps)
     offsets.sort()

@@ -244,7 +244,7 @@ class PcapngIndex:
                 link_type[rows] = described.link_type
         self._fill_times(time_ns, simple)
         self._count_drops(buffer, blocks[kind == ENHANCED_PACKET], words)
-        return Records(offset, captured, wire, time_ns, link_type)
+        return Records(offset, captured, wire, time_ns, link_type, interface)
 
     def _fill_times(self, time_ns: NDArray[np.int64], simple: NDArray[np.bool_]) -> None:
         """Give simple packets, which have no time, the time of the packet before, in place."""

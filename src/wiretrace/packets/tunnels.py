@@ -44,8 +44,8 @@ UDP_HEADER_BYTES = 8
 GRE_CHECKSUM, GRE_ROUTING, GRE_KEY, GRE_SEQUENCE, GRE_ACKNOWLEDGED = 0x8000, 0x4000, 0x2000, 0x1000, 0x0080
 """Bits that say which fields are in a GRE header (RFC 2784, 2890; RFC 1701 and 2637 for the second and the last)."""
 GRE_VERSION = 0x0007
-VXLAN_VALID, VXLAN_POLICY = 0x08, 0x80
-"""Flags: the network identifier is valid (RFC 7348), a group policy stands before it (draft-smith-vxlan-group-policy)."""
+VXLAN_VALID = 0x08
+"""Flag: the network identifier is valid."""
 GPE_FLAGS = 0x0C
 GPE_NEXT = {1: ETHERTYPE_IPV4, 2: ETHERTYPE_IPV6, 3: ETHERNET_FRAME}
 """What is inside of VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe), by its next protocol."""
@@ -142,11 +142,9 @@ def _gre(buffer: PacketBuffer, segments: Segments, rows: NDArray[np.int64]) -> O
 
 
 def _vxlan(buffer: PacketBuffer, segments: Segments, rows: NDArray[np.int64]) -> Opened:
+    """RFC 7348: the network identifier is valid. Reserved bits mean nothing here, and extensions use them."""
     at = segments.offset[rows] + UDP_HEADER_BYTES
-    word = buffer.be32[at]
-    flags = word >> 24
-    valid = ((flags == VXLAN_VALID) & (word & 0xFFFFFF == 0)) | (flags == VXLAN_VALID | VXLAN_POLICY)
-    valid &= (buffer.u8[at + 7] == 0) & (segments.wire[rows] > UDP_HEADER_BYTES + 8)
+    valid = (buffer.u8[at] & VXLAN_VALID != 0) & (segments.wire[rows] > UDP_HEADER_BYTES + 8)
     return valid, np.full(len(rows), 8, np.int64), np.full(len(rows), ETHERNET_FRAME, np.uint16)
 
 
