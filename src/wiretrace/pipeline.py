@@ -135,7 +135,8 @@ def _capture_info(point: VantagePoint) -> CaptureInfo:
     names: dict[str, str] = {}
     for _, summary in point.files:
         names.update(summary.names)
-    return CaptureInfo(point.name, next((summary.host for _, summary in point.files if summary.host), ""), (), names)
+    host = next((summary.host for _, summary in point.files if summary.host), "")
+    return CaptureInfo(point.name, host, (), names, point.hardware)
 
 
 def _inputs(point: VantagePoint) -> list[InputFile]:

@@ -19,7 +19,9 @@ from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.schema import table_schema
 from wiretrace.packets.columns import UDP, FlowTable
+from wiretrace.packets.hardware import hardware_addresses
 from wiretrace.packets.reader import CaptureReader
+from wiretrace.tcp.coverage import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,6 +50,8 @@ class VantagePoint:
     accounting: Counter[Payload] = field(default_factory=Counter)
     """Payload bytes by where they ended up; they add up to `payload_bytes` unless we have a defect."""
     payload_bytes: int = 0
+    hardware: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
 
 
 def value_key(paths: Iterable[Path]) -> bytes:
@@ -90,6 +94,7 @@ def read_vantage_point(
         first_connection=number << CONNECTION_BITS,
     )
     files: list[tuple[Path, CaptureSummary]] = []
+    coverage = Coverage()
     udp_bytes = 0
     count = 0
     with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, table_schema("exchanges")) as writer:
@@ -97,7 +102,8 @@ def read_vantage_point(
             reader = CaptureReader(path, flows, limits, notes)
             told = 0
             for columns in reader.chunks():
-                udp = columns.transport == UDP
+                coverage.feed(columns)
+                udp = (columns.transport == UDP) & ~columns.copy
                 if udp.any():
                     udp_bytes += int(columns.payload_length[udp].sum())
                 for batch in driver.feed(columns):
@@ -114,9 +120,8 @@ def read_vantage_point(
     if udp_bytes:
         accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
         notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
-    lost = driver.lost_bytes
-    if lost:
-        notes.add(NoteKind.NOT_CAPTURED, capture.name, lost)
+    accounting[Payload.COPIED] += coverage.copied_bytes
+    coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
         name=capture.name,
         spool=spool,
@@ -125,5 +130,6 @@ def read_vantage_point(
         files=files,
         notes=notes,
         accounting=+accounting,
-        payload_bytes=driver.payload_bytes + udp_bytes,
+        payload_bytes=driver.payload_bytes + udp_bytes + coverage.copied_bytes,
+        hardware=hardware_addresses(flows),
     )

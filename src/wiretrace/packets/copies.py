@@ -142,7 +142,8 @@ def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     next round, where other bits of the hash choose the slot.
     """
     found = []
-    waiting, mine = np.arange(len(hashes), dtype=np.int32), hashes
+    waiting: NDArray[np.signedinteger] = np.arange(len(hashes), dtype=np.int32)
+    mine = hashes
     table = np.empty(1 << SLOT_BITS, np.int32)
     for shift in SHIFTS:
         slot = ((mine >> shift) & SLOT_MASK).view(np.int64)

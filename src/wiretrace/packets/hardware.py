@@ -7,6 +7,7 @@ is kept is bounded.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,3 +65,13 @@ def learn_hardware(
         if number in known or len(known) < MOST_OF_ADDRESS:
             known[number] = known.get(number, 0) + count
     return complete
+
+
+def hardware_addresses(table: FlowTable) -> dict[str, dict[str, int]]:
+    """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
+    return {
+        str(ipaddress.ip_address(address)): {
+            number.to_bytes(6, "big").hex(":"): count for number, count in known.items()
+        }
+        for address, known in table.hardware.items()
+    }

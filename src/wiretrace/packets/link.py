@@ -41,7 +41,11 @@ NFLOG_ITEMS = 64
 
 
 def locate_frames(
-    buffer: PacketBuffer, link_type: int, offset: NDArray[np.int64], captured: NDArray[np.int64], wire: NDArray[np.int64]
+    buffer: PacketBuffer,
+    link_type: int,
+    offset: NDArray[np.int64],
+    captured: NDArray[np.int64],
+    wire: NDArray[np.int64],
 ) -> Frames:
     """Packets of one link type -> frames at what is behind the link layer. `wire` are lengths, as `captured`."""
     frames = new_frames(offset.copy(), offset + captured, offset + wire)

@@ -92,9 +92,7 @@ def locate_segments(buffer: PacketBuffer, frames: Frames) -> Segments:
     return segments
 
 
-Parts = tuple[
-    "NDArray[np.int32]", "NDArray[np.uint8]", "NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.int64]"
-]
+Parts = tuple["NDArray[np.int32]", "NDArray[np.uint8]", "NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.int64]"]
 """The first five columns of Segments."""
 
 

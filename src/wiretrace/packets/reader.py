@@ -125,4 +125,6 @@ class CaptureReader:
             notes.add(NoteKind.FILE_TRUNCATED, self._path.name)
         elif source.ending is Ending.CORRUPT:
             notes.add(NoteKind.FILE_DAMAGED, self._path.name)
+        if summary.dropped > 0:
+            notes.add(NoteKind.PACKETS_DROPPED, self._path.name, summary.dropped)
         self._decoder.finish(notes, self._path.name)
