@@ -33,16 +33,17 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    captures: Sequence[Path], settings: Settings, progress: Progress, executor: Executor | None = None
+    captures: Sequence[Path | str], settings: Settings, progress: Progress, executor: Executor | None = None
 ) -> Analysis:
-    """Turn capture files and folders of them into the tables of a case.
+    """Turn capture files and folders of them into the tables of a case. Strings may be URLs, or - for standard input.
 
     `executor` runs the reading of vantage points; by default this process where there is one, else a process pool.
     Raises UserError for what is no capture or can not be read.
     """
     notes = Notes()
-    sets = find_captures(captures, notes)
     with _temporary_folder() as folder:
+        progress.stage("finding captures")
+        sets = find_captures(captures, notes, folder)
         points = _read(sets, folder, settings, progress, executor)
         progress.stage("bringing the hosts together")
         exchanges = pa.concat_tables([_exchanges(point) for point in points])
@@ -141,7 +142,7 @@ def _capture_info(point: VantagePoint) -> CaptureInfo:
 
 def _inputs(point: VantagePoint) -> list[InputFile]:
     return [
-        InputFile(str(path), summary.bytes, summary.sha256, summary.packets, summary.dropped)
+        InputFile(path, summary.bytes, summary.sha256, summary.packets, summary.dropped)
         for path, summary in point.files
     ]
 
@@ -150,7 +151,7 @@ def _captures(points: list[VantagePoint]) -> pa.Table:
     rows = [
         {
             "capture": point.name,
-            "path": str(path),
+            "path": path,
             "format": summary.format,
             "bytes": summary.bytes,
             "sha256": summary.sha256,

@@ -45,7 +45,8 @@ class VantagePoint:
     spool: Path
     exchanges: int
     connections: pa.Table
-    files: list[tuple[Path, CaptureSummary]] = field(default_factory=list)
+    files: list[tuple[str, CaptureSummary]] = field(default_factory=list)
+    """What was read, as given."""
     notes: Notes = field(default_factory=Notes)
     accounting: Counter[Payload] = field(default_factory=Counter)
     """Payload bytes by where they ended up; they add up to `payload_bytes` unless we have a defect."""
@@ -93,7 +94,7 @@ def read_vantage_point(
         keep_values=settings.keep_values,
         first_connection=number << CONNECTION_BITS,
     )
-    files: list[tuple[Path, CaptureSummary]] = []
+    files: list[tuple[str, CaptureSummary]] = []
     coverage = Coverage()
     udp_bytes = 0
     count = 0
@@ -112,7 +113,7 @@ def read_vantage_point(
                 if advance is not None:
                     advance(reader.stored_bytes - told)
                     told = reader.stored_bytes
-            files.append((path, reader.summary))
+            files.append((capture.known_as(path), reader.summary))
         for batch in driver.finish():
             writer.write_batch(batch)
             count += len(batch)

@@ -27,7 +27,7 @@ COVERAGE = 0.98
 ADDRESSES_OF_HOST = 2
 """Addresses of one family that one MAC address carries where it is that of a host. In a capture of a single host only one
 is believed: there a virtual network's gateway, which leaves the time to live alone, stands for all others."""
-FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst))+$")
+FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst|xz|lz4|bz2))+$")
 NOT_A_HOST = re.compile(
     r"(?:any|all|bridge|mirror|span|switch|tap|capture|dump|trace|packets|test)(?:[-_.]?\d+)?"
     r"|(?:lo|br|eth|ens|enp|wlan|docker|veth)(?:[-_.]?\d\w*)?|(?:br-|veth)\w+",

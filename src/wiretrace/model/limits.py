@@ -28,6 +28,8 @@ class Limits:
     """Interfaces of one pcapng section; packets of further ones are not decoded."""
     name_records: int = 100_000
     """Names of addresses that are taken from one file; further ones are passed over."""
+    secret_bytes: int = 4 << 20
+    """Bytes of TLS key logs that are taken from one file; further ones are passed over."""
     hardware_addresses: int = 100_000
     """Addresses of one vantage point whose MAC addresses are remembered; those of further ones are not."""
     connections: int = 500_000

@@ -158,7 +158,7 @@ def repeated(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
             found += [waiting[equal], first[equal]]
             waiting, mine = waiting[~equal], mine[~equal]
     else:
-        _, first, group, count = np.unique(mine, return_index=True, return_inverse=True, return_counts=True)
+        _, group, count = np.unique(mine, return_inverse=True, return_counts=True)
         found.append(waiting[count[group] > 1])
     return np.unique(np.concatenate(found)).astype(np.int64) if found else NOTHING
 

@@ -28,17 +28,24 @@ if TYPE_CHECKING:
 FILE_HEADER_BYTES = 24
 HEADER_BYTES = 16
 MODIFIED_HEADER_BYTES = 24
-MAGICS = {
-    b"\xd4\xc3\xb2\xa1": ("<", 1000, HEADER_BYTES),
-    b"\xa1\xb2\xc3\xd4": (">", 1000, HEADER_BYTES),
-    b"\x4d\x3c\xb2\xa1": ("<", 1, HEADER_BYTES),
-    b"\xa1\xb2\x3c\x4d": (">", 1, HEADER_BYTES),
-    b"\x34\xcd\xb2\xa1": ("<", 1000, MODIFIED_HEADER_BYTES),
-    b"\xa1\xb2\xcd\x34": (">", 1000, MODIFIED_HEADER_BYTES),
+LONGER_FILE_HEADER_BYTES = 28
+MAGICS: dict[bytes, tuple[str, int, int, int]] = {
+    struct.pack(order + "I", magic): (order, scale, header, file_header)
+    for magic, scale, header, file_header in (
+        (0xA1B2C3D4, 1000, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA1B23C4D, 1, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA12B3C4D, 1000, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA1B2CD34, 1000, MODIFIED_HEADER_BYTES, FILE_HEADER_BYTES),
+        (0x1C0001AC, 1, HEADER_BYTES, LONGER_FILE_HEADER_BYTES),
+        (0x1C0001AB, 1000, HEADER_BYTES, LONGER_FILE_HEADER_BYTES),
+    )
+    for order in ("<", ">")
 }
-"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header).
+"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header, of the file header).
 
-The last two are of a libpcap that was patched to record the interface, too, behind the usual fields.
+In the order of the magic numbers: microseconds, nanoseconds, Navtel's (the same as the first), a libpcap that was patched
+to record the interface, too, behind the usual fields, and Ixia's hardware and software captures, which say the size of all
+records behind the file header.
 """
 
 LINK_TYPE_MASK = 0x03FFFFFF
@@ -68,7 +75,7 @@ class PcapIndex:
     """The records of one classic pcap file."""
 
     def __init__(self, header: bytes, name: str, limits: Limits, notes: Notes, summary: CaptureSummary) -> None:
-        self._order, self._scale, self._header = MAGICS[header[:4]]
+        self._order, self._scale, self._header, _ = MAGICS[header[:4]]
         _, _, snap_length, link_word = struct.unpack(self._order + "iIII", header[8:FILE_HEADER_BYTES])
         self._link_type = link_word & LINK_TYPE_MASK
         self._longest = min(limits.record_bytes, max(snap_length, USUAL_PACKET_BYTES))

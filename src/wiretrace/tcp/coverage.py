@@ -55,9 +55,9 @@ class Coverage:
     def one_directional(self) -> int:
         """TCP flows of which only one direction was captured, and the other is proved."""
         seen = self._seen.reshape(-1, 2, 2)
-        direction = seen.any(axis=2)
-        lone = direction[:, 0] != direction[:, 1]
-        return int(np.count_nonzero(lone & seen[:, :, 1].any(axis=1)))
+        either = seen[:, :, 0] | seen[:, :, 1]
+        lone = either[:, 0] != either[:, 1]
+        return int(np.count_nonzero(lone & (seen[:, 0, 1] | seen[:, 1, 1])))
 
     def note(self, notes: Notes, capture: str, lost_bytes: int) -> None:
         """Say what was counted of the vantage point `capture`, whose streams lack `lost_bytes`."""
