@@ -72,7 +72,7 @@ def _remote(url: str, place: Path) -> dict[Path, str]:
     except ValueError as error:
         raise UserError(f"{shown}: can not be read: {_line(error)}") from None
     found: dict[Path, str] = {}
-    errors = (OSError, ValueError, RuntimeError, *_network_errors())
+    errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *_network_errors())
     try:
         for remote in _files(system, path, url):
             name = UNSAFE.sub("_", urlsplit(remote).path.rpartition("/")[2]) or "capture"

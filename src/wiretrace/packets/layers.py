@@ -60,7 +60,7 @@ class LayerWalk:
             segments.reason[rows[~over_udp]] = Reason.TUNNELS
             return segments
         part = self._walk(buffer, inner, captured[rows], time_ns[rows], tunnels - 1)
-        segments.put(rows, part, ~over_udp | ~is_no_packet(part.reason))
+        segments.put(rows, part, ~over_udp | ~is_no_packet(inner, part))
         return segments
 
     def _pass_headers(

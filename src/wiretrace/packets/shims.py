@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 SNAP_HEADER = 0xAAAA03
 LLC_IPV4 = 0x060603
 """Destination and source access points and control of LLC: what follows is SNAP, or IPv4."""
+USUAL_ETHERTYPES = (ETHERTYPE_IPV4, ETHERTYPE_IPV6, *VLAN_TAGS, *MPLS, 0x0806)
+"""What an Ethernet frame in a tunnel carries: IP, tags, labels, ARP."""
 PPP_ADDRESS = 0xFF03
 PPP_ETHERTYPES = {0x0021: ETHERTYPE_IPV4, 0x0057: ETHERTYPE_IPV6, 0x0281: MPLS[0], 0x0283: MPLS[1]}
 """PPP protocol numbers (IANA) of what can be read on."""
@@ -106,8 +108,9 @@ def _llc(buffer: PacketBuffer, frames: Frames, rows: Rows) -> None:
 
 
 def _mpls(buffer: PacketBuffer, frames: Frames, rows: Rows) -> None:
-    """One label. Behind the last one nothing says what follows (RFC 4928 section 2): IP begins with its version, a
-    pseudowire's control word (RFC 4385) with 0, and anything else is taken for an Ethernet frame without one."""
+    """One label. Behind the last one nothing says what follows (RFC 4928 section 2): IP begins with its version, and
+    anything else is taken for an Ethernet frame. One that begins with 0 may have the control word of a pseudowire
+    (RFC 4385) before it: it does where the frame has no known ethertype otherwise."""
     rows = rows[frames.whole(rows, 4)]
     last = (buffer.u8[frames.offset[rows] + 2] & 1) == 1
     _behind(frames, rows, 4, frames.ethertype[rows])
@@ -117,7 +120,8 @@ def _mpls(buffer: PacketBuffer, frames: Frames, rows: Rows) -> None:
     frames.ethertype[rows[nibble == 4]] = ETHERTYPE_IPV4
     frames.ethertype[rows[nibble == 6]] = ETHERTYPE_IPV6
     frames.reason[rows[(nibble == 1) & (frames.reason[rows] == 0)]] = reason_code(Reason.ETHERTYPE, MPLS[0])
-    frames.offset[rows[nibble == 0]] += 4
+    control = rows[(nibble == 0) & ~np.isin(buffer.be16[frames.offset[rows] + 12], USUAL_ETHERTYPES)]
+    frames.offset[control] += 4
 
 
 def _pppoe(buffer: PacketBuffer, frames: Frames, rows: Rows) -> None:

@@ -97,11 +97,17 @@ def tunnel_frames(buffer: PacketBuffer, segments: Segments) -> tuple[NDArray[np.
     return rows, frames
 
 
-def is_no_packet(reason: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """(n,) reasons of what is inside of datagrams -> (n,) bool: whether it is no packet, and the datagram no tunnel."""
-    kind, number = reason & 0xFF, reason >> 8
+def is_no_packet(inner: Frames, part: Segments) -> NDArray[np.bool_]:
+    """(m,) bool: whether what was found at the frames `inner` of datagrams is no packet, and the datagram no tunnel.
+
+    Such are ethertypes and versions that nobody uses, lengths that contradict each other, and IP packets that are longer
+    than the datagram. `part` is what the frames were read as; a datagram rebuilt from fragments stands elsewhere.
+    """
+    kind, number = part.reason & 0xFF, part.reason >> 8
     unknown = (kind == Reason.ETHERTYPE) & ~np.isin(number, list(ETHERTYPES))
-    no_packet: NDArray[np.bool_] = (reason > 0) & (unknown | np.isin(kind, IMPLAUSIBLE))
+    inside = (part.offset >= inner.offset) & (part.offset < inner.captured_end)
+    longer = inside & (part.offset + part.wire > inner.wire_end)
+    no_packet: NDArray[np.bool_] = longer | ((part.reason > 0) & (unknown | np.isin(kind, IMPLAUSIBLE)))
     return no_packet
 
 
