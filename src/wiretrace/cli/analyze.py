@@ -83,6 +83,7 @@ def _analyze(captures: tuple[str, ...], case_path: Path | None, overwrite: bool,
     from wiretrace.case.writer import check_target, write_case
     from wiretrace.cli.terminal.progress import progress_on_terminal
     from wiretrace.model.settings import Settings
+    from wiretrace.packets.fetch import is_elsewhere
     from wiretrace.pipeline import analyze
 
     if case_path is not None:
@@ -90,7 +91,8 @@ def _analyze(captures: tuple[str, ...], case_path: Path | None, overwrite: bool,
     settings = Settings(keep_values=keep_values, jobs=jobs)
     progress = progress_on_terminal()
     try:
-        analysis = analyze(captures, settings, progress)
+        given = [one if is_elsewhere(one) else Path(one) for one in captures]
+        analysis = analyze(given, settings, progress)
         if case_path is not None:
             progress.stage("writing the case")
             write_case(case_path, analysis, settings, overwrite)

@@ -7,6 +7,8 @@ links have their secret. Libraries for remote files are loaded only where a URL 
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import re
 import shutil
 import sys
@@ -37,11 +39,20 @@ def fetch(given: str, folder: Path) -> dict[Path, str]:
 
     Copies from one place have one parent, so that the files of a rotation stay together. Raises UserError.
     """
-    place = folder / f"fetched-{len(list(folder.glob('fetched-*')))}"
     if given == STANDARD_INPUT:
-        place.mkdir()
-        return {_standard_input(place / FETCHED_NAME): STANDARD_INPUT}
-    return _remote(given, place)
+        return {_standard_input(_free(folder, "-", FETCHED_NAME)): STANDARD_INPUT}
+    return _remote(given, folder)
+
+
+def _free(folder: Path, place: str, name: str) -> Path:
+    """A path for a copy that is called `name` where it comes from, beside others from that place."""
+    digest = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
+    for number in itertools.count():
+        path = folder / f"fetched-{digest}-{number}" / name
+        if not path.exists():
+            break
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 def without_secrets(url: str) -> str:
@@ -59,7 +70,7 @@ def _standard_input(path: Path) -> Path:
     return path
 
 
-def _remote(url: str, place: Path) -> dict[Path, str]:
+def _remote(url: str, folder: Path) -> dict[Path, str]:
     shown = without_secrets(url)
     try:
         import fsspec
@@ -75,11 +86,8 @@ def _remote(url: str, place: Path) -> dict[Path, str]:
     errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, *_network_errors())
     try:
         for remote in _files(system, path, url):
-            name = UNSAFE.sub("_", urlsplit(remote).path.rpartition("/")[2]) or "capture"
-            copy = place / name
-            place.mkdir(exist_ok=True)
-            with copy.open("xb"):
-                pass  # a name that is there already is not written over
+            place, _, name = urlsplit(remote).path.rpartition("/")
+            copy = _free(folder, urlsplit(remote).netloc + place, UNSAFE.sub("_", name).strip(".") or "capture")
             system.get_file(remote, str(copy))
             known = without_secrets(remote)
             found[copy] = known if URL.match(known) else f"{shown.partition('://')[0]}://{known}"
