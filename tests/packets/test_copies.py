@@ -127,6 +127,14 @@ def test_what_was_sent_twice_is_no_copy(tmp_path: Path, six: bool) -> None:
     assert copies(write_pcap(tmp_path / "a", repeated_packets + packets[5:])) == [False] * (len(packets) + 2)
 
 
+def test_an_identification_that_all_packets_have_says_nothing(tmp_path: Path) -> None:
+    """Some hosts never change it; neither is one packet that comes again and again a copy of itself."""
+    packets = [packet._replace(data=packet.data[:18] + b"\0\1" + packet.data[20:]) for packet in dialogue()]
+    again = [*packets[:5], packets[4]._replace(time_ns=packets[4].time_ns + 50_000), *packets[5:]]
+    assert not any(copies(write_pcap(tmp_path / "a", again)))
+    assert not any(copies(write_pcap(tmp_path / "b", packets[3:4] * 30)))
+
+
 @pytest.mark.parametrize("six", [False, True])
 def test_a_retransmission_that_is_seen_twice_is_one_packet_and_its_copy(tmp_path: Path, six: bool) -> None:
     """Of four sightings two are copies: the second of the first, and the fourth of the third."""

@@ -2,9 +2,9 @@
 
 Rules: a packet is a copy of an earlier one if it says the same (flow, direction, sequence and acknowledgement number,
 flags, window, length, and for UDP the first bytes of the payload), follows soon, and was not sent twice. That it was not
-shows in IPv4's identification, of which hosts give every packet its own (RFC 6864 section 3.1), or else in what was around
-it: another interface, link layer, tunnel or time to live. Without either, two equal packets are a repetition. A hash finds
-candidates; what is compared are the fields themselves.
+shows in IPv4's identification, of which most hosts give every packet its own (RFC 6864 section 3.1), or else in what was
+around it: another interface, link layer, tunnel or time to live. Without either, two equal packets are a repetition. A
+hash finds candidates; what is compared are the fields themselves.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ FARTHEST_NS = 100_000_000
 """A copy follows within this time. Before it nobody repeats a packet that was lost, but for fast retransmissions."""
 FARTHEST_SAME_NS = 10_000_000
 """The same where nothing but the identification tells copy and repetition apart: some hosts never change it."""
+MOST_SIGHTINGS = 4
+"""More often than this no mirror shows a packet in the same surroundings: somebody sends it again and again."""
 FARTHEST_PACKETS = 512
 """A copy follows within so many packets."""
 MULTIPLIERS = tuple(np.uint64(odd) for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9))
@@ -112,7 +114,9 @@ class CopyFinder:
                     for name in _Seen.__slots__
                 )
             )
-            copy[candidates[_are_copies(candidates, joined, around, time_ns)]] = True
+            senders = np.concatenate([recent.seen.sender, seen.sender])
+            identified = ~np.isin(joined.sender, _used_again(senders, np.concatenate([recent.hashes, hashes])))
+            copy[candidates[_are_copies(candidates, joined, identified, around, time_ns)]] = True
         last = np.arange(max(len(hashes) - FARTHEST_PACKETS, 0), len(hashes))
         self._remember(seen, hashes, around_of(last), block.time_ns[headers.row[last]])
         return copy[before:]
@@ -205,13 +209,25 @@ def _around(
     return around
 
 
+def _used_again(senders: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The values of `senders` (n,) that packets with different `hashes` (n,) have: identifications that identify nothing."""
+    order = np.lexsort((hashes, senders))
+    sender, hashed = senders[order], hashes[order]
+    return np.unique(sender[1:][(sender[1:] == sender[:-1]) & (hashed[1:] != hashed[:-1])])
+
+
 def _are_copies(
-    index: NDArray[np.int64], seen: _Seen, around: NDArray[np.uint64], time_ns: NDArray[np.int64]
+    index: NDArray[np.int64],
+    seen: _Seen,
+    identified: NDArray[np.bool_],
+    around: NDArray[np.uint64],
+    time_ns: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """(k,) candidates, in the order of the file -> (k,) bool: which are copies. `index` counts all packets.
 
     A packet that says nothing of itself is a copy of one that was seen as often in other surroundings as it was in its
-    own: the second time in the same surroundings, it was sent again.
+    own: the second time in the same surroundings, it was sent again. `identified`: whether its identification may be its
+    own, if it has one.
     """
     same = np.lexsort((index, around, seen.sender, seen.place, seen.header))
     begins = np.ones(len(same), np.bool_)
@@ -219,7 +235,9 @@ def _are_copies(
     start = np.maximum.accumulate(np.where(begins, np.arange(len(same)), 0))
     time_before = np.empty(len(same), np.int64)
     time_before[same] = np.arange(len(same)) - start
-    identified = seen.sender & LOW_16 != 0
+    sightings = np.empty(len(same), np.int64)
+    sightings[same] = np.bincount(np.cumsum(begins))[np.cumsum(begins)]
+    identified = identified & (seen.sender & LOW_16 != 0) & (sightings <= MOST_SIGHTINGS)
     generation = np.where(identified, 0, time_before)
     order = np.lexsort((index, generation, seen.sender, seen.place, seen.header))
     one, other = order[1:], order[:-1]
