@@ -64,31 +64,21 @@ class Segments:
 def locate_segments(buffer: PacketBuffer, frames: Frames) -> Segments:
     """Frames at their IP headers -> segments."""
     is_ipv4 = frames.ethertype == ETHERTYPE_IPV4
-    every_one = not frames.reason.any()
-    if every_one and is_ipv4.all():
-        parts = _ipv4(buffer, frames.offset, frames.captured_end, frames.wire_end)
-        return Segments(*parts, frames.offset, is_ipv4, frames.hardware)
-    count = len(frames)
-    if every_one and not is_ipv4.any():
-        parts = _ipv6(buffer, frames.offset, frames.captured_end, frames.wire_end)
-        return Segments(*parts, frames.offset, is_ipv4, frames.hardware)
-    segments = Segments(
-        frames.reason.copy(),
-        np.zeros(count, np.uint8),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        np.zeros(count, np.int64),
-        frames.offset,
-        is_ipv4,
-        frames.hardware,
-    )
-    readable = frames.reason == 0
-    for chosen, kernel in ((is_ipv4 & readable, _ipv4), (~is_ipv4 & readable, _ipv6)):
-        rows = np.flatnonzero(chosen)
-        if len(rows):
-            part = kernel(buffer, frames.offset[rows], frames.captured_end[rows], frames.wire_end[rows])
-            segments.reason[rows], segments.protocol[rows], segments.offset[rows] = part[:3]
-            segments.captured[rows], segments.wire[rows] = part[3:]
+    unread = np.flatnonzero(frames.reason)
+    kernel = _ipv4 if is_ipv4.any() else _ipv6
+    parts = kernel(buffer, frames.offset, frames.captured_end, frames.wire_end)
+    segments = Segments(*parts, frames.offset, is_ipv4, frames.hardware)
+    if kernel is _ipv4 and not is_ipv4.all():
+        # The kernel of the many has read all packets; those of the other version are read again.
+        rows = np.flatnonzero(~is_ipv4)
+        part = _ipv6(buffer, frames.offset[rows], frames.captured_end[rows], frames.wire_end[rows])
+        segments.reason[rows], segments.protocol[rows], segments.offset[rows] = part[:3]
+        segments.captured[rows], segments.wire[rows] = part[3:]
+    if len(unread):
+        segments.reason[unread] = frames.reason[unread]
+        segments.protocol[unread] = 0
+        for column in (segments.offset, segments.captured, segments.wire):
+            column[unread] = 0
     return segments
 
 

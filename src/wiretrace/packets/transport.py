@@ -94,19 +94,25 @@ def read_headers(buffer: PacketBuffer, segments: Segments) -> Headers:
 def _judge(buffer: PacketBuffer, segments: Segments) -> None:
     """Give a reason to the segments whose header was not captured, or contradicts itself."""
     tcp = segments.protocol == TCP
-    least = np.where(tcp, TCP_HEADER_BYTES, UDP_HEADER_BYTES)
     readable = segments.reason == 0
-    short = readable & (segments.captured < least)
+    plain = bool(tcp.all()) and bool(readable.all())
+    least = TCP_HEADER_BYTES if plain else np.where(tcp, TCP_HEADER_BYTES, UDP_HEADER_BYTES)
+    short = segments.captured < least
+    if not plain:
+        short &= readable
     if short.any():
         malformed = np.where(tcp, Reason.MALFORMED_TCP, Reason.MALFORMED_UDP).astype(np.int32)
         segments.reason[short] = np.where(segments.wire < least, malformed, Reason.CUT)[short]
         readable &= ~short
+        plain = False
     # A header that could not be read is looked for at offset 0, where it harms nothing.
-    at = segments.offset if readable.all() else np.where(readable, segments.offset, 0)
+    at = segments.offset if plain else np.where(readable, segments.offset, 0)
     header = (buffer.u8[at + 12] >> 4).astype(np.int64) << 2
-    odd = readable & tcp & ((header < TCP_HEADER_BYTES) | (header > segments.wire))
-    if odd.any():
+    odd = (header < TCP_HEADER_BYTES) | (header > segments.wire)
+    if plain:
         segments.reason[odd] = Reason.MALFORMED_TCP
+        return
+    segments.reason[odd & readable & tcp] = Reason.MALFORMED_TCP
     udp = readable & ~tcp
     if udp.any():
         stated = buffer.be16[at[udp] + 4]
