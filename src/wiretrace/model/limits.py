@@ -52,3 +52,5 @@ class Limits:
     """Bytes of an SQL statement that are read; its text is cut there."""
     prepared_statements: int = 10_000
     """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""
+    stretch_exchanges: int = 50_000
+    """Exchanges that are merged and linked at once, beside those that surround them; a longer capture is cut by time."""
