@@ -44,8 +44,8 @@ class Conversation:
 
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
-        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "last_end",
-        "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
+        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,8 @@ class Conversation:
         """Why the bytes are not read, where they are not."""
         self.hint: type[Protocol] | None = None
         """What the last connection to the same server spoke."""
+        self.interleaves = False
+        """Whether a protocol that it spoke sends messages in pieces."""
         self.messages: tuple[list[Message], list[Message]] = ([], [])
         """By side: messages read and not yet taken."""
         self.last_end = [-(2**62), -(2**62)]
@@ -205,6 +207,7 @@ class Conversation:
             )
         )
         self.protocol_name = protocol.name
+        self.interleaves |= protocol.interleaves
         self._unread_before = self.unread.copy()
         for state in self.directions:
             state.resync = not state.started

@@ -16,7 +16,7 @@ import numpy as np
 
 from wiretrace.exchanges.connection_rows import Spoken, connection_table
 from wiretrace.exchanges.conversation import Conversation
-from wiretrace.exchanges.outcomes import ALONE, Closing, judge, judge_attempt
+from wiretrace.exchanges.outcomes import ALONE, OUTCOME_OF, Closing, judge, judge_attempt
 from wiretrace.exchanges.pairing import (
     Habits,
     Located,
@@ -26,12 +26,12 @@ from wiretrace.exchanges.pairing import (
     pair_by_identifier,
     pair_in_order,
 )
+from wiretrace.exchanges.parts import Assembly, join_parts
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter
 from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
-from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 from wiretrace.tcp.connections import NEVER, Ending
 from wiretrace.tcp.reassembly import Reassembler
@@ -50,13 +50,10 @@ if TYPE_CHECKING:
     from wiretrace.tcp.streams import StreamChunk
 
 
-OK, ERROR, NO_ERROR = Outcome.OK, Outcome.ERROR, Result.OK
-
-
 class Thread:
     """A conversation with the messages that wait for their other half or for their end."""
 
-    __slots__ = ("conversation", "exchanges", "habits", "requests", "responses", "transactions", "unended")
+    __slots__ = ("conversation", "exchanges", "habits", "parts", "requests", "responses", "transactions", "unended")
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -64,6 +61,8 @@ class Thread:
         self.responses: list[Located] = []
         self.unended: tuple[list[Message], list[Message]] = ([], [])
         """By side: the message whose end has not arrived."""
+        self.parts: tuple[dict[int, Assembly], dict[int, Assembly]] = ({}, {})
+        """By side: messages of which some pieces have arrived, by key."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
         self.habits = Habits()
@@ -306,7 +305,9 @@ class ExchangeDriver:
         if not streams:
             return
         where = self._provenance
-        first, last = where.locate(np.array(streams), np.array(starts), np.array(ends))
+        spans = np.array(starts), np.array(ends)
+        # An empty message stands for the byte before it.
+        first, last = where.locate(np.array(streams), spans[0] - (spans[0] == spans[1]), spans[1])
         start_ns, end_ns = where.time_ns[first].tolist(), where.time_ns[last].tolist()
         ack, last_ack = where.ack[first].tolist(), where.ack[last].tolist()
         first_list, last_list = first.tolist(), last.tolist()
@@ -339,6 +340,9 @@ class ExchangeDriver:
         if not requests and not responses:
             return
         final = closing is not None
+        if conversation.interleaves:
+            for side, located in enumerate((requests, responses)):
+                located[:] = join_parts(located, thread.parts[side], self._provenance.frame, self._limits, self._notes)
         if conversation.protocol is not None:
             thread.habits.blocking = conversation.protocol.blocking
             client = conversation.side(Side.CLIENT)
@@ -347,9 +351,9 @@ class ExchangeDriver:
             thread.habits.opening = requests[0].message.start
         pairs: list[Pair] = []
         left: list[Pair] = []
-        if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
-            waiting = pair_by_identifier(requests, responses, pairs)
-            thread.requests, thread.responses = waiting, []
+        if any(located.message.key >= 0 for located in requests[:1] + responses[:1]) or conversation.interleaves:
+            waiting = pair_by_identifier(requests, responses, pairs, self._provenance.frame)
+            thread.requests, thread.responses = waiting
         else:
             if conversation.aligned:
                 used, answered = pair_in_order(requests, responses, pairs, thread.habits)
@@ -399,18 +403,20 @@ class ExchangeDriver:
             if request is not None and response is not None and closing is None:
                 answer = response.message
                 state = transactions.number(answer.transaction) if answer.transaction or transactions.open else -1
-                add(number, protocol, pair, OK if answer.result is NO_ERROR else ERROR, ALONE, state)
+                spoken = request.message.protocol or answer.protocol or protocol
+                add(number, spoken, pair, OUTCOME_OF[answer.result], ALONE, state)
                 whole += request.captured + response.captured
                 count += 1
                 continue
-            role = (request or response).message.role  # type: ignore[union-attr]
-            if role is Role.CONTROL:
+            message = (request or response).message  # type: ignore[union-attr]
+            role = message.role
+            if role is Role.CONTROL or role is Role.CANCEL:
                 continue
             # How the connection ended judges what was left over then, and answers that were cut off.
             ended = closing if response is not None or at >= len(pairs) else None
             outcome, possible = judge(pair, ended, response_end)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
-            add(number, protocol, pair, outcome, possible, transaction)
+            add(number, message.protocol or protocol, pair, outcome, possible, transaction)
             count += 1
             captured = (request.captured if request else 0) + (response.captured if response else 0)
             if (request and response) or role in (Role.ONE_WAY, Role.PUSH) or pair.skipped:

@@ -2,7 +2,8 @@
 
 Rules:
 
-- By identifier, where the protocol has one (`Message.key`).
+- By identifier, where the protocol has one (`Message.key`). A request that the client calls off ends with the client's
+  last word about it.
 - By order, where nothing of the connection is missing: the k-th answer answers the k-th question.
 - Behind a gap, or in a connection that was joined midway, order proves nothing by itself. Then the acknowledgements do. A
   request's packet acknowledges the server's bytes that the client had when it sent it: a client that waits for its answers
@@ -30,11 +31,12 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
-from wiretrace.model.message import Message, Role
+from wiretrace.exchanges.parts import frames_of
+from wiretrace.model.message import Message, Result, Role
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -78,7 +80,9 @@ class Located(msgspec.Struct, gc=False):
     damaged: bool
     """Bytes of it were not captured, or it was cut off by the end of the connection."""
     frames: NDArray[np.int64] | None = None
-    """Frames behind it, where it is older than the chunk."""
+    """Frames behind it, where it is older than the chunk, or came in pieces."""
+    elsewhere: int = 0
+    """Bytes between its start and its end that belong to others."""
 
 
 class Habits(msgspec.Struct):
@@ -161,13 +165,18 @@ def pair_in_order(
     return at, len(responses)
 
 
-def pair_by_identifier(requests: list[Located], responses: list[Located], pairs: list[Pair]) -> list[Located]:
-    """Pair messages that carry identifiers. Returns the requests that still wait.
+def pair_by_identifier(
+    requests: list[Located], responses: list[Located], pairs: list[Pair], frame: NDArray[np.int64]
+) -> tuple[list[Located], list[Located]]:
+    """Pair messages that carry identifiers. Returns the requests and the responses that still wait.
 
     A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
-    as soon as a later request is answered.
+    as soon as a later request is answered. So is one that was called off, by a client whose later request is answered. An
+    answer may be complete before its request is. `frame` holds the frames of the chunk.
     """
     waiting: dict[int, Located] = {}
+    early: dict[int, Located] = {}
+    called_off = {each.message.key: each.message.end for each in requests if each.message.result is Result.CANCELLED}
     events = sorted([*requests, *responses], key=lambda located: located.start_ns)
     for located in events:
         message = located.message
@@ -182,13 +191,31 @@ def pair_by_identifier(requests: list[Located], responses: list[Located], pairs:
             waiting[message.key] = located
         elif message.role is Role.RESPONSE:
             request = waiting.pop(message.key, None)
-            pairs.append(Pair(request, located, Proof.IDENTIFIER if request is not None else Proof.NONE))
-            if request is not None:
-                for key, earlier in list(waiting.items()):
-                    if earlier.message.role is not Role.ONE_WAY or earlier.message.start > request.message.start:
-                        break
-                    pairs.append(Pair(waiting.pop(key), None, Proof.NONE))
-    return list(waiting.values())
+            if request is None:
+                orphan = early.pop(message.key, None)
+                if orphan is not None:
+                    pairs.append(Pair(None, orphan, Proof.NONE))
+                early[message.key] = located
+                continue
+            pairs.append(Pair(request, located, Proof.IDENTIFIER))
+            while waiting:
+                key, earlier = next(iter(waiting.items()))
+                if earlier.message.role is not Role.ONE_WAY or earlier.message.start > request.message.start:
+                    break
+                pairs.append(Pair(waiting.pop(key), None, Proof.NONE))
+            if called_off:
+                known = [key for key, offset in called_off.items() if offset <= request.message.start]
+                pairs += [Pair(waiting.pop(key), None, Proof.NONE) for key in known if key in waiting]
+                called_off = {key: offset for key, offset in called_off.items() if key not in known}
+        elif message.role is Role.CANCEL and message.key in waiting:
+            request = waiting[message.key]
+            request.frames = np.concatenate([frames_of(request, frame), frames_of(located, frame)])
+            request.elsewhere += located.message.start - request.message.end
+            request.message.end, request.end_ns = located.message.end, located.end_ns
+            request.captured += located.captured
+            request.message.result = Result.CANCELLED
+            called_off[message.key] = located.message.end
+    return list(waiting.values()), list(early.values())
 
 
 def pair_by_acknowledgement(

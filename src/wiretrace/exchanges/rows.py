@@ -164,8 +164,8 @@ class ExchangeRows:
             "request_end_ns": _column([each.end_ns for each in requests]),
             "response_start_ns": _column([each.start_ns for each in responses]),
             "response_end_ns": _column([each.end_ns for each in responses]),
-            "request_bytes": _column([each.end for each in asked]) - asked_start,
-            "response_bytes": _column([each.end for each in answers]) - answered_start,
+            "request_bytes": _lengths(requests),
+            "response_bytes": _lengths(responses),
             "request_frames": frames.lists(requests),
             "response_frames": frames.lists(responses),
             "request_seq": _sequence(asked_start, requests, taken(known.client_base, np.int64)),
@@ -230,6 +230,11 @@ class _Frames:
 
 def _column(values: Sequence[int]) -> NDArray[np.int64]:
     return np.array(values, np.int64)
+
+
+def _lengths(located: list[Located]) -> NDArray[np.int64]:
+    """Bytes of each message, without those of others that lie between its own. Shape (n,)."""
+    return _column([each.message.end - each.message.start - each.elsewhere for each in located])
 
 
 def _category(values: Any) -> pa.DictionaryArray:
