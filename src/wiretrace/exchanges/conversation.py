@@ -194,7 +194,7 @@ class Conversation:
             reason = f"server port {port}" if port < EPHEMERAL_PORTS else "server port above 32767"
             self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN, reason)
 
-    def _adopt(self, protocol: type[Protocol]) -> None:
+    def _adopt(self, protocol: type[Protocol], opened_by: Message | None = None) -> None:
         self.decided = True
         started = self.side(Side.CLIENT).started, self.side(Side.SERVER).started
         self.protocol = protocol(
@@ -203,6 +203,7 @@ class Conversation:
                 keep_values=self._keep_values,
                 value_bytes=self._limits.value_bytes,
                 unparsed_bytes=self._limits.unparsed_bytes,
+                opened_by=opened_by,
                 shared=self._shared.setdefault(protocol.name, {}),
             )
         )
@@ -362,7 +363,7 @@ class Conversation:
         self._produced = 0
         successor = known_protocols().get(succession.protocol)
         if successor is not None:
-            self._adopt(successor)
+            self._adopt(successor, succession.opened_by)
         elif succession.protocol:
             encrypted = succession.protocol == "tls"
             self._give_up(

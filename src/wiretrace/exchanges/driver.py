@@ -22,6 +22,7 @@ from wiretrace.exchanges.pairing import (
     Located,
     Pair,
     Proof,
+    pair_before_identifiers,
     pair_by_acknowledgement,
     pair_by_identifier,
     pair_in_order,
@@ -352,6 +353,9 @@ class ExchangeDriver:
         pairs: list[Pair] = []
         left: list[Pair] = []
         if any(located.message.key >= 0 for located in requests[:1] + responses[:1]) or conversation.interleaves:
+            if conversation.interleaves:
+                # What came before the protocol that sends identifiers was answered in order.
+                pair_before_identifiers(requests, responses, pairs, thread.habits)
             waiting = pair_by_identifier(requests, responses, pairs, self._provenance.frame)
             thread.requests, thread.responses = waiting
         else:

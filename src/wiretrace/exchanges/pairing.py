@@ -165,6 +165,21 @@ def pair_in_order(
     return at, len(responses)
 
 
+def pair_before_identifiers(
+    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits
+) -> None:
+    """Pair messages without an identifier in order, in a connection that later went over to a protocol that has them.
+
+    What is paired, and no longer waits, leaves both lists.
+    """
+    plain = [each for each in requests if each.message.key < 0 and each.message.role is REQUEST]
+    answers = [each for each in responses if each.message.key < 0 and each.message.role is RESPONSE]
+    if plain and len(plain) == len(answers):
+        pair_in_order(plain, answers, pairs, habits)
+        requests[:] = [each for each in requests if each.message.key >= 0]
+        responses[:] = [each for each in responses if each.message.key >= 0]
+
+
 def pair_by_identifier(
     requests: list[Located], responses: list[Located], pairs: list[Pair], frame: NDArray[np.int64]
 ) -> tuple[list[Located], list[Located]]:
@@ -214,6 +229,7 @@ def pair_by_identifier(
             request.message.end, request.end_ns = located.message.end, located.end_ns
             request.captured += located.captured
             request.message.result = Result.CANCELLED
+            request.message.attributes = {**(request.message.attributes or {}), **(message.attributes or {})}
             called_off[message.key] = located.message.end
     return list(waiting.values()), list(early.values())
 

@@ -48,6 +48,8 @@ class Context:
     """How much of a message may be handed on as `Message.values`."""
     unparsed_bytes: int = 8 << 20
     """The most that the driver keeps of one direction while `parse` asks for more."""
+    opened_by: Message | None = None
+    """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
     shared: dict[str, object] = field(default_factory=dict)
     """For this protocol, by what it chooses: knowledge shared between its connections (statements by name)."""
 
@@ -60,6 +62,8 @@ class Succession:
     """Its name ('websocket', 'tls', or '' for: unknown, find out by probing)."""
     client_offset: int
     server_offset: int
+    opened_by: Message | None = None
+    """The request that asked for it, where there was one."""
 
 
 class Protocol(ABC):

@@ -52,6 +52,11 @@ DISTINCT_OPERATIONS = 2000
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
 
+SUCCESSORS = {"websocket": "websocket", "h2c": "http2"}
+"""Protocols that take over behind 101, by their word in the Upgrade field."""
+UPGRADED_STREAM = 1
+"""The stream of HTTP/2 on which a request is answered that asked for the upgrade."""
+
 REQUEST, RESPONSE, OK = Role.REQUEST, Role.RESPONSE, Result.OK
 
 STATUS_AHEAD = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r\n]")
@@ -78,6 +83,8 @@ class Http1(Protocol):
         self._waits_for = 0
         """The client's side goes on when this many responses were read; 0: it does not wait."""
         self._asked_connect = False
+        self._upgrading: Message | None = None
+        """The last request that asked for an upgrade."""
         operations = context.shared.setdefault("operations", set())
         assert isinstance(operations, set)
         self._operations: set[str] = operations
@@ -219,6 +226,7 @@ class Http1(Protocol):
             if fields.upgrade or line.method == b"CONNECT" or self._switched is not None:
                 self._waits_for = self._asked if self._counted else self._answered + 1
                 self._asked_connect = line.method == b"CONNECT"
+                self._upgrading = message
                 if length != CHUNKED:
                     direction.reached = message.end
                     self._succeed()
@@ -310,8 +318,11 @@ class Http1(Protocol):
         direction.building = None
         if status == "101" or (method == b"CONNECT" and status[0] == "2"):
             message.values = b""
+            protocol = SUCCESSORS.get(fields.upgrade, "") if status == "101" else ""
+            if protocol == "http2" and self._upgrading is not None:
+                # The answer comes on stream 1 of HTTP/2 (RFC 7540 section 3.2): this is an interim response.
+                message.role, self._upgrading.key = Role.CONTROL, UPGRADED_STREAM
             self.responses.append(message)
-            protocol = "websocket" if status == "101" and fields.upgrade == "websocket" else ""
             self._switched = (protocol, base + at)
             direction.reached = base + at
             self._succeed()
@@ -385,7 +396,7 @@ class Http1(Protocol):
         there = self._waits_for and self._answered >= self._waits_for and client.building is None
         if there or client.finished or not self._counted:
             protocol, server_offset = self._switched
-            self.succession = Succession(protocol, client.reached, server_offset)
+            self.succession = Succession(protocol, client.reached, server_offset, self._upgrading if protocol else None)
 
     def _stop_counting(self) -> None:
         self._counted = False
