@@ -353,6 +353,9 @@ class Conversation:
         """Another protocol takes over."""
         offsets = (succession.client_offset, succession.server_offset)
         for side in Side:
+            for message in self.messages[side]:
+                if message.key < 0:
+                    message.protocol = message.protocol or self.protocol_name
             state = self.side(side)
             state.skip_to = state.origin = max(offsets[side], state.position)
             state.started, state.resync = True, False

@@ -82,9 +82,10 @@ class Thread:
         if self.unended[side]:
             return self.unended[side][0].start
         state = self.conversation.side(side)
-        return (
-            max(self.conversation.last_end[side], state.origin or 0) if self.conversation.protocol else state.position
-        )
+        if not self.conversation.protocol:
+            return state.position
+        # An empty piece may follow, which stands for the byte before it.
+        return max(self.conversation.last_end[side], state.origin or 0) - self.conversation.interleaves
 
 
 class ExchangeDriver:
@@ -303,9 +304,9 @@ class ExchangeDriver:
                 starts.extend([message.start for message in messages])
                 ends.extend([min(message.end, state.next) for message in messages])
                 found.append(((thread.requests, thread.responses)[side], messages, state))
-        if not streams:
-            return
         where = self._provenance
+        if not streams or not len(where.stream):
+            return
         spans = np.array(starts), np.array(ends)
         # An empty message stands for the byte before it.
         first, last = where.locate(np.array(streams), spans[0] - (spans[0] == spans[1]), spans[1])
@@ -356,7 +357,9 @@ class ExchangeDriver:
             if conversation.interleaves:
                 # What came before the protocol that sends identifiers was answered in order.
                 pair_before_identifiers(requests, responses, pairs, thread.habits)
-            waiting = pair_by_identifier(requests, responses, pairs, self._provenance.frame)
+            waiting = pair_by_identifier(
+                requests, responses, pairs, self._provenance.frame, unique=conversation.interleaves
+            )
             thread.requests, thread.responses = waiting
         else:
             if conversation.aligned:

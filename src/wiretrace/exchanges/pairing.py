@@ -181,13 +181,19 @@ def pair_before_identifiers(
 
 
 def pair_by_identifier(
-    requests: list[Located], responses: list[Located], pairs: list[Pair], frame: NDArray[np.int64]
+    requests: list[Located],
+    responses: list[Located],
+    pairs: list[Pair],
+    frame: NDArray[np.int64],
+    *,
+    unique: bool,
 ) -> tuple[list[Located], list[Located]]:
     """Pair messages that carry identifiers. Returns the requests and the responses that still wait.
 
     A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
     as soon as a later request is answered. So is one that was called off, by a client whose later request is answered. An
-    answer may be complete before its request is. `frame` holds the frames of the chunk.
+    answer may be complete before its request is; where identifiers are `unique` within a connection, it may even begin before
+    it. `frame` holds the frames of the chunk.
     """
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
@@ -203,7 +209,10 @@ def pair_by_identifier(
             replaced = waiting.pop(message.key, None)
             if replaced is not None:
                 pairs.append(Pair(replaced, None, Proof.NONE))
-            waiting[message.key] = located
+            if unique and message.key in early:
+                pairs.append(Pair(located, early.pop(message.key), Proof.IDENTIFIER))
+            else:
+                waiting[message.key] = located
         elif message.role is Role.RESPONSE:
             request = waiting.pop(message.key, None)
             if request is None:

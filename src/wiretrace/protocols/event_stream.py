@@ -51,3 +51,9 @@ class EventCounter:
     def give_up(self) -> None:
         """Bytes of the body are not read: the number is not known any more."""
         self.count = NOT_COUNTED
+
+    def told(self, attributes: dict[str, str | int] | None) -> dict[str, str | int] | None:
+        """`attributes` with the number of events, where it is known."""
+        if self.count == NOT_COUNTED:
+            return attributes
+        return {**(attributes or {}), "wiretrace.http.response.events": self.count}

@@ -22,6 +22,7 @@ from typing import ClassVar
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol, Succession, Violation
+from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http1_boundary import boundary_in, likelihood
 from wiretrace.protocols.http1_framing import (
     Direction,
@@ -337,6 +338,7 @@ class Http1(Protocol):
             return at + length
         direction.building = message
         direction.stage = Stage.CHUNK if length == CHUNKED else Stage.CLOSE
+        direction.events = EventCounter() if fields.events and length == CHUNKED else None
         if length == CHUNKED and not fields.opaque:
             message.values = first_chunk(data, at, self.context.value_bytes)
         return at
@@ -373,6 +375,8 @@ class Http1(Protocol):
                 message = cut_response(start, line)
         if message is not None:
             message.end, message.damaged = max(offset, message.start), True
+            if direction.events is not None:
+                message.attributes = direction.events.told(message.attributes)
             messages.append(message)
         elif direction.padding >= 0:
             settle(direction, messages, offset)

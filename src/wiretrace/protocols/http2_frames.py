@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from itertools import islice
 
 from wiretrace.model.side import Side
 from wiretrace.protocols.http2_fields import read_head
@@ -51,8 +52,13 @@ LENGTH_OF = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
 OF_THE_CONNECTION = frozenset({SETTINGS, PING, GOAWAY})
 CHAIN = 3
 """Frames in a row that are enough."""
-FRAME_AHEAD = re.compile(rb"(?=[\x00\x01]..[\x00-\x09][\x00-\x2d][\x00-\x7f])", re.DOTALL)
+FRAME_AHEAD = re.compile(
+    rb"(?=[\x00\x01]..(?:[\x00-\x03\x05\x09][\x00-\x2d](?!\0{4})[\x00-\x7f]|[\x04\x06\x07][\x00\x01]\0{4}|\x08\0[\x00-\x7f]))",
+    re.DOTALL,
+)
 """Where a frame may begin; none of more than 128 KiB is looked for."""
+PLACES_TRIED = 20_000
+"""Places in one run of bytes that are tried as the beginning of a frame; beyond it the run is passed over."""
 PREFACE_AHEAD = re.compile(re.escape(PREFACE))
 
 
@@ -106,7 +112,7 @@ def boundary_in(side: Side, data: bytes, at: int) -> int | None:
     count, fills = chain(side, data, at)
     if count and (count >= CHAIN or fills):
         return at
-    for place in FRAME_AHEAD.finditer(data, at + 1):
+    for place in islice(FRAME_AHEAD.finditer(data, at + 1), PLACES_TRIED):
         count, fills = chain(side, data, place.start())
         if count >= CHAIN or (fills and count > 1):
             return place.start()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.protocols import grpc
-from wiretrace.protocols.event_stream import NOT_COUNTED, EventCounter
+from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http2_fields import MALFORMED_NOTE, NOT_KNOWN, UNKNOWN_NOTE, Head, asked
 from wiretrace.protocols.http_semantics import response_attributes, result_of
 
@@ -137,8 +137,8 @@ class Half:
             if context.keep_values and trailer.grpc_message:
                 attributes = {**attributes, "wiretrace.error.message": grpc.message_in_words(trailer)}
             values = counter.values
-        if self.events is not None and self.events.count != NOT_COUNTED:
-            attributes = {**(attributes or {}), "wiretrace.http.response.events": self.events.count}
+        if self.events is not None:
+            attributes = self.events.told(attributes)
         made = Message(
             self.role, 0, 0, "", "", status, result, values=values, identifiers=head.identifiers, attributes=attributes,
             protocol=protocol,

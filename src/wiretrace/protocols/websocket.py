@@ -12,6 +12,8 @@ Rules of this file:
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import ClassVar
 
 from wiretrace.model.message import Message, Result, Role
@@ -27,6 +29,13 @@ LONGEST_CONTROL = 125
 LONGEST_HEAD = 14
 LONGEST_PAYLOAD = 1 << 53
 """A length from here on is not believed."""
+FRAME_AHEAD = (
+    re.compile(rb"(?=[\x01\x02\x80-\x82\x88-\x8a\xc1\xc2][\x80-\xff])"),
+    re.compile(rb"(?=[\x01\x02\x80-\x82\x88-\x8a\xc1\xc2][\x00-\x7f])"),
+)
+"""By side: where a frame may begin."""
+PLACES_TRIED = 20_000
+"""Places in one run of bytes that are tried as the beginning of a frame; beyond it the run is passed over."""
 SESSION = 1
 """The key of the two messages of a session; CONTROL messages have 0."""
 CHAIN = 4
@@ -69,9 +78,9 @@ class Half:
 class WebSocket(Protocol):
     """One connection behind an upgrade to WebSocket: RFC 6455, with RFC 7692 (compression) told as such.
 
-    Sees the session with its times, the number and bytes of its messages each way, how many are text and how many compressed,
-    and the code with which it was closed. Does not see: contents; single messages; a session whose upgrade was not captured,
-    because nothing tells its first bytes from others; sessions over HTTP/2, which are streams of it.
+    Sees the session with its times, the number and bytes of its messages each way, how many are text and how many
+    compressed, and the code with which it was closed. Does not see: contents; single messages; a session whose upgrade was
+    not captured, because nothing tells its first bytes from others; sessions over HTTP/2, which are streams of it.
     """
 
     name: ClassVar[str] = "websocket"
@@ -103,7 +112,8 @@ class WebSocket(Protocol):
 
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """The first of several frames that fill what there is, or of four in a row."""
-        for place in range(at, len(data) - 1):
+        for found in islice(FRAME_AHEAD[side].finditer(data, at), PLACES_TRIED):
+            place = found.start()
             count, fills = chain(side, data, place)
             if count >= CHAIN or (fills and count > (0 if place == at else 1)):
                 return place
@@ -116,7 +126,8 @@ class WebSocket(Protocol):
     def finish(self, side: Side, offset: int) -> None:
         """A session that was not closed ends here."""
         half = self._halves[side]
-        if not half.done:
+        silent = side is Side.SERVER and not half.frames and self._codes == [None, None]
+        if not half.done and not silent:
             half.tile = half.reached = max(half.reached, half.tile)
             self._complete(side, half)
 
