@@ -22,11 +22,10 @@ from wiretrace.exchanges.pairing import (
     Located,
     Pair,
     Proof,
-    pair_before_identifiers,
     pair_by_acknowledgement,
-    pair_by_identifier,
     pair_in_order,
 )
+from wiretrace.exchanges.pairing_by_identifier import pair_before_identifiers, pair_by_identifier
 from wiretrace.exchanges.parts import Assembly, join_parts
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.rows import ExchangeRows, TransactionCounter

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Violation
-from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http1_head import Fields, normalised_head, read_request_line, read_status_line
+
+if TYPE_CHECKING:
+    from wiretrace.protocols.event_stream import EventCounter
 
 LONGEST_CHUNK_LINE = 4096
 """Bytes of a chunk's size and extensions; a longer line is not one."""

@@ -146,7 +146,6 @@ class Http2(Protocol):
             message = half.message(stream, self.context)
             if side is Side.SERVER and not half.damaged:
                 message.result = Result.CANCELLED if stream in cancelled else Result.CUT_OFF
-            message.damaged = True
             self._end(side, direction, stream, message, direction.tile)
 
     def _read(self, side: Side, direction: Direction, data: bytes, at: int, base: int) -> int:
@@ -400,7 +399,7 @@ class Http2(Protocol):
             if half is not None:
                 direction.turn(NOBODY, offset)
                 message = half.message(called_off, self.context)
-                message.result, message.damaged = Result.CANCELLED, True
+                message.result = Result.CANCELLED
                 self._end(Side.SERVER, direction, called_off, message, offset)
             self._awaiting.pop(called_off, None)
             self._opened.pop(called_off, None)

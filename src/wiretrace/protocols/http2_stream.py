@@ -156,7 +156,7 @@ class Half:
 def failed(half: Half, key: int, context: Context, result: Result, word: str) -> Message:
     """The message of a half that was called off or given up, with the error code `word`."""
     message = half.message(key, context)
-    message.result, message.damaged = result, True
+    message.result = result
     message.attributes = {**(message.attributes or {}), "error.type": word}
     if half.role is not Role.REQUEST and not message.status:
         message.status = word

@@ -1,0 +1,96 @@
+"""Pairs messages that carry identifiers (`Message.key`): HTTP/2 streams, and requests of memcached's binary protocol.
+
+Rules: equal identifiers of one connection belong together, whatever lies between. A request that the client calls off ends
+with the client's last word about it. What has no counterpart yet waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.exchanges.pairing import REQUEST, RESPONSE, Habits, Located, Pair, Proof, pair_in_order
+from wiretrace.exchanges.parts import frames_of
+from wiretrace.model.message import Result, Role
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def pair_before_identifiers(
+    requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits
+) -> None:
+    """Pair messages without an identifier in order, in a connection that later went over to a protocol that has them.
+
+    What is paired, and no longer waits, leaves both lists.
+    """
+    plain = [each for each in requests if each.message.key < 0 and each.message.role is REQUEST]
+    answers = [each for each in responses if each.message.key < 0 and each.message.role is RESPONSE]
+    if plain and len(plain) == len(answers):
+        pair_in_order(plain, answers, pairs, habits)
+        requests[:] = [each for each in requests if each.message.key >= 0]
+        responses[:] = [each for each in responses if each.message.key >= 0]
+
+
+def pair_by_identifier(
+    requests: list[Located],
+    responses: list[Located],
+    pairs: list[Pair],
+    frame: NDArray[np.int64],
+    *,
+    unique: bool,
+) -> tuple[list[Located], list[Located]]:
+    """Pair messages that carry identifiers. Returns the requests and the responses that still wait.
+
+    A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
+    as soon as a later request is answered. So is one that was called off, by a client whose later request is answered.
+    An answer may be complete before its request is; where identifiers are `unique` within a connection, it may even begin
+    before it. `frame` holds the frames of the chunk.
+    """
+    waiting: dict[int, Located] = {}
+    early: dict[int, Located] = {}
+    called_off = {each.message.key: each.message.end for each in requests if each.message.result is Result.CANCELLED}
+    events = sorted([*requests, *responses], key=lambda located: located.start_ns)
+    for located in events:
+        message = located.message
+        if message.role is Role.PUSH:
+            pairs.append(Pair(None, located, Proof.NONE))
+        elif message.role is Role.ONE_WAY and message.key < 0:
+            pairs.append(Pair(located, None, Proof.NONE))
+        elif message.role in (Role.REQUEST, Role.ONE_WAY):
+            replaced = waiting.pop(message.key, None)
+            if replaced is not None:
+                pairs.append(Pair(replaced, None, Proof.NONE))
+            if unique and message.key in early:
+                pairs.append(Pair(located, early.pop(message.key), Proof.IDENTIFIER))
+            else:
+                waiting[message.key] = located
+        elif message.role is Role.RESPONSE:
+            request = waiting.pop(message.key, None)
+            if request is None:
+                orphan = early.pop(message.key, None)
+                if orphan is not None:
+                    pairs.append(Pair(None, orphan, Proof.NONE))
+                early[message.key] = located
+                continue
+            pairs.append(Pair(request, located, Proof.IDENTIFIER))
+            while waiting:
+                key, earlier = next(iter(waiting.items()))
+                if earlier.message.role is not Role.ONE_WAY or earlier.message.start > request.message.start:
+                    break
+                pairs.append(Pair(waiting.pop(key), None, Proof.NONE))
+            if called_off:
+                known = [key for key, offset in called_off.items() if offset <= request.message.start]
+                pairs += [Pair(waiting.pop(key), None, Proof.NONE) for key in known if key in waiting]
+                called_off = {key: offset for key, offset in called_off.items() if key not in known}
+        elif message.role is Role.CANCEL and message.key in waiting:
+            request = waiting[message.key]
+            request.frames = np.concatenate([frames_of(request, frame), frames_of(located, frame)])
+            request.elsewhere += located.message.start - request.message.end
+            request.message.end, request.end_ns = located.message.end, located.end_ns
+            request.captured += located.captured
+            request.message.result = Result.CANCELLED
+            request.message.attributes = {**(request.message.attributes or {}), **(message.attributes or {})}
+            called_off[message.key] = located.message.end
+    return list(waiting.values()), list(early.values())
