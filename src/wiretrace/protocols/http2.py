@@ -50,6 +50,8 @@ from wiretrace.protocols.http2_frames import (
 from wiretrace.protocols.http2_hpack import MalformedBlock
 from wiretrace.protocols.http2_stream import MALFORMED_HEAD, Half, failed
 
+STREAMS_AHEAD = 20_000
+"""How far above the last stream that is known the streams behind a gap may be."""
 TOO_MANY = "more streams were open than are followed"
 
 
@@ -74,6 +76,8 @@ class Http2(Protocol):
         self._server = Direction(self.responses, started=started[1], opening=False)
         self._awaiting: dict[int, Message | None] = {}
         """Streams whose answer is not complete: the request once it is."""
+        self._answered: dict[int, None] = {}
+        """Streams whose answer was complete lately, the oldest first."""
         self._cancelled: deque[tuple[int, int]] = deque()
         """Where in the client's direction streams were reset, and which."""
         self._opened: dict[int, int] = {}
@@ -109,7 +113,8 @@ class Http2(Protocol):
         direction = (self._client, self._server)[side]
         if direction.left or base + at == direction.aligned:
             return at
-        found = boundary_in(side, data, at)
+        last = max(self._client.last, direction.last)
+        found = boundary_in(side, data, at, last + STREAMS_AHEAD if last else STREAM)
         if found is not None and side is Side.CLIENT:
             direction.opening = data.startswith(PREFACE, found)
         return found
@@ -301,9 +306,6 @@ class Http2(Protocol):
                 self._opened.pop(oldest, None)
             half = Half(Role.REQUEST, head, self.context)
         else:
-            answered = stream not in self._awaiting and not direction.partial
-            if answered and (stream <= direction.last or stream <= self._client.last) and not self._client.partial:
-                return None
             if head.status < 0 and head is not MALFORMED_HEAD and not head.unknown:
                 if not direction.partial:
                     return None
@@ -344,6 +346,9 @@ class Http2(Protocol):
         if side is Side.SERVER:
             self._awaiting.pop(stream, None)
             self._opened.pop(stream, None)
+            self._answered[stream] = None
+            if len(self._answered) > Limits().open_streams:
+                del self._answered[next(iter(self._answered))]
         elif stream in self._awaiting:
             self._awaiting[stream] = message
             if stream > self._refused_above:
@@ -379,8 +384,7 @@ class Http2(Protocol):
             direction.tile = start
             direction.complete(Message(Role.CANCEL, start, end, key=stream, attributes={"error.type": word}), end)
             return
-        unanswered = stream in self._awaiting or (stream & 1 and stream > self._client.last)
-        if half is None and unanswered:
+        if half is None and stream & 1 and stream not in self._answered:
             half = Half(Role.RESPONSE, MALFORMED_HEAD, self.context)
             half.notes, half.damaged = (), False
         if half is None:

@@ -85,16 +85,16 @@ def is_plausible(length: int, kind: int, flags: int, stream: int, side: Side) ->
     return kind != PUSH_PROMISE or (side is Side.SERVER and length >= 4)
 
 
-def chain(side: Side, data: bytes, at: int) -> tuple[int, bool]:
+def chain(side: Side, data: bytes, at: int, most: int = STREAM) -> tuple[int, bool]:
     """How many plausible frames stand at `at` in a row, at most CHAIN, and whether they fill `data` to the end.
 
-    A frame whose end lies behind the end counts if it carries a body or a header block.
+    A frame whose end lies behind the end counts if it carries a body or a header block. None is of a stream above `most`.
     """
     size, count = len(data), 0
     while size - at >= HEAD_BYTES and count < CHAIN:
         high, low, kind, flags, stream = HEAD.unpack_from(data, at)
         length = high << 8 | low
-        if not is_plausible(length, kind, flags, stream, side):
+        if stream > most or not is_plausible(length, kind, flags, stream, side):
             return 0, False
         at += HEAD_BYTES + length
         count += 1
@@ -103,17 +103,17 @@ def chain(side: Side, data: bytes, at: int) -> tuple[int, bool]:
     return count, at == size
 
 
-def boundary_in(side: Side, data: bytes, at: int) -> int | None:
-    """The index in `data[at:]` of the first frame of `side` that can be trusted, or None."""
+def boundary_in(side: Side, data: bytes, at: int, most: int) -> int | None:
+    """The index in `data[at:]` of the first frame of `side` that can be trusted, or None; see `chain` for `most`."""
     if side is Side.CLIENT:
         found = PREFACE_AHEAD.search(data, at)
         if found:
             return found.start()
-    count, fills = chain(side, data, at)
+    count, fills = chain(side, data, at, most)
     if count and (count >= CHAIN or fills):
         return at
     for place in islice(FRAME_AHEAD.finditer(data, at + 1), PLACES_TRIED):
-        count, fills = chain(side, data, place.start())
+        count, fills = chain(side, data, place.start(), most)
         if count >= CHAIN or (fills and count > 1):
             return place.start()
     return None
@@ -142,8 +142,8 @@ def start_likelihood(side: Side, data: bytes) -> float:
     for _ in range(count):
         high, low, kind, flags, _ = HEAD.unpack_from(data, at)
         end = at + HEAD_BYTES + (high << 8 | low)
-        if kind == SETTINGS and at == 0 and not flags and low:
-            proved = 0.8
+        if side is Side.SERVER and kind == SETTINGS and at == 0 and not flags:
+            proved = 0.8 if low or count > 1 else 0.5
         if kind == HEADERS and flags & END_HEADERS and end <= len(data):
             try:
                 head = read_head(decoder.decode(block_of(data, at, end, flags)))
