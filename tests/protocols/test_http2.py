@@ -231,7 +231,10 @@ def test_what_came_of_an_answer_that_was_called_off_is_told_when_the_server_answ
     asking = client().ask(1, "/a").send(frame(RST_STREAM, 0, 1, b"\0\0\0\x08")).ask(3, "/b")
     answering = server().answer(1, end=False).data(1, b"abc").answer(3)
     result = dissect(Http2, asking.stream, answering.stream)
-    assert [(message.key, message.result) for message in responses_of(result)] == [(1, Result.CANCELLED), (3, Result.OK)]
+    assert [(message.key, message.result) for message in responses_of(result)] == [
+        (1, Result.CANCELLED),
+        (3, Result.OK),
+    ]
 
 
 def test_requests_above_the_last_stream_of_goaway_are_abandoned() -> None:
@@ -400,7 +403,10 @@ def test_fields_are_decoded_as_the_reference_does(fields: Sequence[tuple[bytes, 
     decoder = FieldDecoder(from_the_start=True)
     for name, value in fields:
         block = encoder.encode([(b":path", value), (b"x-" + name, value), (b":path", name)], huffman=huffman)
-        assert [found.encode("latin-1") for _, found in decoder.decode(block) if isinstance(found, str)] == [value, name]
+        assert [found.encode("latin-1") for _, found in decoder.decode(block) if isinstance(found, str)] == [
+            value,
+            name,
+        ]
 
 
 @settings(max_examples=100, deadline=None)
@@ -502,7 +508,12 @@ def test_http2_is_recognised(asking: bytes, answering: bytes, at_least: float) -
 
 @pytest.mark.parametrize(
     "opening",
-    [b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x08\x04\xd2\x16\x2f", b"\0\0\0\x17\0\x12\0\0\0\0\0\x01" + bytes(19), bytes(200)],
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\0\x08\x04\xd2\x16\x2f",
+        b"\0\0\0\x17\0\x12\0\0\0\0\0\x01" + bytes(19),
+        bytes(200),
+    ],
 )
 def test_other_protocols_are_not_taken_for_http2(opening: bytes) -> None:
     """Also not the long lengths of PostgreSQL and Kafka, and no zeros."""
@@ -593,7 +604,9 @@ def conversation(seed: int) -> tuple[bytes, bytes]:
         stream = 2 * number + 1
         kind = chooser.choice(((), (GRPC,), (("traceparent", "00-" + "1" * 32 + "-" + "2" * 16 + "-01"),)))
         asking.ask(stream, f"/{number}", *kind, method="POST", end=False)
-        asking.data(stream, grpc_message(b"\x0a\x03abc" * 9), end=chooser.random() < 0.8, padding=chooser.choice((-1, 9)))
+        asking.data(
+            stream, grpc_message(b"\x0a\x03abc" * 9), end=chooser.random() < 0.8, padding=chooser.choice((-1, 9))
+        )
         answering.answer(stream, chooser.choice((200, 500)), *kind, end=False)
         for _ in range(chooser.randrange(3)):
             answering.data(stream - 2 * (number > 0), grpc_message(b"x" * chooser.randrange(90)))

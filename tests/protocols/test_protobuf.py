@@ -30,7 +30,10 @@ def test_strings_and_numbers_are_taken_also_from_messages_in_messages() -> None:
 
 
 def test_no_more_is_taken_than_there_is_room() -> None:
-    assert values_in(b"".join(field(1, f"value-{number}") for number in range(100)), 30) == b"value-0 value-1 value-2 value-"
+    assert (
+        values_in(b"".join(field(1, f"value-{number}") for number in range(100)), 30)
+        == b"value-0 value-1 value-2 value-"
+    )
 
 
 def test_a_word_that_is_cut_off_is_not_taken() -> None:

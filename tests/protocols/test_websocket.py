@@ -20,11 +20,18 @@ from wiretrace.protocols.websocket import WebSocket
 TEXT, BINARY, CLOSE, PING = 1, 2, 8, 9
 MASK = b"\x11\x22\x33\x44"
 ASKED = Message(
-    Role.REQUEST, 0, 0, "GET /rooms/{id}", "GET /rooms/7", attributes={"url.path": "/rooms/7", "http.request.method": "GET"}
+    Role.REQUEST,
+    0,
+    0,
+    "GET /rooms/{id}",
+    "GET /rooms/7",
+    attributes={"url.path": "/rooms/7", "http.request.method": "GET"},
 )
 
 
-def frame(kind: int, payload: bytes = b"", *, masked: bool = False, final: bool = True, compressed: bool = False) -> bytes:
+def frame(
+    kind: int, payload: bytes = b"", *, masked: bool = False, final: bool = True, compressed: bool = False
+) -> bytes:
     """One frame (RFC 6455 section 5.2)."""
     length = len(payload)
     bit = 0x80 if masked else 0
@@ -137,7 +144,9 @@ def test_http1_hands_the_request_over_that_asked_for_it() -> None:
     assert result.responses[0].status == "101"
 
 
-@pytest.mark.parametrize("bytes_", [b"\x83\x00", b"\x91\x00", b"\x89\x7e\x01\x00", b"\x09\x00", b"\x82\x7f" + b"\xff" * 8])
+@pytest.mark.parametrize(
+    "bytes_", [b"\x83\x00", b"\x91\x00", b"\x89\x7e\x01\x00", b"\x09\x00", b"\x82\x7f" + b"\xff" * 8]
+)
 def test_broken_frames_are_violations(bytes_: bytes) -> None:
     """An unknown kind, a reserved bit, a long or fragmented control frame, a length beyond belief."""
     assert dissect(WebSocket, b"", frame(TEXT, b"a") + bytes_).violations
@@ -147,8 +156,12 @@ def test_broken_frames_are_violations(bytes_: bytes) -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_no_bytes_break_it(seed: int, holes: bool) -> None:
     chooser = random.Random(seed)
-    client = b"".join(asked(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9))
-    server = b"".join(frame(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9))
+    client = b"".join(
+        asked(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9)
+    )
+    server = b"".join(
+        frame(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9)
+    )
     streams: list[bytes | list[bytes | int]] = [mutated(stream, chooser) for stream in (client, server + close(1000))]
     if holes:
         streams = [with_gaps(stream, chooser) for stream in streams if isinstance(stream, bytes)]

@@ -66,9 +66,7 @@ class Sender:
         """A DATA frame; `padding` bytes follow the content if that is not negative."""
         if padding < 0:
             return self.send(frame(DATA, END_STREAM * end, stream, content))
-        return self.send(
-            frame(DATA, END_STREAM * end | PADDED, stream, bytes((padding,)) + content + bytes(padding))
-        )
+        return self.send(frame(DATA, END_STREAM * end | PADDED, stream, bytes((padding,)) + content + bytes(padding)))
 
 
 def client() -> Sender:

@@ -51,6 +51,8 @@ def pair_by_identifier(
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
     called_off = {each.message.key: each.message.end for each in requests if each.message.result is Result.CANCELLED}
+    calls_off = any(each.message.role is Role.CANCEL for each in requests)
+    answered: dict[int, tuple[Located, Located]] = {}
     events = sorted([*requests, *responses], key=lambda located: located.start_ns)
     for located in events:
         message = located.message
@@ -75,6 +77,8 @@ def pair_by_identifier(
                 early[message.key] = located
                 continue
             pairs.append(Pair(request, located, Proof.IDENTIFIER))
+            if calls_off:
+                answered[message.key] = request, located
             while waiting:
                 key, earlier = next(iter(waiting.items()))
                 if earlier.message.role is not Role.ONE_WAY or earlier.message.start > request.message.start:
@@ -84,13 +88,27 @@ def pair_by_identifier(
                 known = [key for key, offset in called_off.items() if offset <= request.message.start]
                 pairs += [Pair(waiting.pop(key), None, Proof.NONE) for key in known if key in waiting]
                 called_off = {key: offset for key, offset in called_off.items() if key not in known}
-        elif message.role is Role.CANCEL and message.key in waiting:
-            request = waiting[message.key]
-            request.frames = np.concatenate([frames_of(request, frame), frames_of(located, frame)])
-            request.elsewhere += located.message.start - request.message.end
-            request.message.end, request.end_ns = located.message.end, located.end_ns
-            request.captured += located.captured
-            request.message.result = Result.CANCELLED
-            request.message.attributes = {**(request.message.attributes or {}), **(message.attributes or {})}
-            called_off[message.key] = located.message.end
+        elif message.role is Role.CANCEL:
+            request, response = answered.get(message.key) or (waiting.get(message.key), None)
+            if request is not None and (
+                response is None or response.end_ns > located.start_ns or is_cancelled(response)
+            ):
+                call_off(request, located, frame)
+                called_off[message.key] = located.message.end
     return list(waiting.values()), list(early.values())
+
+
+def is_cancelled(response: Located) -> bool:
+    """Whether a response is what came before the client called it off."""
+    return response.message.result is Result.CANCELLED
+
+
+def call_off(request: Located, last: Located, frame: NDArray[np.int64]) -> None:
+    """The request ends with `last`, by which the client calls it off."""
+    message = request.message
+    request.frames = np.concatenate([frames_of(request, frame), frames_of(last, frame)])
+    request.elsewhere += last.message.start - message.end
+    message.end, request.end_ns = last.message.end, last.end_ns
+    request.captured += last.captured
+    message.result = Result.CANCELLED
+    message.attributes = {**(message.attributes or {}), **(last.message.attributes or {})}
