@@ -156,12 +156,9 @@ def test_broken_frames_are_violations(bytes_: bytes) -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_no_bytes_break_it(seed: int, holes: bool) -> None:
     chooser = random.Random(seed)
-    client = b"".join(
-        asked(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9)
-    )
-    server = b"".join(
-        frame(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9)
-    )
+    contents = [(chooser.choice((TEXT, BINARY, PING)), chooser.randbytes(chooser.randrange(60))) for _ in range(9)]
+    client = b"".join(asked(kind, content) for kind, content in contents)
+    server = b"".join(frame(kind, content) for kind, content in contents)
     streams: list[bytes | list[bytes | int]] = [mutated(stream, chooser) for stream in (client, server + close(1000))]
     if holes:
         streams = [with_gaps(stream, chooser) for stream in streams if isinstance(stream, bytes)]

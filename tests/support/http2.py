@@ -112,7 +112,7 @@ def joined(messages: Sequence[Message]) -> list[Whole]:
 
 def told(result: Dissection) -> list[list[tuple[object, ...]]]:
     """What a connection's messages tell, by side, in the order of their streams."""
-    sides = []
-    for messages in (result.requests, result.responses):
-        sides.append(sorted((each.told for each in joined(messages)), key=lambda each: (each[0], repr(each))))
-    return sides
+    return [
+        sorted((each.told for each in joined(messages)), key=lambda each: (each[0], repr(each)))
+        for messages in (result.requests, result.responses)
+    ]

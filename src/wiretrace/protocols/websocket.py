@@ -69,8 +69,8 @@ class Half:
         """Whether its message was made."""
         self.tile = 0
         """Stream offset where the present piece begins."""
-        self.reached = 0
-        """Stream offset behind the last frame that was read."""
+        self.reached = -1
+        """Stream offset behind the last frame that was read; -1 before the first byte."""
         self.within = False
         """Whether the present piece belongs to the session, rather than being CONTROL."""
 
@@ -128,7 +128,7 @@ class WebSocket(Protocol):
         half = self._halves[side]
         silent = side is Side.SERVER and not half.frames and self._codes == [None, None]
         if not half.done and not silent:
-            half.tile = half.reached = max(half.reached, half.tile)
+            half.tile = half.reached = offset if half.reached < 0 else max(half.reached, half.tile)
             self._complete(side, half)
 
     def _read(self, side: Side, half: Half, data: bytes, at: int, base: int) -> int:
