@@ -18,10 +18,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import h2.config
@@ -32,6 +31,9 @@ import httpx
 import websockets
 import websockets.asyncio.client
 import websockets.asyncio.server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 CAPTURES = Path(__file__).parent / "captures"
 SETTLE_SECONDS = 0.4
