@@ -45,4 +45,5 @@ class CallColumns:
     def is_client_error(self, row: int) -> bool:
         """Whether the server says that the request was wrong: HTTP 4xx (RFC 9110 section 15.5)."""
         status = self.statuses[row] or ""
-        return self.protocols[row] == "http" and self.outcomes[row] == Outcome.ERROR and status.startswith("4")
+        http = self.protocols[row] in ("http", "http2")
+        return http and self.outcomes[row] == Outcome.ERROR and status.startswith("4")

@@ -83,7 +83,9 @@ def spans(case: Case) -> Iterator[Span]:
         others = [(other.parent, other.confidence) for other in call.alternatives if other.parent is not None]
         if parent is None and call.parent is not None:
             others.insert(0, (call.parent, call.confidence or 0.0))
-        is_error = call.outcome not in NO_ERROR and not (call.protocol == "http" and call.status.startswith("4"))
+        is_error = call.outcome not in NO_ERROR and not (
+            call.protocol in ("http", "http2") and call.status.startswith("4")
+        )
         yield Span(
             trace,
             parent,
