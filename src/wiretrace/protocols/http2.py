@@ -19,6 +19,7 @@ Rules of this file:
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import ClassVar
 
 from wiretrace.model.limits import Limits
@@ -50,6 +51,7 @@ from wiretrace.protocols.http2_frames import (
 from wiretrace.protocols.http2_hpack import MalformedBlock
 from wiretrace.protocols.http2_stream import MALFORMED_HEAD, Half, failed
 
+OPEN_STREAMS = Limits().open_streams
 STREAMS_AHEAD = 20_000
 """How far above the last stream that is known the streams behind a gap may be."""
 TOO_MANY = "more streams were open than are followed"
@@ -76,8 +78,8 @@ class Http2(Protocol):
         self._server = Direction(self.responses, started=started[1], opening=False)
         self._awaiting: dict[int, Message | None] = {}
         """Streams whose answer is not complete: the request once it is."""
-        self._answered: dict[int, None] = {}
-        """Streams whose answer was complete lately, the oldest first."""
+        self._answered: tuple[set[int], set[int]] = (set(), set())
+        """Streams whose answer was complete lately, and before that."""
         self._cancelled: deque[tuple[int, int]] = deque()
         """Where in the client's direction streams were reset, and which."""
         self._opened: dict[int, int] = {}
@@ -300,10 +302,10 @@ class Http2(Protocol):
             if not head.asks and direction.partial and head is not MALFORMED_HEAD and not head.unknown:
                 return self._joined(side, direction, stream, start, head)
             self._awaiting[stream], self._opened[stream] = None, start
-            if len(self._awaiting) > Limits().open_streams:
-                oldest = next(iter(self._awaiting))
-                del self._awaiting[oldest]
-                self._opened.pop(oldest, None)
+            if len(self._awaiting) > 2 * OPEN_STREAMS:
+                for oldest in list(islice(self._awaiting, OPEN_STREAMS)):
+                    del self._awaiting[oldest]
+                    self._opened.pop(oldest, None)
             half = Half(Role.REQUEST, head, self.context)
         else:
             if head.status < 0 and head is not MALFORMED_HEAD and not head.unknown:
@@ -330,7 +332,7 @@ class Http2(Protocol):
     def _open(self, side: Side, direction: Direction, stream: int, half: Half, start: int) -> None:
         direction.halves[stream] = half
         direction.last = max(direction.last, stream)
-        if len(direction.halves) > Limits().open_streams:
+        if len(direction.halves) > OPEN_STREAMS:
             oldest, given_up = next(iter(direction.halves.items()))
             given_up.notes = (*given_up.notes, TOO_MANY)
             message = given_up.message(oldest, self.context)
@@ -346,9 +348,9 @@ class Http2(Protocol):
         if side is Side.SERVER:
             self._awaiting.pop(stream, None)
             self._opened.pop(stream, None)
-            self._answered[stream] = None
-            if len(self._answered) > Limits().open_streams:
-                del self._answered[next(iter(self._answered))]
+            self._answered[0].add(stream)
+            if len(self._answered[0]) > OPEN_STREAMS:
+                self._answered = set(), self._answered[0]
         elif stream in self._awaiting:
             self._awaiting[stream] = message
             if stream > self._refused_above:
@@ -374,7 +376,7 @@ class Http2(Protocol):
         half = direction.halves.get(stream)
         if side is Side.CLIENT:
             self._cancelled.append((start, stream))
-            if len(self._cancelled) > Limits().open_streams:
+            if len(self._cancelled) > OPEN_STREAMS:
                 self._cancelled.popleft()
             if half is not None:
                 direction.turn(stream, start)
@@ -384,7 +386,7 @@ class Http2(Protocol):
             direction.tile = start
             direction.complete(Message(Role.CANCEL, start, end, key=stream, attributes={"error.type": word}), end)
             return
-        if half is None and stream & 1 and stream not in self._answered:
+        if half is None and stream & 1 and not any(stream in answered for answered in self._answered):
             half = Half(Role.RESPONSE, MALFORMED_HEAD, self.context)
             half.notes, half.damaged = (), False
         if half is None:

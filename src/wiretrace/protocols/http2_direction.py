@@ -26,6 +26,7 @@ from wiretrace.protocols.http2_hpack import FieldDecoder
 if TYPE_CHECKING:
     from wiretrace.protocols.http2_stream import Half
 
+LONGEST_BLOCK = Limits().header_block_bytes
 CONNECTION = 0
 """The stream of frames that belong to none, and the key of CONTROL messages."""
 NOBODY = -1
@@ -87,7 +88,7 @@ def header_block(data: bytes, at: int, end: int, kind: int, flags: int, stream: 
 
     Of a PUSH_PROMISE, the block begins with the number of the promised stream (section 6.6).
     """
-    size, most = len(data), Limits().header_block_bytes
+    size, most = len(data), LONGEST_BLOCK
     if end - at > most:
         raise Violation("header fields too long")
     if end > size:

@@ -7,6 +7,7 @@ as many as nodes of the tree times 256. Short strings repeat, and are remembered
 
 from __future__ import annotations
 
+import struct
 from functools import lru_cache
 
 SYMBOLS_OF_LENGTH: dict[int, bytes] = {
@@ -39,6 +40,8 @@ END_OF_STRING = -1
 """The symbol of 30 one bits, which a string must not hold."""
 LONGEST_PADDING = 7
 """Bits of padding, all ones, behind the last symbol."""
+REMEMBERED_PAIRS = 1 << 16
+"""Double steps that are remembered."""
 CACHED_STRING_BYTES = 256
 """Longest encoded string whose decoded form is remembered."""
 
@@ -76,6 +79,8 @@ for _ in range(LONGEST_PADDING):
     _PADDING.add(_node)
 _STEPS: dict[int, tuple[int, bytes]] = {}
 """By node and byte, as ``node << 8 | byte``: the next node and the symbols on the way."""
+_PAIRS: dict[int, tuple[int, bytes]] = {}
+"""The same for two bytes at once, which is twice as fast; only so many are remembered."""
 
 
 def _step(key: int) -> tuple[int, bytes]:
@@ -94,6 +99,18 @@ def _step(key: int) -> tuple[int, bytes]:
     return step
 
 
+def _pair(key: int) -> tuple[int, bytes]:
+    """Two steps of the automaton as one, by ``node << 16 | two bytes``."""
+    key_of_first = key >> 8
+    node, before = _STEPS.get(key_of_first) or _step(key_of_first)
+    key_of_second = node << 8 | (key & 0xFF)
+    node, behind = _STEPS.get(key_of_second) or _step(key_of_second)
+    steps = node, before + behind
+    if len(_PAIRS) < REMEMBERED_PAIRS:
+        _PAIRS[key] = steps
+    return steps
+
+
 def decode(encoded: bytes) -> bytes:
     """The string that `encoded` stands for. Raises HuffmanError where it is none."""
     return (known_string if len(encoded) <= CACHED_STRING_BYTES else known_string.__wrapped__)(encoded)
@@ -102,12 +119,16 @@ def decode(encoded: bytes) -> bytes:
 @lru_cache(maxsize=4096)
 def known_string(encoded: bytes) -> bytes:
     """As `decode`, remembering the answer."""
-    node = 0
-    known = _STEPS.get
+    node, pairs = 0, len(encoded) >> 1
+    known = _PAIRS.get
     pieces = []
-    for byte in encoded:
-        key = node << 8 | byte
-        node, symbols = known(key) or _step(key)
+    for pair in struct.unpack_from(f">{pairs}H", encoded):
+        key = node << 16 | pair
+        node, symbols = known(key) or _pair(key)
+        pieces.append(symbols)
+    if len(encoded) & 1:
+        key = node << 8 | encoded[-1]
+        node, symbols = _STEPS.get(key) or _step(key)
         pieces.append(symbols)
     if node not in _PADDING:
         raise HuffmanError
