@@ -512,11 +512,12 @@ def test_http2_is_recognised(asking: bytes, answering: bytes, at_least: float) -
         b"GET / HTTP/1.1\r\n\r\n",
         b"\0\0\0\x08\x04\xd2\x16\x2f",
         b"\0\0\0\x17\0\x12\0\0\0\0\0\x01" + bytes(19),
+        b"\0\0\0\0\0\x06\x01\x24\x08\0\0\xaa\0\0\0\0\0\x06\x01\x25",
         bytes(200),
     ],
 )
 def test_other_protocols_are_not_taken_for_http2(opening: bytes) -> None:
-    """Also not the long lengths of PostgreSQL and Kafka, and no zeros."""
+    """Also not the long lengths of PostgreSQL and Kafka, nor Modbus, and no zeros."""
     assert Http2.probe(opening, b"") == 0.0
     assert Http2.probe(b"", opening) == 0.0
 

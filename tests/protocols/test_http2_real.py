@@ -12,11 +12,12 @@ from tests.support.dissect import dissect
 from tests.support.http2 import joined, told
 from tests.support.relay import Recording, Relay
 
-from wiretrace.model.message import Message
 from wiretrace.protocols.http2 import Http2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from wiretrace.model.message import Message
 
 
 def read(recording: Recording) -> tuple[list[Message], list[Message]]:

@@ -82,6 +82,8 @@ def is_plausible(length: int, kind: int, flags: int, stream: int, side: Side) ->
         return True
     if not stream or (side is Side.CLIENT and kind == HEADERS and not stream & 1):
         return False
+    if kind == DATA and not length and not flags:
+        return False  # it would say nothing
     return kind != PUSH_PROMISE or (side is Side.SERVER and length >= 4)
 
 
@@ -124,14 +126,14 @@ def likelihood(client: bytes, server: bytes) -> float:
     opens = PREFACE.startswith(client[: len(PREFACE)]) and len(client) >= 3
     answers = start_likelihood(Side.SERVER, server) if server else None
     if opens:
-        return 1.0 if (answers is None or answers) and len(client) >= len(PREFACE) else 0.6
+        return 1.0 if answers != 0.0 and len(client) >= len(PREFACE) else 0.6
     asks = start_likelihood(Side.CLIENT, client) if client else None
     known = [likely for likely in (asks, answers) if likely is not None]
     return min(known) if known and 0.0 not in known else 0.0
 
 
-def start_likelihood(side: Side, data: bytes) -> float:
-    """How surely `data` is the beginning of frames that `side` sends."""
+def start_likelihood(side: Side, data: bytes) -> float | None:
+    """How surely `data` is the beginning of frames that `side` sends; None: it may be, and does not tell."""
     if len(data) < HEAD_BYTES or data[0]:
         return 0.0
     count, fills = chain(side, data, 0)
@@ -143,7 +145,7 @@ def start_likelihood(side: Side, data: bytes) -> float:
         high, low, kind, flags, _ = HEAD.unpack_from(data, at)
         end = at + HEAD_BYTES + (high << 8 | low)
         if side is Side.SERVER and kind == SETTINGS and at == 0 and not flags:
-            proved = 0.8 if low or count > 1 else 0.5
+            proved = 0.8 if low or count > 1 else 0.0
         if kind == HEADERS and flags & END_HEADERS and end <= len(data):
             try:
                 head = read_head(decoder.decode(block_of(data, at, end, flags)))
@@ -154,7 +156,7 @@ def start_likelihood(side: Side, data: bytes) -> float:
             if head.asks or head.status >= 0:
                 proved = 0.85
         at = end
-    return proved or (0.6 if count >= CHAIN else 0.5 if count > 1 else 0.0)
+    return proved or (0.6 if count >= CHAIN else None)
 
 
 def block_of(data: bytes, at: int, end: int, flags: int) -> bytes:
