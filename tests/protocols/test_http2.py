@@ -44,6 +44,7 @@ from wiretrace.protocols.http2 import Http2
 from wiretrace.protocols.http2_fields import UNKNOWN_NOTE
 from wiretrace.protocols.http2_hpack import FieldDecoder, MalformedBlock
 from wiretrace.protocols.http2_huffman import HuffmanError, decode
+from wiretrace.protocols.http_semantics import DISTINCT_OPERATIONS, TOO_MANY_OPERATIONS
 from wiretrace.protocols.registry import known_protocols
 
 if TYPE_CHECKING:
@@ -554,6 +555,20 @@ def test_many_open_streams_are_bounded_and_the_oldest_is_finished() -> None:
     finished = [message for message in protocol.requests if message.role is Role.REQUEST]
     assert [message.key for message in finished] == [2 * number + 1 for number in range(10)]
     assert {message.notes for message in finished} == {("more streams were open than are followed",)}
+
+
+def test_distinct_operations_are_bounded() -> None:
+    context = Context()
+    asking = client()
+    for number in range(DISTINCT_OPERATIONS + 5):
+        word = "".join(chr(ord("a") + int(digit)) for digit in str(number))
+        asking.ask(2 * number + 1, f"/{word}", *((GRPC,) if number == DISTINCT_OPERATIONS + 3 else ()))
+    asking.ask(2 * DISTINCT_OPERATIONS + 21, "/a")
+    protocol = Http2(context)
+    protocol.parse(Side.CLIENT, asking.stream, 0, 0)
+    last = [message for message in protocol.requests if message.role is Role.REQUEST][-3:]
+    assert [message.operation for message in last] == ["gRPC /…", "GET /…", "GET /a"]
+    assert [message.notes for message in last] == [(TOO_MANY_OPERATIONS,), (TOO_MANY_OPERATIONS,), ()]
 
 
 def test_a_header_block_that_never_ends_is_a_violation() -> None:

@@ -137,7 +137,7 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         answer = upgraded.get(entry.get("stream"))
         switches = entry["protocol"] == "http" and (entry["response"] or {}).get("status") == 101
         if answer is not None and switches:
-            kept = ("response", "resp_frame", "resp_time", "protocol")
+            kept = ("response", "resp_frame", "protocol")
             counted.append({**entry, **{name: answer[name] for name in kept}})
         elif entry is answer and entry["stream"] in ends:
             continue

@@ -44,12 +44,10 @@ from wiretrace.protocols.http1_head import (
     read_request_line,
     read_status_line,
 )
-from wiretrace.protocols.http_semantics import response_attributes
+from wiretrace.protocols.http_semantics import TOO_MANY_OPERATIONS, admitted, operations_of, response_attributes
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
-DISTINCT_OPERATIONS = 2000
-"""Operations that are told apart; beyond it a new path is shown as 'GET /…'."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
 
@@ -86,9 +84,7 @@ class Http1(Protocol):
         self._asked_connect = False
         self._upgrading: Message | None = None
         """The last request that asked for an upgrade."""
-        operations = context.shared.setdefault("operations", set())
-        assert isinstance(operations, set)
-        self._operations: set[str] = operations
+        self._operations = operations_of(context)
         """Operations seen on all connections."""
         self._switched: tuple[str, int] | None = None
         """The server left HTTP: the next protocol, and its stream offset on the server's side."""
@@ -211,7 +207,7 @@ class Http1(Protocol):
             if fields.notes:
                 message.notes = fields.notes
             if operation != target.operation:
-                message.notes = (*fields.notes, "more distinct operations than are told apart")
+                message.notes = (*fields.notes, TOO_MANY_OPERATIONS)
             if self._counted and self._asked >= self._answered:
                 self._methods.append(line.method)
                 if len(self._methods) > UNANSWERED_REQUESTS:
@@ -405,11 +401,3 @@ class Http1(Protocol):
     def _stop_counting(self) -> None:
         self._counted = False
         self._methods.clear()
-
-
-def admitted(operation: str, operations: set[str]) -> str:
-    """`operation`, or what stands for it where there are too many, made a member of `operations`."""
-    if len(operations) >= DISTINCT_OPERATIONS:
-        return operation.partition(" ")[0] + " /…"
-    operations.add(operation)
-    return operation

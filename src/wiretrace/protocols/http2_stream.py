@@ -12,7 +12,13 @@ from wiretrace.model.message import Message, Result, Role
 from wiretrace.protocols import grpc
 from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http2_fields import MALFORMED_NOTE, NOT_KNOWN, UNKNOWN_NOTE, Head, asked
-from wiretrace.protocols.http_semantics import response_attributes, result_of
+from wiretrace.protocols.http_semantics import (
+    TOO_MANY_OPERATIONS,
+    admitted,
+    operations_of,
+    response_attributes,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from wiretrace.protocols.contract import Context
@@ -105,13 +111,16 @@ class Half:
         values = target.values + b" " + self._values if self._values else target.values
         if self.grpc is not None:
             counter, protocol = self.grpc, "grpc"
-            method = head.path.removeprefix("/") or NOT_KNOWN
-            operation = summary = method
+            operation = summary = method = target.path.removeprefix("/") or NOT_KNOWN
             attributes = grpc.request_attributes(
                 method, authority, head.user_agent, head.grpc_timeout, -1 if counter.lost else counter.count,
                 counter.size, counter.compressed,
             )  # fmt: skip
             values = target.values + b" " + counter.values if counter.values else target.values
+        operations, named = operations_of(context), f"gRPC {operation}" if protocol else operation
+        if named not in operations and admitted(named, operations) != named:
+            operation = f"{'gRPC' if protocol else head.method} /…"
+            self.notes = (*self.notes, TOO_MANY_OPERATIONS)
         return Message(
             Role.REQUEST, 0, 0, operation, summary, values=values[: context.value_bytes], identifiers=head.identifiers,
             attributes=attributes, protocol=protocol,
