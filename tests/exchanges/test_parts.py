@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from tests.support.captures import TcpConversation
 from tests.support.http2 import RST_STREAM, client, frame, server
 from tests.support.packets import Exchanges
@@ -78,6 +79,19 @@ def test_a_request_that_is_called_off_ends_with_the_clients_last_word() -> None:
         assert slow["request_end_ns"] - slow["request_start_ns"] > 1_000_000_000
         assert len(slow["request_frames"]) == 2
         assert (following["summary"], following["status"], following["outcome"]) == ("GET /next", "200", "ok")
+
+
+@pytest.mark.parametrize(("timeout", "outcome"), [("1S", "client_timeout"), ("5S", "client_aborted")])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_client_that_waited_as_long_as_it_said_has_timed_out(timeout: str, outcome: str, begun: bool) -> None:
+    """Whether or not the answer had begun."""
+    kind = ("content-type", "application/grpc")
+    asking = client().ask(1, "/a.B/C", kind, ("grpc-timeout", timeout), method="POST")
+    conversation = TcpConversation().open().send(Side.CLIENT, asking.stream)
+    conversation.send(Side.SERVER, (server().answer(1, 200, kind, end=False) if begun else server()).stream)
+    conversation.wait(1_000_000_000).send(Side.CLIENT, frame(RST_STREAM, 0, 1, b"\0\0\0\x08")).close()
+    [row] = Exchanges(conversation.packets).rows
+    assert (row["protocol"], row["outcome"], row["status"]) == ("grpc", outcome, "200" if begun else "")
 
 
 def test_streams_that_the_connection_cuts_off_are_judged_by_its_end() -> None:

@@ -116,6 +116,12 @@ def test_frames_of_streams_that_alternate_are_pieces_of_their_messages() -> None
     assert sum(message.end - message.start for message in result.responses) == len(answering.stream)
 
 
+def test_content_may_come_in_frames_of_any_length() -> None:
+    """What the server allows may be read later than what the client made of it."""
+    asking = client().ask(1, "/a", method="POST", end=False).data(1, bytes(1 << 20), end=True).ask(3, "/b")
+    assert summaries(dissect(Http2, asking.stream, b"")) == ["POST /a", "GET /b"]
+
+
 def test_control_frames_belong_to_no_message() -> None:
     answering = server().answer(1, end=False).send(frame(PING, 0, 0, bytes(8)), frame(WINDOW_UPDATE, 0, 1, bytes(4)))
     answering.data(1, b"abc", end=True)
@@ -603,7 +609,9 @@ def test_the_header_table_is_bounded_whatever_the_encoder_says() -> None:
         frame(HEADERS, END_HEADERS, 0, b"\x82"),
         frame(9, END_HEADERS, 1, b"\x82"),
         frame(HEADERS, 0, 1, b"\x82") + frame(DATA, 0, 1, b"abc"),
-        b"\x7f\xff\xff\0\0\0\0\0\x01",
+        frame(PING, 0, 0, bytes(7)),
+        frame(RST_STREAM, 0, 1, bytes(5)),
+        b"\x7f\xff\xff\x01\0\0\0\0\x01",
     ],
 )
 def test_broken_frames_are_violations_and_no_byte_is_lost(bytes_: bytes) -> None:

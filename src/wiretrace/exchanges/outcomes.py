@@ -36,6 +36,7 @@ OUTCOME_OF = {
     Result.CLIENT_ERROR: Outcome.ERROR,
     Result.SERVER_ERROR: Outcome.ERROR,
     Result.CANCELLED: Outcome.CLIENT_ABORTED,
+    Result.TIMED_OUT: Outcome.CLIENT_TIMEOUT,
     Result.ABANDONED: Outcome.SERVER_RESET,
     Result.CUT_OFF: Outcome.UNFINISHED,
 }
@@ -75,8 +76,8 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
         return Outcome.OK, ALONE
     if request.message.result is Result.CANCELLED:
         return Outcome.CLIENT_ABORTED, (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT, Outcome.SERVER_SILENT)
-    if request.message.result is Result.ABANDONED:
-        return Outcome.SERVER_RESET, ALONE
+    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT):
+        return OUTCOME_OF[request.message.result], ALONE
     if closing is None:
         return Outcome.NOT_CAPTURED, ALONE
     return _unanswered(request, closing)

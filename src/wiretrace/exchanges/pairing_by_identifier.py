@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+CALLED_OFF = (Result.CANCELLED, Result.TIMED_OUT)
+IMPATIENCE = 0.95
+"""Share of the time that a client says it will wait after which it gave up because of it: clocks tick coarsely."""
+
+
 def pair_before_identifiers(
     requests: list[Located], responses: list[Located], pairs: list[Pair], habits: Habits
 ) -> None:
@@ -50,7 +55,7 @@ def pair_by_identifier(
     """
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
-    called_off = {each.message.key: each.message.end for each in requests if each.message.result is Result.CANCELLED}
+    called_off = {each.message.key: each.message.end for each in requests if each.message.result in CALLED_OFF}
     calls_off = any(each.message.role is Role.CANCEL for each in requests)
     answered: dict[int, tuple[Located, Located]] = {}
     events = sorted([*requests, *responses], key=lambda located: located.start_ns)
@@ -94,6 +99,8 @@ def pair_by_identifier(
                 response is None or response.end_ns > located.start_ns or is_cancelled(response)
             ):
                 call_off(request, located, frame)
+                if response is not None and is_cancelled(response):
+                    response.message.result = request.message.result
                 called_off[message.key] = located.message.end
     return list(waiting.values()), list(early.values())
 
@@ -110,5 +117,7 @@ def call_off(request: Located, last: Located, frame: NDArray[np.int64]) -> None:
     request.elsewhere += last.message.start - message.end
     message.end, request.end_ns = last.message.end, last.end_ns
     request.captured += last.captured
-    message.result = Result.CANCELLED
+    waited_ms = (request.end_ns - request.start_ns) / 1_000_000
+    in_time = message.patience_ms < 0 or waited_ms < IMPATIENCE * message.patience_ms
+    message.result = Result.CANCELLED if in_time else Result.TIMED_OUT
     message.attributes = {**(message.attributes or {}), **(last.message.attributes or {})}

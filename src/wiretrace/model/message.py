@@ -48,6 +48,8 @@ class Result(enum.IntEnum):
     """The server gave the exchange up without a whole answer, and the connection goes on. Also of a request."""
     CUT_OFF = 5
     """The connection ended before the answer did."""
+    TIMED_OUT = 6
+    """The client called the exchange off when the time was over that it had said it would wait. Also of a request."""
 
 
 class Transaction(enum.IntEnum):
@@ -100,3 +102,5 @@ class Message(msgspec.Struct, gc=False):
     """What could not be read of it, each a short fixed phrase ('prepared before the capture')."""
     protocol: str = ""
     """The protocol of its exchange, where that is not the connection's: 'grpc' inside HTTP/2."""
+    patience_ms: int = -1
+    """Requests: how many milliseconds the client says that it will wait for the answer; -1: it does not say."""

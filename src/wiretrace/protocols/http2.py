@@ -5,7 +5,9 @@ Rules of this file:
 - Frames of a direction are read in order. Those of one stream make one message, from the frame of its head to the one that
   ends the stream; adjacent ones are one piece of it, and where those of other streams lie between, it comes in pieces
   (`Role.PART`). Frames of the connection, and those that add nothing to a message, are CONTROL.
-- Header blocks are decoded in order, all of them, because each may change the table that the next one refers to.
+- Header blocks are decoded in order, all of them, because each may change the table that the next one refers to. That a
+  SETTINGS frame changed its size is told once more in the blocks themselves (RFC 7541 section 6.3), in their order.
+- How long a frame may be is for its receiver to say (section 6.5.2), whose word may come later here: any is believed.
 - Content is passed over. That of gRPC and of event streams is looked into as it comes; a gap in it leaves the place inside
   the frame known, and reading goes on behind it.
 - Any other gap may have held header blocks and ends of streams: the table is forgotten, and messages that are open may lack
@@ -36,12 +38,11 @@ from wiretrace.protocols.http2_frames import (
     HEAD,
     HEAD_BYTES,
     HEADERS,
+    LENGTH_OF,
     PADDED,
     PREFACE,
     PUSH_PROMISE,
     RST_STREAM,
-    SETTING_MAX_FRAME_SIZE,
-    SETTINGS,
     STREAM,
     USUAL_FRAME_BYTES,
     boundary_in,
@@ -177,8 +178,6 @@ class Http2(Protocol):
             if kind == DATA:
                 if not stream:
                     raise Violation("content without a stream")
-                if length > direction.frame_bytes and not direction.partial:
-                    raise Violation("frame too long")
                 if flags & PADDED and not self._is_there(direction, stream, at, end, size):
                     return at
                 at = self._content(side, direction, data, at, end, flags, stream, base)
@@ -196,20 +195,16 @@ class Http2(Protocol):
             elif kind == CONTINUATION:
                 raise Violation("a continuation of nothing")
             else:
-                if length > direction.frame_bytes and not direction.partial:
-                    raise Violation("frame too long")
-                if end > size and kind in (RST_STREAM, SETTINGS, GOAWAY):
-                    if length > USUAL_FRAME_BYTES:
-                        raise Violation("control frame too long")
+                if length != LENGTH_OF.get(kind, length) or length > USUAL_FRAME_BYTES:
+                    raise Violation("a frame of the wrong length")
+                if end > size and kind in (RST_STREAM, GOAWAY):
                     return at
-                if kind == RST_STREAM and length == 4 and stream:
+                if kind == RST_STREAM and stream:
                     code = int.from_bytes(data[end - 4 : end], "big")
                     self._reset(side, direction, stream, error_name(code), base + at, base + end)
                 else:
                     direction.turn(CONNECTION, base + at)
-                    if kind == SETTINGS:
-                        self._settings(side, data, at + HEAD_BYTES, end, flags)
-                    elif kind == GOAWAY and length >= 8 and side is Side.SERVER:
+                    if kind == GOAWAY and length >= 8 and side is Side.SERVER:
                         self._refuse_above(int.from_bytes(data[at + 9 : at + 13], "big") & STREAM)
                 at = end
         return at
@@ -416,15 +411,6 @@ class Http2(Protocol):
         for stream, request in self._awaiting.items():
             if stream > last and request is not None:
                 refuse(request)
-
-    def _settings(self, side: Side, data: bytes, at: int, end: int, flags: int) -> None:
-        """SETTINGS (section 6.5). The size of the header table is told once more in the header blocks themselves."""
-        if flags & 1:
-            return
-        for place in range(at, end - 5, 6):
-            if int.from_bytes(data[place : place + 2], "big") == SETTING_MAX_FRAME_SIZE:
-                most = int.from_bytes(data[place + 2 : place + 6], "big")
-                (self._server, self._client)[side].frame_bytes = max(USUAL_FRAME_BYTES, min(most, (1 << 24) - 1))
 
 
 def refuse(request: Message) -> None:

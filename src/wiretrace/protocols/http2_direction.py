@@ -18,7 +18,6 @@ from wiretrace.protocols.http2_frames import (
     HEADERS,
     PADDED,
     STREAM,
-    USUAL_FRAME_BYTES,
     block_of,
 )
 from wiretrace.protocols.http2_hpack import FieldDecoder
@@ -37,7 +36,7 @@ class Direction:
     """How far one side was read, and what of it is open."""
 
     __slots__ = (
-        "aligned", "decoder", "frame_bytes", "halves", "last", "left", "messages", "opening", "owner", "partial", "reached",
+        "aligned", "decoder", "halves", "last", "left", "messages", "opening", "owner", "partial", "reached",
         "reading", "tile",
     )  # fmt: skip
 
@@ -57,8 +56,6 @@ class Direction:
         """Content of the present DATA frame that was not read yet, where it is looked into."""
         self.reading = (NOBODY, 0)
         """Stream and flags of that frame."""
-        self.frame_bytes = USUAL_FRAME_BYTES
-        """Longest payload that the other side allows."""
         self.aligned = -1
         """Stream offset behind a gap where a frame is known to begin; -1: none."""
         self.reached = 0

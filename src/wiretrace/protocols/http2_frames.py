@@ -24,8 +24,7 @@ END_STREAM, END_HEADERS, PADDED, WITH_PRIORITY = 0x1, 0x4, 0x8, 0x20
 STREAM = 0x7FFFFFFF
 """The bits of the stream's number; the one above is reserved."""
 USUAL_FRAME_BYTES = 1 << 14
-"""Payload of a frame, unless the receiver allows more (section 6.5.2)."""
-SETTING_MAX_FRAME_SIZE = 5
+"""Payload that every receiver takes (section 6.5.2)."""
 
 ERROR_NAMES = (
     "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",

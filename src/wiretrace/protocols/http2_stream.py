@@ -123,7 +123,7 @@ class Half:
             self.notes = (*self.notes, TOO_MANY_OPERATIONS)
         return Message(
             Role.REQUEST, 0, 0, operation, summary, values=values[: context.value_bytes], identifiers=head.identifiers,
-            attributes=attributes, protocol=protocol,
+            attributes=attributes, protocol=protocol, patience_ms=grpc.timeout_ms(head.grpc_timeout) if protocol else -1,
         )  # fmt: skip
 
     def _response(self, context: Context) -> Message:
