@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 from tests.support.captures import TcpConversation, write_pcap
+from tests.support.cases import analyzed
 
 from wiretrace import cli, export, protocols
 from wiretrace.case.reader import Case
 from wiretrace.export.registry import known_exporters
 from wiretrace.linking import evidence
 from wiretrace.linking.evidence.registry import known_evidence
-from wiretrace.model.progress import NoProgress
 from wiretrace.model.settings import Settings
 from wiretrace.model.side import Side
-from wiretrace.pipeline import analyze
 from wiretrace.protocols.registry import known_protocols
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +75,7 @@ def test_the_protocol_of_the_walk_through_is_read_from_a_capture(added: type, tm
     for article, answer in ((b"paint-7", b"YES 12"), (b"paint-8", b"NO such article")):
         conversation.send(Side.CLIENT, b"ASK " + article + b"\n").send(Side.SERVER, answer + b"\n")
     path = write_pcap(tmp_path / "stock.pcap", conversation.close().packets)
-    calls = analyze([path], Settings(jobs=1), NoProgress()).tables["calls"].to_pylist()
+    calls = analyzed(tmp_path / "a.case", [path], Settings(jobs=1)).table("calls").to_pylist()
     assert [(call["protocol"], call["summary"], call["status"]) for call in calls] == [
         ("ask", "ASK ?", "YES"),
         ("ask", "ASK ?", "NO"),
@@ -129,9 +128,9 @@ def test_the_evidence_of_the_walk_through_is_found_and_weighed(added: type, tmp_
     asked.send(Side.CLIENT, request).wait(2_000_000).send(Side.SERVER, answer)
     passed_on.send(Side.CLIENT, request).send(Side.SERVER, answer)
     packets = sorted(asked.packets + passed_on.packets)
-    tables = analyze([write_pcap(tmp_path / "proxy.pcap", packets)], Settings(jobs=1), NoProgress()).tables
-    assert tables["calls"].num_rows == 2
-    assert tables["links"].num_rows == 1
+    case = analyzed(tmp_path / "a.case", [write_pcap(tmp_path / "proxy.pcap", packets)], Settings(jobs=1))
+    assert case.table("calls").num_rows == 2
+    assert case.table("links").num_rows == 1
 
 
 def test_the_pages_of_the_model_are_current() -> None:

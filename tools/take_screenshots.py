@@ -12,6 +12,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from wiretrace.case.reader import Case
+from wiretrace.case.writer import CaseWriter
 from wiretrace.diagnosis.summary import summarize
 from wiretrace.model.progress import NoProgress
 from wiretrace.model.settings import Settings
@@ -29,9 +30,10 @@ def main() -> None:
     executable = shutil.which("chromium")
     if executable is None:
         sys.exit("chromium is not installed; run tests/install.sh")
-    settings = Settings()
-    case = Case.of(analyze([REPOSITORY / "pcaps" / "shop"], settings, NoProgress()), settings)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        with CaseWriter(Path(folder) / "shop.case") as writer:
+            analyze([REPOSITORY / "pcaps" / "shop"], Settings(), NoProgress(), writer)
+        case = Case.open(Path(folder) / "shop.case")
         report = Path(folder) / "report.html"
         write_report(case, report)
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])

@@ -7,16 +7,18 @@ returns is small, and its exchanges stay in a spool file until the tables are ma
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
+from wiretrace.case.assembly import Part, assemble
+from wiretrace.case.files import temporary_folder
+from wiretrace.case.manifest import Manifest
 from wiretrace.exchanges.vantage import VantagePoint, read_vantage_point, value_key
-from wiretrace.model.analysis import Analysis, InputFile, Payload
+from wiretrace.memory import give_back_memory
+from wiretrace.model.analysis import InputFile, Payload
 from wiretrace.model.errors import UserError
 from wiretrace.model.note import Notes
 from wiretrace.model.schema import table_schema
@@ -24,65 +26,179 @@ from wiretrace.packets.captures import CaptureSet, find_captures
 from wiretrace.workers import run_in_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
+    from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from wiretrace.case.writer import CaseWriter
+    from wiretrace.exchanges.spool import Spool
+    from wiretrace.hosts.knowledge import Knowledge
+    from wiretrace.hosts.stretches import Sample, Stretch
+    from wiretrace.hosts.survey import Survey
     from wiretrace.hosts.vantage import CaptureInfo
+    from wiretrace.linking.habits import Habits
     from wiretrace.model.progress import Progress
     from wiretrace.model.settings import Settings
 
 
+"""Pieces of time that the habits of a long capture are learned from, ..."""
+
+LEARNING_PLACES = 8
+"""Pieces of time, together as long as one stretch, from which the habits of a long capture are learned."""
+
+
 def analyze(
-    captures: Sequence[Path], settings: Settings, progress: Progress, executor: Executor | None = None
-) -> Analysis:
-    """Turn capture files and folders of them into the tables of a case.
+    captures: Sequence[Path],
+    settings: Settings,
+    progress: Progress,
+    writer: CaseWriter,
+    executor: Executor | None = None,
+) -> None:
+    """Turn capture files and folders of them into a case, and commit it.
 
     `executor` runs the reading of vantage points; by default this process where there is one, else a process pool.
-    Raises UserError for what is no capture or can not be read.
+    Raises UserError for what is no capture or can not be read, and where the case can not be written.
     """
     notes = Notes()
     sets = find_captures(captures, notes)
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         points = _read(sets, folder, settings, progress, executor)
+        give_back_memory()
         progress.stage("bringing the hosts together")
-        exchanges = pa.concat_tables([_exchanges(point) for point in points])
-    connections = pa.concat_tables([point.connections for point in points])
-    # Imported now, because they take a second: a complaint about the captures comes at once.
-    from wiretrace.hosts.calls import merge_vantage_points
-    from wiretrace.linking.tables import link_tables
-
-    merged = merge_vantage_points(exchanges, connections, [_capture_info(point) for point in points])
-    progress.stage("linking calls")
-    tables = link_tables(merged.calls, merged.columns)
+        connections = pa.concat_tables([point.connections for point in points])
+        knowledge, survey = _learn_hosts(points, connections, notes)
+        progress.stage("linking calls")
+        parts = _link(points, knowledge, survey, folder, settings, progress)
+        del survey
+        progress.stage("writing the case")
+        assemble(writer, parts)
+        writer.write_table("exchanges", (batch for point in points for batch in point.spool.parts()))
     for point in points:
         notes.update(point.notes)
-    notes.update(merged.notes)
-    tables |= {
-        "captures": _captures(points),
-        "connections": connections,
-        "exchanges": exchanges,
-        "hosts": merged.hosts,
-        "notes": _notes(notes),
-    }
+    for name, table in (
+        ("captures", _captures(points)),
+        ("connections", connections),
+        ("hosts", knowledge.hosts_table()),
+        ("notes", _notes(notes)),
+    ):
+        writer.write_table(name, table)
     accounting: Counter[str] = Counter()
     for point in points:
         accounting.update(point.accounting)
         accounting[Payload.CAPTURED] += point.payload_bytes
-    return Analysis(tables, dict(accounting), [each for point in points for each in _inputs(point)])
+    inputs = [each for point in points for each in _inputs(point)]
+    writer.commit(Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting)))
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder for the spool files, gone in the end. Raises UserError where the file system refuses."""
-    try:
-        with tempfile.TemporaryDirectory(prefix="wiretrace-") as folder:
-            yield Path(folder)
-    except OSError as error:
-        where = os.environ.get("TMPDIR", "the directory for temporary files")
-        why = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
-        raise UserError(
-            f"{where}: temporary files can not be written: {why}; set TMPDIR to a directory with more room"
-        ) from None
+def _learn_hosts(points: Sequence[VantagePoint], connections: pa.Table, notes: Notes) -> tuple[Knowledge, Survey]:
+    """Look at all exchanges once, and learn what merging them relies on."""
+    # Imported now, because they take a second: a complaint about the captures comes at once.
+    from wiretrace.hosts.knowledge import learn_hosts
+    from wiretrace.hosts.survey import Survey
+
+    survey = Survey(sum(len(point.spool) for point in points), len(points))
+    for point in points:
+        survey.add(point.name, point.spool.parts())
+    return learn_hosts(survey, connections, [_capture_info(point) for point in points], notes), survey
+
+
+def _link(
+    points: Sequence[VantagePoint],
+    knowledge: Knowledge,
+    survey: Survey,
+    folder: Path,
+    settings: Settings,
+    progress: Progress,
+) -> list[Part]:
+    """Merge and link all exchanges, stretch by stretch."""
+    from wiretrace.hosts.stretches import plan_sample, plan_stretches
+
+    starts = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.start_ns)]
+    ends = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.end_ns)]
+    spools = tuple(point.spool for point in points)
+    size = settings.limits.stretch_exchanges
+    stretches = plan_stretches(starts, ends, size)
+    habits = None
+    if len(stretches) > 1:
+        habits = _learn_habits(plan_sample(starts, size, LEARNING_PLACES), spools, starts, ends, knowledge)
+    tasks = [
+        (
+            stretch,
+            spools,
+            tuple(stretch.rows(start, end) for start, end in zip(starts, ends, strict=True)),
+            knowledge,
+            habits,
+            Part(folder, number),
+        )
+        for number, stretch in enumerate(stretches)
+    ]
+    total = sum(len(rows) for task in tasks for rows in task[2])
+    workers = min(settings.jobs or os.cpu_count() or 1, len(tasks))
+    if workers > 1:
+        return run_in_workers(link_stretch, tasks, workers, lambda count: progress.advance(min(count, total), total))
+    done = Counter[str]()
+
+    def advance(count: int) -> None:
+        done["exchanges"] += count
+        progress.advance(min(done["exchanges"], total), total)
+
+    return [link_stretch(*task, advance) for task in tasks]
+
+
+def _learn_habits(
+    sample: Sample,
+    spools: tuple[Spool, ...],
+    starts: Sequence[NDArray[np.int64]],
+    ends: Sequence[NDArray[np.int64]],
+    knowledge: Knowledge,
+) -> Habits:
+    """Learn from a sample of the exchanges what linking the stretches relies on."""
+    from wiretrace.hosts.calls import merge_exchanges
+    from wiretrace.linking.linker import learn
+    from wiretrace.linking.tables import link_problem
+
+    rows = tuple(sample.rows(start, end) for start, end in zip(starts, ends, strict=True))
+    merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    start = merged.calls.column("start_ns").to_numpy()
+    habits = learn(link_problem(merged.columns), sample.piece(start), sample.owns(start))
+    del merged
+    give_back_memory()
+    return habits
+
+
+def link_stretch(
+    stretch: Stretch,
+    spools: tuple[Spool, ...],
+    rows: tuple[NDArray[np.int64], ...],
+    knowledge: Knowledge,
+    habits: Habits | None,
+    part: Part,
+    advance: Callable[[int], None],
+) -> Part:
+    """Merge and link the exchanges `rows` of each spool; writes, and returns, the part. `advance` is told how many."""
+    from wiretrace.hosts.calls import merge_exchanges
+    from wiretrace.linking.tables import link_calls
+
+    merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    owned = stretch.owns(merged.calls.column("start_ns").to_numpy())
+    linked = link_calls(merged.calls, merged.columns, owned, habits)
+    part.write({"calls": linked.calls, "links": linked.links, "evidence": linked.evidence})
+    advance(sum(len(each) for each in rows))
+    del merged, linked
+    give_back_memory()
+    return part
+
+
+def take_exchanges(
+    spools: tuple[Spool, ...], rows: tuple[NDArray[np.int64], ...]
+) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The exchanges `rows` of each spool, and their numbers in the whole analysis."""
+    firsts = np.cumsum([0, *(len(spool) for spool in spools)])
+    tables = [spool.take(wanted) for spool, wanted in zip(spools, rows, strict=True)]
+    numbers = [wanted + first for wanted, first in zip(rows, firsts[:-1], strict=True)]
+    return pa.concat_tables(tables), np.concatenate(numbers)
 
 
 def _read(
@@ -122,11 +238,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: can not be read ({error.strerror}). Check that it is still there.") from None
-
-
-def _exchanges(point: VantagePoint) -> pa.Table:
-    with pa.OSFile(str(point.spool)) as source:
-        return pa.ipc.open_stream(source).read_all()
 
 
 def _capture_info(point: VantagePoint) -> CaptureInfo:

@@ -8,13 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.cases import build_analysis, build_case
+from tests.support.cases import build_analysis, build_case, case_of
 
 from wiretrace.case import calls as calls_module
 from wiretrace.case.calls import call_records, plain_list
-from wiretrace.case.reader import Case
 from wiretrace.model.errors import UserError
-from wiretrace.model.settings import Settings
 
 
 def test_a_record_says_what_the_tables_say(tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ def test_records_are_sorted_and_slices_make_no_difference(tmp_path: Path, monkey
 
 def test_a_case_without_calls_has_no_records() -> None:
     analysis = build_analysis(0)
-    assert list(call_records(Case.of(analysis, Settings()))) == []
+    assert list(call_records(case_of(analysis))) == []
 
 
 @pytest.mark.parametrize(("column", "value"), [("attributes", "[1]"), ("attributes", "{"), ("client_exchange", 10**9)])
@@ -76,7 +74,7 @@ def test_a_case_that_contradicts_itself_is_one_line(column: str, value: object) 
     changed = pa.array([value] * len(calls), calls.schema.field(column).type)
     analysis.tables["calls"] = calls.set_column(position, calls.schema.field(column), changed)
     with pytest.raises(UserError, match="damaged"):
-        list(call_records(Case.of(analysis, Settings())))
+        list(call_records(case_of(analysis)))
 
 
 ARRAYS = st.one_of(

@@ -25,7 +25,7 @@ def calls_with_parents(parents: list[int | None], starts: list[int] | None = Non
 
 
 def test_children_are_in_order_of_their_start() -> None:
-    forest = Forest(calls_with_parents([None, 0, 0, 1, None], [5, 9, 7, 8, 1]))
+    forest = Forest.of(calls_with_parents([None, 0, 0, 1, None], [5, 9, 7, 8, 1]))
     assert forest.roots == [4, 0]
     assert forest.children(0) == [2, 1]
     assert list(forest.walk(0)) == [(0, 0), (2, 1), (1, 1), (3, 2)]
@@ -33,7 +33,7 @@ def test_children_are_in_order_of_their_start() -> None:
 
 def test_a_very_deep_tree_is_walked() -> None:
     """Depth is bounded by memory, not by Python's stack."""
-    forest = Forest(calls_with_parents([None, *range(99_999)]))
+    forest = Forest.of(calls_with_parents([None, *range(99_999)]))
     assert sum(1 for _ in forest.walk(0)) == 100_000
 
 
@@ -42,7 +42,7 @@ def test_every_call_is_reached_once(data: st.DataObject, count: int) -> None:
     """Also where parents do not exist, or where calls are their own ancestors."""
     parents = data.draw(st.lists(st.none() | st.integers(0, max(count + 2, 1)), min_size=count, max_size=count))
     starts = data.draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
-    forest = Forest(calls_with_parents(parents, starts))
+    forest = Forest.of(calls_with_parents(parents, starts))
     reached = [row for root in forest.roots for row, _ in forest.walk(root)]
     assert sorted(reached) == list(range(count))
     for row, parent in enumerate(parents):

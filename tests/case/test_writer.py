@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.support.cases import build_analysis, build_case
+from tests.support.cases import build_analysis, build_case, write_case
 
 from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
-from wiretrace.case.writer import ROW_GROUP_ROWS, CaseWriter, write_case
+from wiretrace.case.writer import ROW_GROUP_ROWS, CaseWriter
 from wiretrace.model.errors import UserError
 from wiretrace.model.limits import Limits
 from wiretrace.model.settings import Settings

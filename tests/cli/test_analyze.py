@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, fill
 from tests.support.command_line import invoke
 
 from wiretrace.case.reader import Case
-from wiretrace.model.analysis import Analysis
+from wiretrace.case.writer import CaseWriter
 from wiretrace.model.errors import UserError
 from wiretrace.model.progress import Progress
 from wiretrace.model.settings import Settings
@@ -19,16 +19,16 @@ PCAP = b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + bytes(16)
 
 
 class RecordedPipeline:
-    """Stands in for the pipeline: notes what it was given, and returns a synthetic analysis."""
+    """Stands in for the pipeline: notes what it was given, and writes a synthetic case."""
 
     def __init__(self) -> None:
         self.runs: list[tuple[list[Path], Settings]] = []
 
-    def __call__(self, captures: Sequence[Path], settings: Settings, progress: Progress) -> Analysis:
+    def __call__(self, captures: Sequence[Path], settings: Settings, progress: Progress, writer: CaseWriter) -> None:
         self.runs.append((list(captures), settings))
         progress.stage("reading captures")
         progress.advance(1, 2)
-        return build_analysis(140)
+        fill(writer, build_analysis(140), settings)
 
 
 @pytest.fixture

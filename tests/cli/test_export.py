@@ -5,10 +5,9 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.support.cases import build_analysis, build_case
+from tests.support.cases import build_analysis, build_case, write_case
 from tests.support.command_line import invoke, run
 
-from wiretrace.case.writer import write_case
 from wiretrace.export.registry import known_exporters
 from wiretrace.model.errors import UserError
 from wiretrace.model.settings import Settings

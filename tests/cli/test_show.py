@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.support.cases import build_analysis, build_case
+from tests.support.cases import build_analysis, build_case, write_case
 from tests.support.command_line import invoke, run, run_on_terminal
 
-from wiretrace.case.writer import write_case
 from wiretrace.model.settings import Settings
 
 HOSTILE = "<script>\x1b]0;owned\x07\x1b[2J\r\u202e\u2066\x9b31m\u2028\n[bold]x[/]\U000e0041\u200b"

@@ -4,14 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.support.cases import CaseBuilder, build_analysis
+from tests.support.cases import CaseBuilder, build_analysis, case_of
 
 from wiretrace.case.reader import Case
+from wiretrace.diagnosis.columns import party_names
 from wiretrace.diagnosis.failures import Failure, Harm
-from wiretrace.diagnosis.requests import party_names
 from wiretrace.diagnosis.summary import Repeated, summarize
 from wiretrace.model.analysis import Payload
-from wiretrace.model.settings import Settings
 
 OUTSIDE = ("192.0.2.1", 50000, None, None)
 
@@ -20,14 +19,14 @@ def service(name: str) -> tuple[str, int, str | None, str | None]:
     return ("10.0.0.1", 80, None, name)
 
 
-def case_of(builder: CaseBuilder) -> Case:
+def built(builder: CaseBuilder) -> Case:
     builder.finish()
-    return Case.of(builder.analysis(), Settings())
+    return case_of(builder.analysis())
 
 
 @pytest.fixture(scope="module")
 def shop() -> Case:
-    return Case.of(build_analysis(2800), Settings())
+    return case_of(build_analysis(2800))
 
 
 def test_the_counts_are_those_of_the_tables(shop: Case) -> None:
@@ -86,7 +85,7 @@ def test_broken_requests_come_before_errors_that_broke_none() -> None:
     builder.call(fine, "redis", "LPUSH", "", shop, redis, 1, 5, status="OOM", outcome="error")
     broken = builder.call(None, "http", "GET /", "", OUTSIDE, shop, 60, 50, status="500", outcome="error")
     builder.call(broken, "redis", "GET", "", shop, redis, 61, 5, status="LOADING", outcome="error")
-    summary = summarize(case_of(builder))
+    summary = summarize(built(builder))
     assert [(failure.harm, failure.operation, failure.failed) for failure in summary.failures] == [
         (Harm.BROKE_REQUEST, "GET /", 1),
         (Harm.BROKE_REQUEST, "GET /no", 3),
@@ -106,7 +105,7 @@ def test_a_failure_behind_a_question_is_no_cause() -> None:
     builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 1)
     doubtful = {"status": "ERR", "outcome": "error", "confidence": 0.2}
     builder.call(root, "redis", "SETINFO", "", service("web"), service("redis"), 2, 1, **doubtful)
-    first, second = summarize(case_of(builder)).failures
+    first, second = summarize(built(builder)).failures
     assert (first.operation, first.cause) == ("GET /", "")
     assert (second.operation, second.harm) == ("SETINFO", Harm.OUTSIDE)
 
@@ -115,7 +114,7 @@ def test_where_everything_runs_in_one_place_every_root_is_a_request() -> None:
     builder = CaseBuilder()
     root = builder.call(None, "http", "GET /", "", service("all"), service("all"), 0, 100)
     builder.call(root, "redis", "GET", "", service("all"), service("all"), 1, 1)
-    assert summarize(case_of(builder)).requests == 1
+    assert summarize(built(builder)).requests == 1
 
 
 def test_a_client_that_also_answers_is_a_client() -> None:
@@ -124,7 +123,7 @@ def test_a_client_that_also_answers_is_a_client() -> None:
     root = builder.call(None, "http", "GET /", "", service("load"), service("web"), 0, 100)
     builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 1)
     builder.call(None, "http", "GET /metrics", "", OUTSIDE, service("load"), 5, 1)
-    assert summarize(case_of(builder)).requests == 2
+    assert summarize(built(builder)).requests == 2
 
 
 def test_what_sets_up_a_connection_is_no_request() -> None:
@@ -132,7 +131,7 @@ def test_what_sets_up_a_connection_is_no_request() -> None:
     builder = CaseBuilder()
     for number, operation in enumerate(("HELLO", "CLIENT SETINFO", "GET")):
         builder.call(None, "redis", operation, "", OUTSIDE, service("redis"), number, 1)
-    summary = summarize(case_of(builder))
+    summary = summarize(built(builder))
     assert (summary.requests, summary.outside) == (1, 2)
 
 
@@ -142,7 +141,7 @@ def test_services_are_told_from_the_outside_in() -> None:
     inner = builder.call(root, "http", "GET /", "", service("web"), service("app"), 0, 90)
     for number in range(5):
         builder.call(inner, "redis", "GET", "", service("app"), service("redis"), number, 1)
-    found = [(each.name, each.calls_in, each.calls_out) for each in summarize(case_of(builder)).services]
+    found = [(each.name, each.calls_in, each.calls_out) for each in summarize(built(builder)).services]
     assert found == [("web", 1, 1), ("app", 1, 5), ("redis", 5, 0)]
 
 
@@ -154,9 +153,9 @@ def test_of_two_failing_calls_the_earlier_is_the_cause() -> None:
         builder.call(
             root, "http", name, "", service("web"), service(name), start, 20, status="", outcome="server_silent"
         )
-    (failure,) = summarize(case_of(builder)).failures
+    (failure,) = summarize(built(builder)).failures
     assert failure == Failure(
-        Harm.BROKE_REQUEST, "web", "GET /", 1, 1, "502", "early (early): server silent", False, root["id"]
+        Harm.BROKE_REQUEST, "web", "GET /", 1, 1, "502", "early (early): server silent", False, root["id"], 3
     )
 
 
@@ -164,7 +163,7 @@ def test_what_the_capture_lacks_is_no_failure() -> None:
     builder = CaseBuilder()
     builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 100, status="", outcome="not_captured")
     builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 9, 100, status="", outcome="unfinished")
-    summary = summarize(case_of(builder))
+    summary = summarize(built(builder))
     assert summary.failures == []
     assert summary.unknown_outcomes == 2
 
@@ -183,18 +182,18 @@ def test_without_a_failure_the_example_is_a_typical_tree_of_several_calls() -> N
         trees.append(root["id"])
         if number < 19:
             builder.call(root, "redis", "GET", "", service("web"), service("redis"), number * 1000 + 1, 5)
-    assert summarize(case_of(builder)).example == trees[9]
+    assert summarize(built(builder)).example == trees[9]
 
 
 def test_a_failure_of_one_call_alone_is_no_example_where_a_tree_shows_more() -> None:
     builder = CaseBuilder()
     failing = builder.call(None, "redis", "SETINFO", "", OUTSIDE, service("redis"), 0, 5, status="ERR", outcome="error")
-    assert summarize(case_of(builder)).example == failing["id"]
+    assert summarize(built(builder)).example == failing["id"]
     root = builder.call(None, "http", "GET /", "", OUTSIDE, service("web"), 0, 50)
     builder.call(root, "redis", "GET", "", service("web"), service("redis"), 1, 5)
     for name in ("trees", "captures", "hosts", "connections"):
         builder.rows[name].clear()
-    assert summarize(case_of(builder)).example == root["id"]
+    assert summarize(built(builder)).example == root["id"]
 
 
 def test_of_equal_failures_the_example_is_the_tree_that_shows_most() -> None:
@@ -207,11 +206,11 @@ def test_of_equal_failures_the_example_is_the_tree_that_shows_most() -> None:
         roots.append(root)
         for child in range(children):
             builder.call(root, "redis", "GET", "", service("web"), service("redis"), number + child, 5)
-    assert summarize(case_of(builder)).example == roots[1]["id"]
+    assert summarize(built(builder)).example == roots[1]["id"]
 
 
 def test_a_case_without_calls_has_a_summary() -> None:
-    summary = summarize(Case.of(build_analysis(0), Settings()))
+    summary = summarize(case_of(build_analysis(0)))
     assert (summary.calls, summary.failures, summary.times, summary.example) == (0, [], [], "")
     assert summary.notes[0][2] == 1448
 
@@ -219,7 +218,7 @@ def test_a_case_without_calls_has_a_summary() -> None:
 def test_bytes_that_are_nowhere_are_told() -> None:
     analysis = build_analysis(7)
     analysis.accounting[Payload.CAPTURED] += 17
-    assert summarize(Case.of(analysis, Settings())).unexplained == 17
+    assert summarize(case_of(analysis)).unexplained == 17
 
 
 def test_a_party_without_a_service_is_called_by_its_host_or_address() -> None:
@@ -227,3 +226,18 @@ def test_a_party_without_a_service_is_called_by_its_host_or_address() -> None:
     for party in (("10.0.0.1", 1, "web1", "web"), ("10.0.0.1", 1, "web1", None), ("10.0.0.1", 1, None, "")):
         builder.call(None, "http", "GET /", "", party, service("x"), 0, 1)
     assert party_names(builder.analysis().tables["calls"], "client") == ["web", "web1", "10.0.0.1"]
+
+
+def test_what_only_sets_up_a_connection_is_told_last_and_by_its_name() -> None:
+    """A library's probe fails at every start: it stands behind a failure that happened once, in a request or not."""
+    builder = CaseBuilder()
+    shop, redis = service("shop"), service("redis")
+    fine = builder.call(None, "http", "GET /", "", OUTSIDE, shop, 0, 50)
+    builder.call(fine, "redis", "CLIENT SETINFO", "", shop, redis, 1, 1, status="ERR", outcome="error")
+    for number in range(9):
+        builder.call(None, "redis", "CLIENT SETINFO", "", shop, redis, number, 1, status="ERR", outcome="error")
+    builder.call(None, "redis", "LPUSH", "", shop, redis, 1, 5, status="OOM", outcome="error")
+    assert [(failure.harm, failure.failed) for failure in summarize(built(builder)).failures] == [
+        (Harm.OUTSIDE, 1),
+        (Harm.SET_UP, 10),
+    ]

@@ -5,12 +5,11 @@ import json
 from importlib.resources import files
 
 import jsonschema
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
 from wiretrace.export.jsonl import JsonLines
 from wiretrace.model.outcome import Outcome
-from wiretrace.model.settings import Settings
 
 SCHEMA = json.loads((files("wiretrace.export") / "schemas" / "call.schema.json").read_text())
 
@@ -24,7 +23,7 @@ def lines(case: Case) -> list[dict]:
 def test_every_line_is_as_the_schema_says() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     validator = jsonschema.Draft202012Validator(SCHEMA)
-    found = lines(Case.of(build_analysis(), Settings()))
+    found = lines(case_of(build_analysis()))
     assert len(found) == 280
     for line in found:
         validator.validate(line)
@@ -33,7 +32,7 @@ def test_every_line_is_as_the_schema_says() -> None:
 
 def test_the_fields_stand_in_the_documented_order() -> None:
     """People read the lines, too."""
-    first = lines(Case.of(build_analysis(14), Settings()))[0]
+    first = lines(case_of(build_analysis(14)))[0]
     assert list(first) == list(SCHEMA["properties"])
 
 
@@ -51,10 +50,10 @@ def test_captured_text_is_only_ever_a_string() -> None:
         row["summary"] = hostile
     analysis.tables["calls"] = calls.from_pylist(rows, calls.schema)
     stream = io.BytesIO()
-    JsonLines().write(Case.of(analysis, Settings()), stream)
+    JsonLines().write(case_of(analysis), stream)
     assert stream.getvalue().count(b"\n") == 7
     assert {json.loads(line)["summary"] for line in stream.getvalue().split(b"\n")[:-1]} == {hostile}
 
 
 def test_an_empty_case_is_an_empty_file() -> None:
-    assert lines(Case.of(build_analysis(0), Settings())) == []
+    assert lines(case_of(build_analysis(0))) == []

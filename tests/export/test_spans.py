@@ -8,17 +8,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
 from wiretrace.export.registry import known_exporters
 from wiretrace.export.span import OtherParent, spans
-from wiretrace.model.settings import Settings
 
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    return Case.of(build_analysis(700), Settings())
+    return case_of(build_analysis(700))
 
 
 def exported(case: Case, name: str) -> bytes:
@@ -53,7 +52,7 @@ def test_a_clients_error_is_not_the_servers() -> None:
     rows[0] |= {"status": "404", "outcome": "error"}
     rows[1] |= {"status": "503", "outcome": "error"}
     analysis.tables["calls"] = analysis.tables["calls"].from_pylist(rows, analysis.tables["calls"].schema)
-    first, second, *_ = spans(Case.of(analysis, Settings()))
+    first, second, *_ = spans(case_of(analysis))
     assert (first.is_error, second.is_error) == (False, True)
     assert second.attributes["error.type"] == "503"
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.support.cases import build_analysis
+from tests.support.cases import Analysis, build_analysis, case_of
 
-from wiretrace.case.reader import Case
 from wiretrace.export import trees
 from wiretrace.export.jsonl import JsonLines
 from wiretrace.export.trees import JsonTrees
-from wiretrace.model.analysis import Analysis
 from wiretrace.model.settings import Settings
 
 SCHEMA = json.loads((files("wiretrace.export") / "schemas" / "trees.schema.json").read_text())
@@ -22,7 +20,7 @@ CALL_SCHEMA = json.loads((files("wiretrace.export") / "schemas" / "call.schema.j
 
 def written(analysis: Analysis) -> bytes:
     stream = io.BytesIO()
-    JsonTrees().write(Case.of(analysis, Settings()), stream)
+    JsonTrees().write(case_of(analysis), stream)
     return stream.getvalue()
 
 
@@ -56,7 +54,7 @@ def test_every_call_is_in_the_document_once_and_under_its_parent() -> None:
     analysis = build_analysis()
     document = json.loads(written(analysis))
     stream = io.BytesIO()
-    JsonLines().write(Case.of(analysis, Settings()), stream)
+    JsonLines().write(case_of(analysis), stream)
     expected = {line["id"]: line for line in map(json.loads, stream.getvalue().splitlines())}
     found = [call for tree in document["trees"] for call in nested(tree["root"])]
     found += [call for root in document["unlinked"] for call in nested(root)]
@@ -97,7 +95,7 @@ def test_calls_in_a_circle_are_not_lost() -> None:
 
 def test_kept_values_are_marked() -> None:
     stream = io.BytesIO()
-    JsonTrees().write(Case.of(build_analysis(7), Settings(keep_values=True)), stream)
+    JsonTrees().write(case_of(build_analysis(7), Settings(keep_values=True)), stream)
     document = json.loads(stream.getvalue())
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert document["notes"][-1]["kind"] == "values_kept"

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from wiretrace.hosts.calls import Merged, merge_vantage_points
+from wiretrace.hosts.calls import merge_exchanges
+from wiretrace.hosts.knowledge import learn_hosts
+from wiretrace.hosts.survey import Survey
 from wiretrace.hosts.vantage import CaptureInfo
+from wiretrace.model.note import Notes
 from wiretrace.model.schema import table_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wiretrace.hosts.clocks import ClockEstimate
+    from wiretrace.hosts.columns import LinkColumns
 
 EPOCH = 1_790_000_000_000_000_000
 MILLISECOND = 1_000_000
@@ -50,6 +60,28 @@ CONNECTION_DEFAULTS: dict[str, Any] = {
     "zero_windows": 0,
     "exchanges": 1,
 }
+
+
+@dataclass
+class Whole:
+    """All calls of a world, and what is known of it."""
+
+    calls: pa.Table
+    columns: LinkColumns
+    hosts: pa.Table
+    clocks: list[ClockEstimate]
+    notes: Notes
+
+
+def merge_all(exchanges: pa.Table, connections: pa.Table, captures: Sequence[CaptureInfo]) -> Whole:
+    """Survey all exchanges, and merge them in one stretch."""
+    notes = Notes()
+    survey = Survey(len(exchanges), len(captures))
+    for capture in captures:
+        survey.add(capture.name, exchanges.filter(pc.equal(exchanges.column("capture"), capture.name)).to_batches())
+    knowledge = learn_hosts(survey, connections, captures, notes)
+    merged = merge_exchanges(exchanges, np.arange(len(exchanges)), knowledge)
+    return Whole(merged.calls, merged.columns, knowledge.hosts_table(), knowledge.clocks, notes)
 
 
 def table(name: str, rows: list[dict[str, Any]], defaults: dict[str, Any]) -> pa.Table:
@@ -144,10 +176,10 @@ class World:
             if at is None or name in at:
                 self.see(name, ends, times, seq, **more)
 
-    def merge(self, *captures: CaptureInfo) -> Merged:
+    def merge(self, *captures: CaptureInfo) -> Whole:
         """Merge what was seen; captures without further knowledge where none are given."""
         names = dict.fromkeys(row["capture"] for row in self.exchanges)
-        return merge_vantage_points(
+        return merge_all(
             table("exchanges", self.exchanges, EXCHANGE_DEFAULTS),
             table("connections", list(self.connections.values()), CONNECTION_DEFAULTS),
             captures or [CaptureInfo(name) for name in names],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from wiretrace.hosts.names import Services, base_name, is_host_name, name_services, without_port
+from wiretrace.hosts.names import Services, base_name, is_host_name, name_hints, name_services, without_port
 from wiretrace.hosts.vantage import Hosts
 
 Call = tuple[str, str, int, str, str]
@@ -19,17 +21,26 @@ def services(named: dict[str, bool], calls: list[Call]) -> tuple[Services, list[
     for name, is_named in named.items():
         hosts.add(name, is_named)
     place = {name: number for number, name in enumerate(hosts.names)}
-    protocols = sorted({call[3] for call in calls})
-    found = name_services(
-        hosts,
-        np.array([place[call[0]] for call in calls], dtype=np.int32),
-        np.array([place[call[1]] for call in calls], dtype=np.int32),
-        np.array([call[2] for call in calls], dtype=np.int64),
-        np.array([protocols.index(call[3]) for call in calls], dtype=np.int32),
-        protocols,
-        pa.chunked_array([[call[4] for call in calls]], pa.string()),
+    asked: Counter[tuple[int, int, str]] = Counter()
+    hints: dict[tuple[int, int], Counter[str]] = {}
+    for _, server, port, protocol, attributes in calls:
+        asked[place[server], port, protocol] += 1
+        if not named[server]:
+            found = name_hints(pa.chunked_array([[attributes]], pa.string()))
+            hints.setdefault((place[server], port), Counter()).update(found)
+    services = name_services(hosts, asked, hints)
+    callers = services.of_callers(np.array([place[call[0]] for call in calls], np.int32))
+    callees = services.of_callees(
+        np.array([place[call[1]] for call in calls], np.int32), np.array([call[2] for call in calls])
     )
-    return found, [found.names[at] for at in found.of_client], [found.names[at] for at in found.of_server]
+    return services, [services.names[at] for at in callers], [services.names[at] for at in callees]
+
+
+def test_what_is_not_known_has_no_service() -> None:
+    """A caller without a host, and a port at which nothing was seen to answer."""
+    found, _, _ = services({"client": True, "web1": True}, [("client", "web1", 80, "http", "{}")])
+    assert found.of_callers(np.array([-1, 0], np.int32)).tolist() == [-1, found.names.index("client")]
+    assert found.of_callees(np.array([1, -1], np.int32), np.array([81, 80])).tolist() == [-1, -1]
 
 
 def test_instances_of_one_role_are_one_service() -> None:
@@ -46,7 +57,7 @@ def test_a_host_of_two_caches_runs_two_services() -> None:
         [("shop1", "cache1", 6379, "redis", "{}"), ("shop1", "cache1", 11211, "memcached", "{}")],
     )
     assert servers == ["redis", "memcached"]
-    assert found.of_host == [[], ["memcached", "redis"]]
+    assert found.run_by == [[], ["memcached", "redis"]]
 
 
 def test_a_web_host_with_a_local_cache_keeps_its_name_for_what_answers_over_http() -> None:

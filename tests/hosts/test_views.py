@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiretrace.hosts.columns import hash_texts
-from wiretrace.hosts.table import hexadecimal
 from wiretrace.hosts.views import category, mix, number_groups, rank_within, unite
 
 KEYS = st.lists(st.integers(0, 5), max_size=30)
@@ -39,12 +38,6 @@ def test_equal_texts_have_equal_hashes_and_others_have_others(texts: list[str]) 
     hashes = hash_texts(pa.array(texts, pa.string()))
     assert len(set(hashes.tolist())) == len(set(texts))
     assert len({*zip(texts, hashes.tolist(), strict=True)}) == len(set(texts))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=20))
-def test_hexadecimal_is_what_python_prints(numbers: list[int]) -> None:
-    assert hexadecimal(np.array(numbers, dtype=np.uint64)).to_pylist() == [f"{number:016x}" for number in numbers]
 
 
 def test_mixing_tells_columns_and_their_order_apart() -> None:

@@ -183,5 +183,5 @@ def _taken(world: Simulation, rows: np.ndarray) -> LinkProblem:
 
 def _assert_forest(solution: LinkSolution) -> None:
     """No call is its own ancestor."""
-    trees = grow_trees(solution.parent, solution.confidence, np.arange(len(solution.parent)))
+    trees = grow_trees(solution.parent, solution.confidence)
     assert np.array_equal(trees.parent, solution.parent)

@@ -13,8 +13,8 @@ from wiretrace.linking.units import form_units
 
 def _units(world: Simulation):
     observations = observe(world.problem())
-    _, kind = np.unique(outgoing_kind(observations), return_inverse=True)
-    return form_units(observations, find_candidates(observations), kind, np.zeros(len(observations)))
+    key, kind = np.unique(outgoing_kind(observations), return_inverse=True)
+    return form_units(observations, find_candidates(observations), key, kind, np.zeros(len(observations)))
 
 
 def test_a_transaction_is_one_unit_from_its_first_start_to_its_last_end() -> None:

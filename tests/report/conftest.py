@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
-from wiretrace.model.settings import Settings
 from wiretrace.report import write_report
 
 FLAGS = (
@@ -35,7 +34,7 @@ Opener = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def small_case() -> Case:
-    return Case.of(build_analysis(700), Settings())
+    return case_of(build_analysis(700))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +49,7 @@ def large_case() -> Case:
     analysis = build_analysis(7_000)
     copies = [repeated(analysis.tables, number) for number in range(15)]
     analysis.tables = {name: pa.concat_tables(copy[name] for copy in copies) for name in analysis.tables}
-    return Case.of(analysis, Settings())
+    return case_of(analysis)
 
 
 def repeated(tables: dict[str, pa.Table], number: int) -> dict[str, pa.Table]:

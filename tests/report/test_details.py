@@ -3,10 +3,9 @@
 import pyarrow as pa
 import pytest
 from tests.report.test_block import read
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
-from wiretrace.model.settings import Settings
 from wiretrace.report import details
 from wiretrace.report.details import FRAMES_KEPT, details_blocks
 from wiretrace.report.order import tree_order
@@ -14,8 +13,7 @@ from wiretrace.report.order import tree_order
 
 def blocks_of(case: Case) -> list[dict[str, list[object]]]:
     order = tree_order(case.table("calls"), case.table("trees"))
-    tables = (case.table(name) for name in ("calls", "exchanges", "links", "evidence"))
-    return [read(block.encode()) for block in details_blocks(order, *tables)]
+    return [read(block.encode()) for block in details_blocks(case, order.rows)]
 
 
 def test_blocks_part_the_calls_without_losing_a_row(small_case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +37,7 @@ def test_a_long_list_of_frames_is_cut_and_its_length_kept() -> None:
     exchanges = analysis.tables["exchanges"]
     long = [row | {"response_frames": list(range(1, 5001))} for row in exchanges.to_pylist()]
     analysis.tables["exchanges"] = pa.Table.from_pylist(long, exchanges.schema)
-    block = blocks_of(Case.of(analysis, Settings()))[0]
+    block = blocks_of(case_of(analysis))[0]
     assert set(block["response_frames"]) == {FRAMES_KEPT}
     assert set(block["response_frames_total"]) == {5000}
     assert block["response_frames_values"][:FRAMES_KEPT] == list(range(1, FRAMES_KEPT + 1))

@@ -3,16 +3,15 @@
 from typing import Any
 
 import pyarrow as pa
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
-from wiretrace.model.settings import Settings
 from wiretrace.report.grouping import call_figures
 from wiretrace.report.overview import FINDING_CALLS, origin_ns, overview
 
 
 def figures_of(case: Case) -> dict[str, Any]:
-    return overview(case, call_figures(case.table("calls")), origin_ns(case))
+    return overview(case, call_figures(case), origin_ns(case))
 
 
 def test_links_are_counted_by_what_they_rest_on(small_case: Case) -> None:
@@ -30,7 +29,7 @@ def test_a_call_of_a_service_that_has_no_parent_is_outside_any_request() -> None
     calls = analysis.tables["calls"]
     orphaned = [row | ({"parent": None} if row["operation"] == "GET" else {}) for row in calls.to_pylist()]
     analysis.tables["calls"] = pa.Table.from_pylist(orphaned, calls.schema)
-    totals = figures_of(Case.of(analysis, Settings()))["totals"]
+    totals = figures_of(case_of(analysis))["totals"]
     questions = sum(row["question"] for row in orphaned)
     assert (totals["requests"], totals["outside"]) == (10, 10 + questions)
 
@@ -53,5 +52,5 @@ def test_a_finding_with_many_calls_links_some_and_counts_all() -> None:
     analysis = build_analysis(7)
     row = analysis.tables["findings"].to_pylist()[0] | {"calls": [f"{number:016x}" for number in range(1000)]}
     analysis.tables["findings"] = pa.Table.from_pylist([row], analysis.tables["findings"].schema)
-    finding = figures_of(Case.of(analysis, Settings()))["findings"][0]
+    finding = figures_of(case_of(analysis))["findings"][0]
     assert (len(finding["calls"]), finding["callCount"]) == (FINDING_CALLS, 1000)

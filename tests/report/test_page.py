@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.report.conftest import Opener
-from tests.support.cases import build_analysis
+from tests.support.cases import Analysis, build_analysis, case_of
 
 from wiretrace.case.reader import Case
-from wiretrace.model.analysis import Analysis
 from wiretrace.model.settings import Settings
 from wiretrace.report import write_report
 
@@ -116,7 +115,7 @@ def test_a_tree_shows_its_calls_and_why_they_stand_there(small_report: Path, ope
     expect(panel).to_contain_text("Why this parent may be right")
     expect(panel).to_contain_text("begins 0.3 ms after its parent")
     expect(panel).to_contain_text("It could also have been")
-    expect(panel.locator(".alternatives li").first).to_contain_text("0.38")
+    expect(panel.locator(".alternatives li").first).to_contain_text("38%")
     expect(panel.locator(".alternatives li").last).to_contain_text("caused by nothing that was captured")
     expect(panel.locator("code", has_text="ip.addr==10.0.0.20 && tcp.port==5432")).to_have_count(1)
     expect(panel.locator("code", has_text="frame.number in {")).to_have_count(2)
@@ -252,7 +251,7 @@ def test_the_services_are_drawn_and_told_in_a_table(small_report: Path, open_rep
 
 def test_a_case_without_calls_makes_a_report_that_says_so(tmp_path: Path, open_report: Opener) -> None:
     path = tmp_path / "empty.html"
-    write_report(Case.of(Analysis({}, {}), Settings()), path)
+    write_report(case_of(Analysis({}, {})), path)
     page = open_report(path)
     expect(page.locator("h1")).to_contain_text("No call was found")
     page.keyboard.press("2")
@@ -261,7 +260,7 @@ def test_a_case_without_calls_makes_a_report_that_says_so(tmp_path: Path, open_r
 
 def test_values_kept_on_demand_are_marked(tmp_path: Path, open_report: Opener) -> None:
     path = tmp_path / "kept.html"
-    write_report(Case.of(build_analysis(7), Settings(keep_values=True)), path)
+    write_report(case_of(build_analysis(7), Settings(keep_values=True)), path)
     expect(open_report(path).locator(".banner")).to_contain_text("redaction of values turned off")
 
 

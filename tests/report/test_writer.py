@@ -11,13 +11,12 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import expect
 from tests.report.conftest import Opener
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
 from wiretrace.model.analysis import Payload
 from wiretrace.model.errors import UserError
 from wiretrace.model.outcome import Outcome
-from wiretrace.model.settings import Settings
 from wiretrace.report import write_report
 from wiretrace.report.bundle import asset
 
@@ -59,7 +58,7 @@ def hostile_table(table: pa.Table) -> pa.Table:
 def hostile_case() -> Case:
     analysis = build_analysis(91)
     analysis.tables = {name: hostile_table(table) for name, table in analysis.tables.items()}
-    return Case.of(analysis, Settings())
+    return case_of(analysis)
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,22 @@ stated, some inferred, some only a question. Equal arguments give equal cases.
 import hashlib
 import json
 import random
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
-from wiretrace.case.writer import write_case
-from wiretrace.model.analysis import Analysis, InputFile, Payload
+from wiretrace.case.writer import CaseWriter
+from wiretrace.model.analysis import InputFile, Payload
+from wiretrace.model.progress import NoProgress
 from wiretrace.model.schema import table_schema
 from wiretrace.model.settings import Settings
 from wiretrace.model.tables import TABLES
+from wiretrace.pipeline import analyze
 
 START_NS = 1_795_211_204_000_000_000
 CALLS_PER_REQUEST = 7
@@ -36,6 +41,41 @@ SERVICE_ADDRESSES = {
     "price": ("10.0.0.30", 7000, None),
     "audit": ("10.0.0.12", 9000, "app2"),
 }
+
+
+@dataclass
+class Analysis:
+    """What a case is made of."""
+
+    tables: dict[str, pa.Table]
+    accounting: dict[str, int]
+    inputs: list[InputFile] = field(default_factory=list)
+
+
+def manifest_of(analysis: Analysis, settings: Settings) -> Manifest:
+    """The manifest that the pipeline would write."""
+    return Manifest(inputs=analysis.inputs, settings=settings.recorded(), accounting=analysis.accounting)
+
+
+def case_of(analysis: Analysis, settings: Settings | None = None) -> Case:
+    """An open case that was never written."""
+    tables = {
+        name: analysis.tables[name] if name in analysis.tables else table_schema(name).empty_table() for name in TABLES
+    }
+    return Case(Path("a.case"), manifest_of(analysis, settings or Settings()), tables)
+
+
+def write_case(path: Path, analysis: Analysis, settings: Settings, overwrite: bool = False) -> None:
+    """Write the case of an analysis."""
+    with CaseWriter(path, overwrite) as writer:
+        fill(writer, analysis, settings)
+
+
+def fill(writer: CaseWriter, analysis: Analysis, settings: Settings) -> None:
+    """Write all tables, and commit."""
+    for name, table in analysis.tables.items():
+        writer.write_table(name, table)
+    writer.commit(manifest_of(analysis, settings))
 
 
 class CaseBuilder:
@@ -412,4 +452,11 @@ def build_analysis(calls: int = 280, seed: int = 7) -> Analysis:
 def build_case(path: Path, calls: int = 280, seed: int = 7, overwrite: bool = False) -> Case:
     """Write a case of about `calls` calls to `path` and open it."""
     write_case(path, build_analysis(calls, seed), Settings(), overwrite=overwrite)
+    return Case.open(path)
+
+
+def analyzed(path: Path, captures: list[Path], settings: Settings, executor: Executor | None = None) -> Case:
+    """The case of real captures, written to `path` by the pipeline."""
+    with CaseWriter(path) as writer:
+        analyze(captures, settings, NoProgress(), writer, executor)
     return Case.open(path)

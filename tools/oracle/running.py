@@ -128,19 +128,22 @@ def _analyze(root: Path, file: str, sender: Connection) -> None:
 
 def _whole_way(path: Path, result: FileResult) -> None:
     from wiretrace.case.reader import Case
+    from wiretrace.case.writer import CaseWriter
     from wiretrace.export.registry import known_exporters
     from wiretrace.model.analysis import Payload, unexplained_bytes
     from wiretrace.model.progress import NoProgress
     from wiretrace.model.settings import Settings
     from wiretrace.pipeline import analyze
 
-    settings = Settings(jobs=1)
-    analysis = analyze([path], settings, NoProgress())
-    result.captured_bytes = analysis.accounting.get(Payload.CAPTURED, 0)
-    result.unexplained_bytes = unexplained_bytes(analysis.accounting)
-    case = Case.of(analysis, settings)
-    for exporter in known_exporters().values():
-        exporter().write(case, io.BytesIO())
+    with tempfile.TemporaryDirectory() as folder:
+        with CaseWriter(Path(folder) / "a.case") as writer:
+            analyze([path], Settings(jobs=1), NoProgress(), writer)
+        case = Case.open(Path(folder) / "a.case")
+        accounting = case.manifest.accounting
+        result.captured_bytes = accounting.get(Payload.CAPTURED, 0)
+        result.unexplained_bytes = unexplained_bytes(accounting)
+        for exporter in known_exporters().values():
+            exporter().write(case, io.BytesIO())
 
 
 def _exchanges(path: Path, result: FileResult) -> None:

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from wiretrace.case.forest import in_order
+from wiretrace.case.claims import ClaimsOfCalls
+from wiretrace.case.forest import calls_in_order
+from wiretrace.case.rows import RowReader
 from wiretrace.model.errors import UserError
+from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from wiretrace.case.claims import Claims
     from wiretrace.case.reader import Case
 
 SLICE_ROWS = 1 << 12
@@ -107,23 +110,23 @@ class CallRecord(msgspec.Struct, gc=False):
     attributes: dict[str, Any]
 
 
-def call_records(case: Case, order: pa.Array | None = None) -> Iterator[CallRecord]:
+def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> Iterator[CallRecord]:
     """All calls of a case, sorted by start and then by id; or the rows of `calls` named by `order`, in that order.
 
     Raises UserError if the case contradicts itself (attributes that are not JSON, rows that do not exist).
     """
-    calls = case.table("calls")
     if order is None:
-        order = in_order(calls)
-    evidence = _EvidenceOfCalls(case)
+        order = calls_in_order(case)
+    calls = RowReader(case, "calls", [name for name in table_schema("calls").names if name not in _UNUSED_COLUMNS])
+    read = [name for name in calls.columns if name not in VIEWS_OF_CALL]
+    claims = ClaimsOfCalls(case, order)
     views = _ViewsOfCalls(case)
     attributes_seen: dict[str | None, dict[str, Any]] = {None: {}, "": {}, "{}": {}}
     for start in range(0, len(order), SLICE_ROWS):
-        rows = order.slice(start, SLICE_ROWS)
-        part = calls.take(rows)
-        values = {name: plain_list(part.column(name)) for name in part.column_names if name not in _UNUSED_COLUMNS}
-        numbers = rows.to_numpy().astype(np.int64)
-        evidences, alternatives = evidence.evidence(numbers), evidence.alternatives(numbers)
+        part = calls.take(order[start : start + SLICE_ROWS])
+        values = {name: plain_list(part.column(name)) for name in read}
+        end = start + len(part)
+        evidences, alternatives = _evidences(claims.reasons(start, end)), _alternatives(claims.runners_up(start, end))
         call_views = views.of(part)
         for row, attributes in enumerate(values["attributes"]):
             decoded = attributes_seen.get(attributes)
@@ -186,18 +189,10 @@ def plain_list(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
+VIEWS_OF_CALL = ("client_exchange", "server_exchange", "other_exchanges")
+"""Columns that name the views of a call."""
 _UNUSED_COLUMNS = frozenset(
-    (
-        "question",
-        "server_start_ns",
-        "server_end_ns",
-        "client_exchange",
-        "server_exchange",
-        "other_exchanges",
-        "request_bytes",
-        "response_bytes",
-        "notes",
-    )
+    ("question", "server_start_ns", "server_end_ns", "request_bytes", "response_bytes", "notes")
 )
 
 
@@ -208,61 +203,25 @@ def _decode_attributes(text: str) -> dict[str, Any]:
         raise UserError("the case is damaged: attributes of a call are not a JSON object; make it again") from None
 
 
-def _groups(keys: NDArray[np.int64], count: int) -> tuple[list[int], NDArray[np.int64]]:
-    """Rows by key: the rows of key k are ``order[offsets[k]:offsets[k + 1]]``, in their order. Negative keys are dropped."""
-    order = np.argsort(keys, kind="stable")
-    offsets = np.searchsorted(keys[order], np.arange(count + 1))
-    return order.tolist(), offsets
+def _evidences(claims: Claims) -> list[Sequence[Evidence]]:
+    """The evidence of each of some calls."""
+    columns = (plain_list(claims.table.column(name)) for name in ("kind", "weight", "detail"))
+    every = [Evidence(*values) for values in zip(*columns, strict=True)]
+    return [every[begin:end] if begin < end else () for begin, end in itertools.pairwise(claims.bounds.tolist())]
 
 
-def _positions(column: pa.ChunkedArray, ids: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Row of each value of `column` in `ids`; -1 for null and for what is not there."""
-    found = pc.index_in(column, value_set=ids, skip_nulls=True).fill_null(-1)
-    return np.asarray(found.to_numpy(), dtype=np.int64)
-
-
-class _EvidenceOfCalls:
-    """Evidence and runners-up by row of `calls`."""
-
-    def __init__(self, case: Case) -> None:
-        calls, links, evidence = case.table("calls"), case.table("links"), case.table("evidence")
-        ids = calls.column("id")
-        runners_up = links.filter(pc.greater(links.column("rank"), 0)).sort_by("rank")
-        self._links, self._link_offsets = _groups(_positions(runners_up.column("child"), ids), len(calls))
-        self._link_parent = plain_list(runners_up.column("parent"))
-        self._link_confidence = plain_list(runners_up.column("confidence"))
-        child = _positions(evidence.column("child"), ids)
-        chosen = np.append(_positions(calls.column("parent"), ids), -2)[child]
-        is_for_chosen = _positions(evidence.column("parent"), ids) == chosen
-        self._items, self._item_offsets = _groups(np.where(is_for_chosen & (chosen >= 0), child, -1), len(calls))
-        self._kind = plain_list(evidence.column("kind"))
-        self._weight = plain_list(evidence.column("weight"))
-        self._detail = plain_list(evidence.column("detail"))
-
-    def evidence(self, rows: NDArray[np.int64]) -> list[Sequence[Evidence]]:
-        """Evidence for the chosen parent of each of the calls in `rows`."""
-        kind, weight, detail, items = self._kind, self._weight, self._detail, self._items
-        bounds = zip(self._item_offsets[rows].tolist(), self._item_offsets[rows + 1].tolist(), strict=True)
-        return [
-            [Evidence(kind[item], weight[item], detail[item]) for item in items[begin:end]] if begin < end else ()
-            for begin, end in bounds
-        ]
-
-    def alternatives(self, rows: NDArray[np.int64]) -> list[Sequence[Alternative]]:
-        """The runners-up of each of the calls in `rows`."""
-        parent, confidence, links = self._link_parent, self._link_confidence, self._links
-        bounds = zip(self._link_offsets[rows].tolist(), self._link_offsets[rows + 1].tolist(), strict=True)
-        return [
-            [Alternative(parent[link] or None, confidence[link]) for link in links[begin:end]] if begin < end else ()
-            for begin, end in bounds
-        ]
+def _alternatives(claims: Claims) -> list[Sequence[Alternative]]:
+    """The runners-up of each of some calls."""
+    columns = (plain_list(claims.table.column(name)) for name in ("parent", "confidence"))
+    every = [Alternative(parent or None, confidence) for parent, confidence in zip(*columns, strict=True)]
+    return [every[begin:end] if begin < end else () for begin, end in itertools.pairwise(claims.bounds.tolist())]
 
 
 class _ViewsOfCalls:
     """Views by row of `calls`, read from the rows of `exchanges` that the calls name."""
 
     def __init__(self, case: Case) -> None:
-        self._exchanges = case.table("exchanges").select(VIEW_COLUMNS)
+        self._exchanges = RowReader(case, "exchanges", VIEW_COLUMNS)
 
     def of(self, calls: pa.Table) -> list[list[View]]:
         """The views of the calls in `calls`: the caller's, the callee's, then the others."""

@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,3 +76,17 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise UserError(f"{path}: can not be written: {reason(error)}") from None
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder of our own, gone in the end. Raises UserError where the file system refuses what the block does."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="wiretrace-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        where = os.environ.get("TMPDIR", "the directory for temporary files")
+        why = os.strerror(error.errno) if error.errno else str(error).partition("\n")[0]
+        raise UserError(
+            f"{where}: temporary files can not be written: {why}; set TMPDIR to a directory with more room"
+        ) from None

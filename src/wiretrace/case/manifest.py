@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 
 from wiretrace import __version__
-from wiretrace.model.analysis import Analysis, InputFile
+from wiretrace.model.analysis import InputFile
 from wiretrace.model.errors import UserError
-from wiretrace.model.settings import Settings
 
 FORMAT = "wiretrace.case"
 SCHEMA_VERSION = 1
@@ -41,11 +40,6 @@ class Manifest(msgspec.Struct, frozen=True):
     def keeps_values(self) -> bool:
         """Whether captured values were kept readable on the user's demand."""
         return self.settings.get("keep_values") is True
-
-    @classmethod
-    def of(cls, analysis: Analysis, settings: Settings) -> "Manifest":
-        """The manifest of an analysis that has just been made."""
-        return cls(inputs=analysis.inputs, settings=settings.recorded(), accounting=analysis.accounting)
 
     @classmethod
     def read(cls, case: Path) -> "Manifest":

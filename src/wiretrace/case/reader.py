@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wiretrace.case.manifest import Manifest
-from wiretrace.case.writer import stored_schema
+from wiretrace.case.writer import ROW_GROUP_ROWS, stored_schema
 from wiretrace.model.errors import UserError
 from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import duckdb
     import pyarrow.dataset as pads
+    from numpy.typing import NDArray
 
-    from wiretrace.model.analysis import Analysis
-    from wiretrace.model.settings import Settings
 
 LOCKED_DOWN = (
     "SET python_enable_replacements = false",  # a name in SQL is a table of the case, never a Python variable
@@ -36,11 +38,13 @@ LOCKED_DOWN = (
 class Case:
     """A case that is open for reading: `manifest`, `table(name)` and `query(sql)`."""
 
-    def __init__(self, path: Path | None, manifest: Manifest, tables: dict[str, pa.Table]) -> None:
+    def __init__(self, path: Path, manifest: Manifest, tables: dict[str, pa.Table]) -> None:
+        """`tables` are those that need not be read."""
         self.path = path
-        """Where it is stored; None for a case that was never written."""
+        """Where it is stored."""
         self.manifest = manifest
         self._tables = tables
+        self._metadata: dict[str, pq.FileMetaData] = {}
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @classmethod
@@ -51,31 +55,81 @@ class Case:
             case._check(name)
         return case
 
-    @classmethod
-    def of(cls, analysis: Analysis, settings: Settings, path: Path | None = None) -> Case:
-        """The case of an analysis that has just been made, without reading it back from `path` (if it is stored)."""
-        tables = {
-            name: analysis.tables[name].select(table_schema(name).names).cast(table_schema(name))
-            if name in analysis.tables
-            else table_schema(name).empty_table()
-            for name in TABLES
-        }
-        return cls(path, Manifest.of(analysis, settings), tables)
-
     def table(self, name: str) -> pa.Table:
         """The table `name`, in the schema of `table_schema(name)`; read once. Raises UserError if it is damaged."""
         if name not in self._tables:
-            schema = table_schema(name)
-            categories = [field.name for field in schema if pa.types.is_dictionary(field.type)]
-            try:
-                read = pq.read_table(
-                    self._file(name), read_dictionary=categories, page_checksum_verification=True, partitioning=None
-                )
-                read.validate(full=True)
-                self._tables[name] = read.select(schema.names).cast(schema).unify_dictionaries()
-            except (OSError, ValueError, pa.ArrowException) as error:
-                raise self._damaged(name, error) from None
+            self._tables[name] = self._read(name, table_schema(name).names)
         return self._tables[name]
+
+    def columns(self, name: str, columns: Sequence[str]) -> pa.Table:
+        """Some columns of a table, without reading, or keeping, the others. Raises UserError if it is damaged."""
+        return self._tables[name].select(columns) if name in self._tables else self._read(name, columns)
+
+    def group_starts(self, name: str) -> NDArray[np.int64]:
+        """The first row of each row group of a table, and last the number of rows. Raises UserError if it is damaged."""
+        if name in self._tables:
+            count = len(self._tables[name])
+            return np.append(np.arange(0, count, ROW_GROUP_ROWS), count)
+        found = self._metadata_of(name)
+        sizes = [found.row_group(number).num_rows for number in range(found.num_row_groups)]
+        return np.cumsum([0, *sizes], dtype=np.int64)
+
+    def group(self, name: str, number: int, columns: Sequence[str]) -> pa.Table:
+        """Some columns of one row group of a table. Raises UserError if it is damaged."""
+        if name in self._tables:
+            return self._tables[name].select(columns).slice(number * ROW_GROUP_ROWS, ROW_GROUP_ROWS)
+        schema, categories = _part_of_schema(name, columns)
+        try:
+            with pq.ParquetFile(
+                self._file(name),
+                metadata=self._metadata_of(name),
+                read_dictionary=categories,
+                page_checksum_verification=True,
+            ) as file:
+                read = file.read_row_group(number, columns=list(columns), use_threads=False)
+            read.validate(full=True)
+            return read.select(columns).cast(schema).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
+
+    def pieces(self, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns of a table, a row group at a time, in the order of the rows. Raises UserError if it is damaged."""
+        for number in range(len(self.group_starts(name)) - 1):
+            yield self.group(name, number, columns)
+
+    def rows(self, name: str, column: str, value: str) -> pa.Table:
+        """The rows of a table with this value in `column`; of a long table a piece at a time is in memory.
+
+        Raises UserError if it is damaged.
+        """
+        from wiretrace.case.rows import RowReader
+
+        found = self.find(name, column, lambda values: pc.equal(values, value))
+        return RowReader(self, name, table_schema(name).names).take(found)
+
+    def find(
+        self, name: str, column: str, is_wanted: Callable[[pa.ChunkedArray], pa.ChunkedArray]
+    ) -> NDArray[np.int64]:
+        """Numbers of the rows of a table whose value in `column` is wanted, rising. Raises UserError if it is damaged."""
+        found = [np.zeros(0, np.int64)]
+        for start, piece in zip(self.group_starts(name).tolist(), self.pieces(name, [column]), strict=False):
+            found.append(start + pc.indices_nonzero(is_wanted(piece.column(column))).to_numpy().astype(np.int64))
+        return np.concatenate(found)
+
+    def _read(self, name: str, columns: Sequence[str]) -> pa.Table:
+        schema, categories = _part_of_schema(name, columns)
+        try:
+            read = pq.read_table(
+                self._file(name),
+                columns=list(columns),
+                read_dictionary=categories,
+                page_checksum_verification=True,
+                partitioning=None,
+            )
+            read.validate(full=True)
+            return read.select(columns).cast(schema).unify_dictionaries()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise self._damaged(name, error) from None
 
     def query(self, sql: str) -> duckdb.DuckDBPyRelation | None:
         """Run one SQL query over views named as the tables.
@@ -111,9 +165,16 @@ class Case:
 
         return pads.dataset(self._file(name), schema=stored_schema(name), format="parquet")
 
+    def _metadata_of(self, name: str) -> pq.FileMetaData:
+        """Where the row groups of a table are in its file; read once."""
+        if name not in self._metadata:
+            try:
+                self._metadata[name] = pq.read_metadata(self._file(name))
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise self._damaged(name, error) from None
+        return self._metadata[name]
+
     def _file(self, name: str) -> Path:
-        if self.path is None:
-            raise KeyError(name)
         return self.path / f"{name}.parquet"
 
     def _check(self, name: str) -> None:
@@ -134,3 +195,9 @@ class Case:
     def _damaged(self, name: str, error: Exception) -> UserError:
         reason = str(error).splitlines()[0] if str(error) else "it can not be read"
         return UserError(f"{self.path}: damaged: table {name}: {reason}; make the case again")
+
+
+def _part_of_schema(name: str, columns: Sequence[str]) -> tuple[pa.Schema, list[str]]:
+    """The schema of some columns of a table, and those of them that are categories: read as dictionaries."""
+    schema = pa.schema([table_schema(name).field(column) for column in columns])
+    return schema, [field.name for field in schema if pa.types.is_dictionary(field.type)]

@@ -15,13 +15,11 @@ import pyarrow.parquet as pq
 
 from wiretrace.case.files import check_folder, reason
 from wiretrace.case.manifest import MANIFEST_NAME, Manifest
-from wiretrace.model.analysis import Analysis
 from wiretrace.model.errors import UserError
 from wiretrace.model.schema import table_schema
-from wiretrace.model.settings import Settings
 from wiretrace.model.tables import TABLES
 
-ROW_GROUP_ROWS = 1 << 17
+ROW_GROUP_ROWS = 1 << 15
 """Rows of a Parquet row group: what is held in memory at once while a table streams by."""
 
 
@@ -129,14 +127,6 @@ class CaseWriter:
 
     def _failure(self, error: OSError) -> UserError:
         return UserError(f"{self.path}: the case can not be written: {reason(error)}")
-
-
-def write_case(path: Path, analysis: Analysis, settings: Settings, overwrite: bool = False) -> None:
-    """Write the whole result of an analysis as the case at `path`. Raises UserError."""
-    with CaseWriter(path, overwrite) as writer:
-        for name, table in analysis.tables.items():
-            writer.write_table(name, table)
-        writer.commit(Manifest.of(analysis, settings))
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

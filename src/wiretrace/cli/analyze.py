@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 from wiretrace.cli.terminal.streams import STANDARD_OUTPUT, result_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from wiretrace.case.reader import Case
 
@@ -49,22 +50,23 @@ def command(
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
     _check_outputs([path for path in (html_path, json_path, jsonl_path) if path and path != STANDARD_OUTPUT])
-    case = _analyze(captures, case_path, overwrite, keep_values, jobs or 0)
-    if html_path is not None:
-        from wiretrace.report import write_report
+    with _place_of_case(case_path, overwrite) as place:
+        case = _analyze(captures, place, overwrite, keep_values, jobs or 0)
+        if html_path is not None:
+            from wiretrace.report import write_report
 
-        write_report(case, html_path)
-    for path, format_name in ((json_path, "json"), (jsonl_path, "jsonl")):
-        if path is not None:
-            from wiretrace.export.registry import known_exporters
+            write_report(case, html_path)
+        for path, format_name in ((json_path, "json"), (jsonl_path, "jsonl")):
+            if path is not None:
+                from wiretrace.export.registry import known_exporters
 
-            with result_stream(path) as stream:
-                known_exporters()[format_name]().write(case, stream)
-    if not to_stdout:
-        from wiretrace.cli.terminal.console import output
-        from wiretrace.cli.terminal.summary import print_summary
+                with result_stream(path) as stream:
+                    known_exporters()[format_name]().write(case, stream)
+        if not to_stdout:
+            from wiretrace.cli.terminal.console import output
+            from wiretrace.cli.terminal.summary import print_summary
 
-        print_summary(output(), case)
+            print_summary(output(), case, kept=case_path is not None)
 
 
 def _check_outputs(paths: Sequence[Path]) -> None:
@@ -75,23 +77,32 @@ def _check_outputs(paths: Sequence[Path]) -> None:
         check_file_target(path)
 
 
-def _analyze(captures: tuple[Path, ...], case_path: Path | None, overwrite: bool, keep_values: bool, jobs: int) -> Case:
-    """Run the pipeline, and write the case where it is wanted."""
+@contextmanager
+def _place_of_case(case_path: Path | None, overwrite: bool) -> Iterator[Path]:
+    """Where the case is written: a place that is gone in the end where nobody gave a name."""
+    from wiretrace.case.files import temporary_folder
+    from wiretrace.case.writer import check_target
+
+    if case_path is not None:
+        check_target(case_path, overwrite)  # now, and not after all the work
+        yield case_path
+    else:
+        with temporary_folder() as folder:
+            yield folder / "case"
+
+
+def _analyze(captures: tuple[Path, ...], case_path: Path, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+    """Run the pipeline, and open the case that it wrote."""
     from wiretrace.case.reader import Case
-    from wiretrace.case.writer import check_target, write_case
+    from wiretrace.case.writer import CaseWriter
     from wiretrace.cli.terminal.progress import progress_on_terminal
     from wiretrace.model.settings import Settings
     from wiretrace.pipeline import analyze
 
-    if case_path is not None:
-        check_target(case_path, overwrite)  # now, and not after all the work
-    settings = Settings(keep_values=keep_values, jobs=jobs)
     progress = progress_on_terminal()
     try:
-        analysis = analyze(captures, settings, progress)
-        if case_path is not None:
-            progress.stage("writing the case")
-            write_case(case_path, analysis, settings, overwrite)
+        with CaseWriter(case_path, overwrite) as writer:
+            analyze(captures, Settings(keep_values=keep_values, jobs=jobs), progress, writer)
     finally:
         progress.finish()
-    return Case.of(analysis, settings, case_path)
+    return Case.open(case_path)

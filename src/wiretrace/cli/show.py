@@ -10,14 +10,21 @@ import click
 from wiretrace.model.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
     from rich.console import Console
 
     from wiretrace.case.calls import CallRecord
     from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.summary import Summary
 
 CANDIDATES = 4
 """Ids that are named where a prefix is not unique."""
+TREES_READ = 4096
+"""Trees that are read at once."""
 
 
 @click.command("show")
@@ -48,79 +55,94 @@ def command(case_path: Path, call_id: str | None, why: bool, limit: int) -> None
         return
     if why:
         raise click.UsageError("--why tells about one tree: give its ID")
-    print_summary(console, case)
-    _list_trees(console, case, limit)
+    _list_trees(console, case, print_summary(console, case), limit)
 
 
 def _show_call(console: Console, case: Case, prefix: str, why: bool) -> None:
     """Draw the tree of a call, and tell all about the call."""
-    import pyarrow as pa
     import pyarrow.compute as pc
 
     from wiretrace.case.calls import call_records
+    from wiretrace.case.rows import RowReader
     from wiretrace.cli.terminal.call import tell_call
     from wiretrace.cli.terminal.tree import draw_tree
+    from wiretrace.model.schema import table_schema
 
-    calls = case.table("calls")
-    row = _row_of(calls, prefix)
-    in_tree = pc.indices_nonzero(pc.equal(calls.column("tree"), calls.column("tree")[row]))
-    tree = calls.take(in_tree)
+    (record,) = call_records(case, _row_of(case, prefix))
+    in_tree = case.find("calls", "tree", lambda trees: pc.equal(trees, record.tree))
     records: dict[str, CallRecord] = {}
     if why:
-        records = {record.id: record for record in call_records(case, in_tree)}
-    (record,) = call_records(case, pa.array([row], pa.int64()))
+        records = {each.id: each for each in call_records(case, in_tree)}
     tell_call(console, record, case, with_reasons=not why)
     console.print()
+    tree = RowReader(case, "calls", table_schema("calls").names).take(in_tree)
     draw_tree(console, tree, marked=record.id if record.id != record.tree else "", records=records if why else None)
 
 
-def _row_of(calls: pa.Table, prefix: str) -> int:
-    """The row of the only call whose id begins with `prefix`. Raises UserError if there is none, or several."""
+def _row_of(case: Case, prefix: str) -> NDArray[np.int64]:
+    """The row of the only call whose id begins with `prefix`, shape (1,). Raises UserError if there is none, or several."""
     import pyarrow.compute as pc
 
-    found = pc.indices_nonzero(pc.starts_with(calls.column("id"), prefix.lower()))
+    from wiretrace.case.rows import RowReader
+
+    found = case.find("calls", "id", lambda ids: pc.starts_with(ids, prefix.lower()))
     if len(found) == 1:
-        return int(found[0].as_py())
+        return found
     if not len(found):
         raise UserError(f"{prefix}: there is no call or tree with this id in the case")
-    some = ", ".join(calls.column("id").take(found.slice(0, CANDIDATES)).to_pylist())
+    some = ", ".join(RowReader(case, "calls", ["id"]).take(found[:CANDIDATES]).column("id").to_pylist())
     more = "" if len(found) <= CANDIDATES else f" and {len(found) - CANDIDATES:,} more"
     raise UserError(f"{prefix}: begins the ids of several calls: {some}{more}; give more digits")
 
 
-def _list_trees(console: Console, case: Case, limit: int) -> None:
+def _list_trees(console: Console, case: Case, summary: Summary, limit: int) -> None:
     """List the trees in order of their start: those of requests first, then those of calls that no request caused."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
     from rich.text import Text
 
     from wiretrace.case.calls import plain_list
+    from wiretrace.case.rows import RowReader
     from wiretrace.cli.terminal.console import cell, print_heading, print_line
     from wiretrace.cli.terminal.text import counted, duration, instant
-    from wiretrace.diagnosis.requests import entering_calls
 
-    calls = case.table("calls")
-    requests = calls.column("tree").filter(pa.array(entering_calls(calls))).combine_chunks()
-    is_outside = pc.invert(pc.is_in(case.table("trees").column("tree"), value_set=requests))
-    trees = case.table("trees").append_column("outside", is_outside)
-    trees = trees.sort_by([("outside", "ascending"), ("start_ns", "ascending"), ("tree", "ascending")])
-    outside = pc.sum(is_outside).as_py() or 0
-    title = counted(len(trees) - outside, "request tree")
+    order, outside = _trees_in_order(case, summary.entering)
+    title = counted(len(order) - outside, "request tree")
     print_heading(console, f"{title}, and {outside:,} outside any request" if outside else title)
-    shown = trees.slice(0, limit or len(trees))
     names = ("tree", "start_ns", "duration_ns", "calls", "errors", "operation", "service")
+    trees = RowReader(case, "trees", names)
     room = max(console.width - 16 - 12 - 8 - 20 - 5, 10)
-    for tree, start, length, calls, errors, operation, service in zip(
-        *(plain_list(shown.column(name)) for name in names), strict=True
-    ):
-        size = counted(calls, "call") + (f", {errors:,} ✗" if errors else "")
-        parts = [
-            cell(tree, 16),
-            cell(instant(start).partition(" ")[2] or str(start), 12),
-            cell(duration(length), 8, right=True),
-            cell(size, 20, style="red" if errors else ""),
-            cell(f"{operation} ({service})", room),
-        ]
-        print_line(console, Text(" ").join(parts))
-    if len(shown) < len(trees):
-        print_line(console, Text(f"… {len(trees) - len(shown):,} more: --limit 0 lists all", style="dim"))
+    shown = min(limit or len(order), len(order))
+    for begin in range(0, shown, TREES_READ):
+        some = trees.take(order[begin : min(begin + TREES_READ, shown)])
+        for tree, start, length, calls, errors, operation, service in zip(
+            *(plain_list(some.column(name)) for name in names), strict=True
+        ):
+            size = counted(calls, "call") + (f", {errors:,} ✗" if errors else "")
+            parts = [
+                cell(tree, 16),
+                cell(instant(start).partition(" ")[2] or str(start), 12),
+                cell(duration(length), 8, right=True),
+                cell(size, 20, style="red" if errors else ""),
+                cell(f"{operation} ({service})", room),
+            ]
+            print_line(console, Text(" ").join(parts))
+    if shown < len(order):
+        print_line(console, Text(f"… {len(order) - shown:,} more: --limit 0 lists all", style="dim"))
+
+
+def _trees_in_order(case: Case, entering: NDArray[np.bool_]) -> tuple[NDArray[np.int64], int]:
+    """Rows of the trees as they are listed, and how many of them no request caused, which come last."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from wiretrace.case.ids import RowsOfIds
+
+    def requests() -> Iterator[pa.ChunkedArray]:
+        starts = case.group_starts("calls").tolist()
+        for begin, end, piece in zip(starts, starts[1:], case.pieces("calls", ["tree"]), strict=False):
+            yield piece.column("tree").filter(pa.array(entering[begin:end]))
+
+    trees = case.columns("trees", ["tree", "start_ns"])
+    is_outside = RowsOfIds(requests).rows(trees.column("tree")) < 0
+    sort_keys = [("outside", "ascending"), ("start_ns", "ascending"), ("tree", "ascending")]
+    order = pc.sort_indices(trees.append_column("outside", pa.array(is_outside)), sort_keys=sort_keys)
+    return order.to_numpy().astype("int64"), int(is_outside.sum())

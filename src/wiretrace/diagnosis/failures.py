@@ -7,18 +7,20 @@ mended is the first cause.
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from wiretrace.diagnosis.names import Names, combined, counts, distinct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.columns import CallColumns
+    from wiretrace.diagnosis.ancestry import Ancestry
+    from wiretrace.diagnosis.columns import CallColumns, Ending, Kind
 
 
 class Harm(enum.Enum):
@@ -30,6 +32,12 @@ class Harm(enum.Enum):
     """It was made for a request that did not fail for it."""
     OUTSIDE = "outside"
     """It was made for no request: a pool, a probe, a timer, or a call whose cause was not found."""
+    SET_UP = "set_up"
+    """It only set up or probed a connection, and no request failed for it."""
+
+
+HARMS = list(Harm)
+BROKE_REQUEST, ABSORBED, OUTSIDE, SETS_UP = range(len(HARMS))
 
 
 @dataclass(slots=True)
@@ -51,80 +59,95 @@ class Failure:
     """Whether the server says that the request was wrong (HTTP 4xx): often no failure of the system at all."""
     example: str
     """Id of the tree of one of them: the one that shows most."""
+    example_calls: int
+    """Calls in that tree."""
 
 
 def find_failures(
-    columns: CallColumns, parents: NDArray[np.int64], entering: NDArray[np.bool_], in_request: NDArray[np.bool_]
+    columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool_], in_request: NDArray[np.bool_]
 ) -> list[Failure]:
     """Failures by kind: broken requests first, the requests' own errors (4xx) last among them, then the most frequent.
 
-    `parents` are rows of parents that are more than a question, -1 for none; `entering` are the requests that
-    enter the system, and `in_request` the calls beneath them and they themselves. Shapes (n,).
+    `entering` are the requests that enter the system, and `in_request` the calls beneath them and they themselves.
+    Shapes (n,).
     """
-    failed = columns.failed
-    topmost = np.flatnonzero(failed & ~((parents >= 0) & failed[parents]))
-    causes = _first_causes(failed, parents, columns.end)
-    called = Counter(zip(columns.callees, columns.operations, strict=True))
-    groups: dict[tuple[Harm, str, str, str, str], list[int]] = {}
-    for row in topmost.tolist():
-        cause = int(causes[row])
-        words = "" if cause == row else columns.told(cause)
-        key = (
-            _harm(row, entering, in_request),
-            columns.callees[row],
-            columns.operations[row],
-            columns.word(row),
-            words,
-        )
-        groups.setdefault(key, []).append(row)
-    sizes = Counter(columns.trees)
+    failed, parents = columns.failed, ancestry.parent
+    rows = np.flatnonzero(failed)
+    above = parents[rows]
+    rows = rows[~((above >= 0) & failed[above])]
+    causes = _first_causes(rows, failed, parents, columns.end)
+    harms = np.where(in_request[rows], ABSORBED, OUTSIDE)
+    harms[columns.sets_up[columns.kind[rows]]] = SETS_UP
+    harms[entering[rows]] = BROKE_REQUEST
+    words, sentences = Names[str](), Names[str]()
+    word_of_ending = np.array([words.code(ending.word) for ending in columns.endings], np.int64)
+    told = combined(
+        [(columns.kind[causes], columns.kinds), (columns.ending[causes], columns.endings)], _told, sentences
+    )
+    told[causes == rows] = sentences.code("")
+    group, first = distinct([harms, columns.kind[rows], word_of_ending[columns.ending[rows]], told])
+    often = np.bincount(group, minlength=len(first))
+    called = counts(columns.kind, len(columns.kinds))
+    shown = rows[_first_of_each(group, -how_much_it_shows(ancestry.tree_size[rows]))]
     failures = []
-    for (harm, service, operation, word, words), rows in groups.items():
-        shown = max(rows, key=lambda row: how_much_it_shows(sizes[columns.trees[row]]))
+    for number, (place, example) in enumerate(zip(first.tolist(), columns.tree_ids(shown.tolist()), strict=True)):
+        row = rows[place]
+        kind, ending = columns.kinds[columns.kind[row]], columns.endings[columns.ending[row]]
         failures.append(
             Failure(
-                harm,
-                service,
-                operation,
-                len(rows),
-                called[service, operation],
-                word,
-                words,
-                columns.is_client_error(rows[0]),
-                columns.trees[shown],
+                HARMS[harms[place]],
+                kind.service,
+                kind.operation,
+                int(often[number]),
+                int(called[columns.kind[row]]),
+                ending.word,
+                sentences.things[told[place]],
+                ending.is_client_error,
+                example,
+                int(ancestry.tree_size[shown[number]]),
             )
         )
-    order = list(Harm)
-    return sorted(failures, key=lambda each: (order.index(each.harm), each.is_client_error, -each.failed, _name(each)))
+    return sorted(failures, key=lambda each: (HARMS.index(each.harm), each.is_client_error, -each.failed, _name(each)))
 
 
 EXAMPLE_CALLS = 24
 """Trees with more calls than this are not taken as the example where a smaller one shows the same."""
 
 
-def how_much_it_shows(calls: int) -> int:
-    """How much a tree of so many calls shows: a bigger one more, until it is too big to be drawn."""
-    return calls if calls <= EXAMPLE_CALLS else 1
+def how_much_it_shows(calls: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How much trees of so many calls show: a bigger one more, until it is too big to be drawn. Shapes (n,)."""
+    return np.where(calls <= EXAMPLE_CALLS, calls, 1)
 
 
-def _harm(row: int, entering: NDArray[np.bool_], in_request: NDArray[np.bool_]) -> Harm:
-    if entering[row]:
-        return Harm.BROKE_REQUEST
-    return Harm.ABSORBED if in_request[row] else Harm.OUTSIDE
+def _told(kind: Kind, ending: Ending) -> str:
+    """A failing call in words: "SELECT orders (pg): 40P01"."""
+    return f"{kind.operation} ({kind.service}): {ending.word}"
 
 
 def _name(failure: Failure) -> Sequence[str]:
     return failure.service, failure.operation, failure.word, failure.cause
 
 
-def _first_causes(failed: NDArray[np.bool_], parents: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
-    """By row: where following failing calls downwards ends. Of several, the one that failed first: the later ones may be
-    its consequences. Shapes (n,). Follows by doubling, so that a deep tree costs no more than a flat one.
+def _first_of_each(group: NDArray[np.int64], rank: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The place of the lowest rank of each group, the first of equals; groups are numbered from 0."""
+    order = np.lexsort((rank, group))
+    return order[np.flatnonzero(np.diff(group[order], prepend=-1))]
+
+
+def _first_causes(
+    rows: NDArray[np.int64], failed: NDArray[np.bool_], parents: NDArray[np.int32], end: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Where following failing calls downwards from each of `rows` ends, shape (m,).
+
+    Of several, the one that failed first: the later ones may be its consequences. Follows by doubling, so that a deep
+    tree costs no more than a flat one.
     """
-    below = np.arange(len(parents))
     consequences = np.flatnonzero(failed & (parents >= 0) & failed[parents])
+    if not len(consequences):
+        return rows
     latest_first = consequences[np.argsort(-end[consequences], kind="stable")]
+    below = np.arange(len(parents), dtype=np.int32)
     below[parents[latest_first]] = latest_first  # of equal places the last one stays: the earliest to end
     while not np.array_equal(further := below[below], below):
         below = further
-    return below
+    return below[rows].astype(np.int64)

@@ -14,20 +14,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import plain_list
-from wiretrace.case.forest import Forest, without_questions
-from wiretrace.diagnosis.columns import CallColumns
+from wiretrace.case.forest import topmost_calls
+from wiretrace.diagnosis.ancestry import ancestry_of_calls, depths_of_calls
+from wiretrace.diagnosis.columns import CallColumns, Kind
 from wiretrace.diagnosis.failures import Failure, Harm, find_failures, how_much_it_shows
-from wiretrace.diagnosis.requests import entering_calls, topmost_calls
+from wiretrace.diagnosis.names import counts, nearest_rank
+from wiretrace.diagnosis.requests import entering_calls
 from wiretrace.model.analysis import unexplained_bytes
-from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.ancestry import Ancestry
 
 SEVERAL_SERVICES = 3
 """Services that the example tree asks, where there is such a tree."""
+TREES_TRIED = 64
+"""Trees that are looked at first for an example."""
 
 
 @dataclass(slots=True)
@@ -50,9 +54,9 @@ class OperationTimes:
     service: str
     operation: str
     calls: int
-    median_ns: float
-    p95_ns: float
-    longest_ns: float
+    median_ns: int
+    p95_ns: int
+    longest_ns: int
 
 
 @dataclass(slots=True)
@@ -115,14 +119,15 @@ class Summary:
     """Captured payload bytes that are nowhere."""
     example: str = ""
     """Id of the tree that shows most; empty without calls."""
+    entering: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_), repr=False, compare=False)
+    """Which calls are the requests, by row of the table `calls`. Shape (n,)."""
 
 
 def summarize(case: Case) -> Summary:
     """Count everything that the terminal summary says. Raises UserError if the case is damaged."""
-    calls = case.table("calls")
     captures = case.table("captures")
     summary = Summary(
-        calls=len(calls),
+        calls=int(case.group_starts("calls")[-1]),
         captures=len(set(plain_list(captures.column("capture")))),
         hosts=len(case.table("hosts")),
         dropped=sum(max(count or 0, 0) for count in plain_list(captures.column("dropped"))),
@@ -140,26 +145,25 @@ def summarize(case: Case) -> Summary:
         accounting=case.manifest.accounting,
         unexplained=unexplained_bytes(case.manifest.accounting),
     )
-    if not len(calls):
+    if not summary.calls:
         return summary
-    columns = CallColumns(calls)
-    parents = Forest(without_questions(calls)).parent
-    entering = entering_calls(calls)
-    in_request = entering[topmost_calls(parents)]
+    ancestry = ancestry_of_calls(case)
+    columns = CallColumns(case)
+    entering = entering_calls(columns)
+    in_request = entering[topmost_calls(ancestry.parent)]
+    summary.entering = entering
     summary.requests = int(entering.sum())
     summary.failed_requests = int((entering & columns.failed).sum())
     summary.outside = int((~in_request).sum())
-    summary.outside_kinds = _repeated(columns, np.flatnonzero(~in_request & (parents < 0)))
+    summary.outside_kinds = _repeated(columns, ~in_request & (ancestry.parent < 0))
     summary.first_ns = int(columns.start.min())
     summary.last_ns = int(columns.end.max())
-    summary.unknown_outcomes = sum(
-        columns.outcomes.count(outcome) for outcome in (Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
-    )
-    summary.services = _services(columns, _depths(parents))
+    summary.unknown_outcomes = int(columns.unknown.sum())
+    summary.services = _services(columns, ancestry)
     summary.times = _times(columns, entering)
-    summary.failures = find_failures(columns, parents, entering, in_request)
-    _count_links(calls, summary)
-    summary.example = _example(columns, entering, summary)
+    summary.failures = find_failures(columns, ancestry, entering, in_request)
+    _count_links(case, columns, summary)
+    summary.example = _example(columns, ancestry, entering, summary)
     return summary
 
 
@@ -176,84 +180,105 @@ def _spread(offsets: pa.ChunkedArray) -> float:
     return 0.0 if ends["min"] is None else float(ends["max"] - ends["min"])
 
 
-def _depths(parents: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Calls above each call in its tree. Shape (n,). Climbs by doubling: a deep tree costs no more than a flat one."""
-    count = len(parents)
-    above = np.append(np.where(parents < 0, count, parents), count)
-    depth = np.append((parents >= 0).astype(np.int64), 0)
-    while (above < count).any():
-        depth = depth + depth[above]
-        above = above[above]
-    return depth[:count]
-
-
-def _services(columns: CallColumns, depths: NDArray[np.int64]) -> list[ServiceFigures]:
+def _services(columns: CallColumns, ancestry: Ancestry) -> list[ServiceFigures]:
     """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
-    called = Counter(columns.callees)
-    calling = Counter(columns.callers)
-    failed = Counter(callee for callee, is_failed in zip(columns.callees, columns.failed, strict=True) if is_failed)
-    depth = Counter[str]()
-    for callee, levels in zip(columns.callees, depths.tolist(), strict=True):
-        depth[callee] += levels
-    found = [ServiceFigures(name, count, calling[name], failed[name]) for name, count in called.items()]
-    return sorted(found, key=lambda each: (not each.calls_out, depth[each.name] / each.calls_in, each.name))
+    kinds, parties = len(columns.kinds), len(columns.parties)
+    calling = counts(columns.caller, parties)
+    called, failed, depth = (
+        counts(columns.callee_of_kind, parties, counts(columns.kind, kinds, weights))
+        for weights in (None, columns.failed, depths_of_calls(ancestry.parent))
+    )
+    found = [
+        (
+            depth[party] / called[party],
+            ServiceFigures(name, *(int(count[party]) for count in (called, calling, failed))),
+        )
+        for party, name in enumerate(columns.parties)
+        if called[party]
+    ]
+    return [each for _, each in sorted(found, key=lambda of: (not of[1].calls_out, of[0], of[1].name))]
 
 
-def _repeated(columns: CallColumns, rows: NDArray[np.int64]) -> list[Repeated]:
-    kinds = Counter((columns.callees[row], columns.operations[row]) for row in rows.tolist())
-    found = [Repeated(service, operation, count) for (service, operation), count in kinds.items()]
+def _repeated(columns: CallColumns, wanted: NDArray[np.bool_]) -> list[Repeated]:
+    often = counts(columns.kind[wanted], len(columns.kinds)).tolist()
+    found = [Repeated(*kind, count) for kind, count in zip(columns.kinds, often, strict=True) if count]
     return sorted(found, key=lambda kind: (-kind.calls, kind.service, kind.operation))
 
 
 def _times(columns: CallColumns, entering: NDArray[np.bool_]) -> list[OperationTimes]:
-    rows: dict[tuple[str, str], list[int]] = {}
-    for row in np.flatnonzero(entering).tolist():
-        rows.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
-    durations = columns.end - columns.start
+    rows = np.flatnonzero(entering)
+    kinds = columns.kind[rows]
+    durations = columns.end[rows] - columns.start[rows]
+    durations = durations[np.lexsort((durations, kinds))]
+    calls = counts(kinds, len(columns.kinds))
+    first = np.cumsum(calls) - calls
     times = []
-    for (service, operation), of_kind in rows.items():
-        median, p95, longest = np.percentile(
-            durations[of_kind],
-            (50, 95, 100),
-            method="inverted_cdf",  # the nearest rank: times that were measured
-        ).tolist()
-        times.append(OperationTimes(service, operation, len(of_kind), median, p95, longest))
+    for kind in np.flatnonzero(calls).tolist():
+        median, p95, longest = (
+            int(durations[nearest_rank(first[kind], calls[kind], percent)]) for percent in (50, 95, 100)
+        )
+        times.append(OperationTimes(*columns.kinds[kind], int(calls[kind]), median, p95, longest))
     return sorted(times, key=lambda kind: (-kind.p95_ns, kind.operation, kind.service))
 
 
-def _count_links(calls: pa.Table, summary: Summary) -> None:
-    linked = calls.filter(pc.is_valid(calls.column("parent")))
-    question = linked.column("question").fill_null(False)
-    summary.questions = int(pc.sum(question).as_py() or 0)
-    linked = linked.filter(pc.invert(question))
-    summary.links_by_basis = dict(Counter(plain_list(linked.column("basis"))))
-    inferred = linked.filter(pc.equal(linked.column("basis").cast(pa.string()), "inferred"))
-    mean = pc.mean(inferred.column("confidence")).as_py()
-    summary.mean_confidence = 1.0 if mean is None else float(mean)
+def _count_links(case: Case, columns: CallColumns, summary: Summary) -> None:
+    """Count the links of a summary by what they rest on."""
+    linked = ~columns.is_root & ~columns.question
+    summary.questions = int((~columns.is_root & columns.question).sum())
+    bases, inferred, confidence = Counter[str](), 0, 0.0
+    starts = case.group_starts("calls").tolist()
+    for begin, end, piece in zip(starts, starts[1:], case.pieces("calls", ["basis", "confidence"]), strict=False):
+        links = piece.filter(pa.array(linked[begin:end]))
+        bases.update(plain_list(links.column("basis")))
+        known = links.filter(pc.equal(links.column("basis"), "inferred")).column("confidence").drop_null()
+        inferred += len(known)
+        confidence += pc.sum(known).as_py() or 0.0
+    summary.links_by_basis = dict(bases)
+    summary.mean_confidence = confidence / inferred if inferred else 1.0
 
 
-def _example(columns: CallColumns, entering: NDArray[np.bool_], summary: Summary) -> str:
+def _example(columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool_], summary: Summary) -> str:
     """The tree that shows most: of the gravest failure, or else a typical one of the slowest kind of request."""
-    sizes = Counter(columns.trees)
     for failure in summary.failures:
-        if failure.harm is not Harm.OUTSIDE and sizes[failure.example] > 1:
+        if failure.harm in (Harm.BROKE_REQUEST, Harm.ABSORBED) and failure.example_calls > 1:
             return failure.example
-    rows = [row for row in np.flatnonzero(entering).tolist() if how_much_it_shows(sizes[columns.trees[row]]) > 1]
-    services: dict[str, set[str]] = {columns.trees[row]: set() for row in rows}
-    for tree, callee in zip(columns.trees, columns.callees, strict=True):
-        if tree in services:
-            services[tree].add(callee)
-    by_kind: dict[tuple[str, str], list[int]] = {}
-    for row in rows:
-        by_kind.setdefault((columns.callees[row], columns.operations[row]), []).append(row)
-    durations = columns.end - columns.start
+    rows = np.flatnonzero(entering & (how_much_it_shows(ancestry.tree_size) > 1))
+    typical = {Kind(times.service, times.operation): times.median_ns for times in summary.times}
+    kinds = [(columns.kinds.index(kind), median) for kind, median in typical.items()]
     for least in (SEVERAL_SERVICES, 1):
-        for times in summary.times:
-            of_kind = by_kind.get((times.service, times.operation), [])
-            shown = [row for row in of_kind if len(services[columns.trees[row]]) >= least]
-            if shown:
-                return columns.trees[shown[int(np.argmin(np.abs(durations[shown] - times.median_ns)))]]
+        for kind, median in kinds:
+            found = _typical(columns, ancestry, rows[columns.kind[rows] == kind], median, least)
+            if found >= 0:
+                return columns.tree_ids([found])[0]
     if summary.failures:
         return summary.failures[0].example
     slowest = np.flatnonzero(entering)
-    return columns.trees[int(slowest[np.argmax(durations[slowest])])]
+    durations = columns.end[slowest] - columns.start[slowest]
+    return columns.tree_ids([int(slowest[np.argmax(durations)])])[0]
+
+
+def _typical(columns: CallColumns, ancestry: Ancestry, rows: NDArray[np.int64], median_ns: int, least: int) -> int:
+    """Of `rows`, the call whose duration is nearest to the median, and whose tree asks at least so many services.
+
+    -1 where there is none. Looks at few trees at first: most often one of them will do.
+    """
+    nearest = rows[np.argsort(np.abs(columns.end[rows] - columns.start[rows] - median_ns), kind="stable")]
+    begin, count = 0, TREES_TRIED
+    while begin < len(nearest):
+        tried = nearest[begin : begin + count]
+        services = _services_of_trees(columns, ancestry.root, ancestry.root[tried])
+        enough = np.flatnonzero(services >= least)
+        if len(enough):
+            return int(tried[enough[0]])
+        begin, count = begin + count, count * 8
+    return -1
+
+
+def _services_of_trees(columns: CallColumns, root: NDArray[np.int32], trees: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Different services that are asked in each of `trees`, rows of roots. Shape (m,)."""
+    is_wanted = np.zeros(len(root), np.bool_)
+    is_wanted[trees] = True
+    calls = np.flatnonzero(is_wanted[root])
+    pairs = root[calls].astype(np.int64) * len(columns.parties) + columns.callee_of_kind[columns.kind[calls]]
+    asked, services = np.unique(np.unique(pairs) // len(columns.parties), return_counts=True)
+    return services[np.searchsorted(asked, trees)]

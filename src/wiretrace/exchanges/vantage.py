@@ -1,6 +1,6 @@
 """Reads one vantage point from its capture files to its exchanges: the unit of work that the pipeline hands to workers.
 
-Rules: a pure function of the files and the settings. Exchanges are written to a spool file (Arrow IPC) as they come, so
+Rules: a pure function of the files and the settings. Exchanges are written to a spool as they come, so
 that memory does not grow with the capture; what is returned is small.
 """
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from wiretrace.exchanges.driver import ExchangeDriver
+from wiretrace.exchanges.spool import Spool, SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
-from wiretrace.model.schema import table_schema
 from wiretrace.packets.columns import UDP, FlowTable
 from wiretrace.packets.reader import CaptureReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
+    import pyarrow as pa
 
     from wiretrace.model.settings import Settings
     from wiretrace.packets.captures import CaptureSet
@@ -37,11 +37,11 @@ KEY_BYTES = 65536
 
 @dataclass(slots=True)
 class VantagePoint:
-    """What one vantage point brought. The exchanges are in the spool file."""
+    """What one vantage point brought. The exchanges are on disk."""
 
     name: str
-    spool: Path
-    exchanges: int
+    spool: Spool
+    """Its exchanges, in the order in which they were complete."""
     connections: pa.Table
     files: list[tuple[Path, CaptureSummary]] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
@@ -91,8 +91,7 @@ def read_vantage_point(
     )
     files: list[tuple[Path, CaptureSummary]] = []
     udp_bytes = 0
-    count = 0
-    with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, table_schema("exchanges")) as writer:
+    with SpoolWriter(spool) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
             told = 0
@@ -101,15 +100,13 @@ def read_vantage_point(
                 if udp.any():
                     udp_bytes += int(columns.payload_length[udp].sum())
                 for batch in driver.feed(columns):
-                    writer.write_batch(batch)
-                    count += len(batch)
+                    writer.write(batch)
                 if advance is not None:
                     advance(reader.stored_bytes - told)
                     told = reader.stored_bytes
             files.append((path, reader.summary))
         for batch in driver.finish():
-            writer.write_batch(batch)
-            count += len(batch)
+            writer.write(batch)
     accounting = driver.accounting
     if udp_bytes:
         accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
@@ -119,8 +116,7 @@ def read_vantage_point(
         notes.add(NoteKind.NOT_CAPTURED, capture.name, lost)
     return VantagePoint(
         name=capture.name,
-        spool=spool,
-        exchanges=count,
+        spool=writer.spool(),
         connections=driver.connections(),
         files=files,
         notes=notes,

@@ -5,6 +5,9 @@ from typing import BinaryIO, ClassVar
 
 from wiretrace.case.reader import Case
 
+VALUES_KEPT = "wiretrace.values_kept"
+"""Name of the mark of a case whose captured values were kept readable, where a format has a place for it."""
+
 
 class Exporter(ABC):
     """Writes a case in the format of another tool.

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from wiretrace.case.reader import Case
-from wiretrace.export.contract import Exporter
+from wiretrace.export.contract import VALUES_KEPT, Exporter
 from wiretrace.export.span import Span, Value, spans
 
 
@@ -25,20 +25,21 @@ class Jaeger(Exporter):
         encoder = msgspec.json.Encoder()
         stream.write(b'{"data":[')
         before = b""
+        of_case = [_tag(VALUES_KEPT, True)] if case.manifest.keeps_values else []
         for trace, of_trace in groupby(spans(case), key=lambda span: span.trace):
-            stream.write(before + encoder.encode(_trace(trace, list(of_trace))))
+            stream.write(before + encoder.encode(_trace(trace, list(of_trace), of_case)))
             before = b",\n"
         stream.write(b"]}\n")
 
 
-def _trace(trace: str, of_trace: list[Span]) -> dict[str, Any]:
+def _trace(trace: str, of_trace: list[Span], of_case: list[dict[str, Any]]) -> dict[str, Any]:
     processes: dict[str, str] = {}
     for span in of_trace:
         processes.setdefault(span.service, f"p{len(processes) + 1}")
     return {
         "traceID": trace,
         "spans": [_span(span, processes[span.service]) for span in of_trace],
-        "processes": {key: {"serviceName": service, "tags": []} for service, key in processes.items()},
+        "processes": {key: {"serviceName": service, "tags": of_case} for service, key in processes.items()},
     }
 
 

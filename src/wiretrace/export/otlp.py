@@ -11,7 +11,7 @@ import msgspec
 
 from wiretrace import __version__
 from wiretrace.case.reader import Case
-from wiretrace.export.contract import Exporter
+from wiretrace.export.contract import VALUES_KEPT, Exporter
 from wiretrace.export.span import Span, Value, spans
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
@@ -31,6 +31,7 @@ class OpenTelemetry(Exporter):
         """Write the calls of the case as spans."""
         encoder = msgspec.json.Encoder()
         every = spans(case)
+        of_case = [_attribute(VALUES_KEPT, True)] if case.manifest.keeps_values else []
         while some := list(islice(every, SPANS_OF_A_LINE)):
             by_service: dict[str, list[dict[str, Any]]] = {}
             for span in some:
@@ -38,7 +39,7 @@ class OpenTelemetry(Exporter):
             line = {
                 "resourceSpans": [
                     {
-                        "resource": {"attributes": [_attribute("service.name", service)]},
+                        "resource": {"attributes": [_attribute("service.name", service), *of_case]},
                         "scopeSpans": [
                             {
                                 "scope": {"name": "wiretrace", "version": __version__},

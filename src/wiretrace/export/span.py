@@ -7,17 +7,21 @@ that it may have. Times are on the common time line, and exported as corrected.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from wiretrace.case.calls import call_records, plain_list
-from wiretrace.case.forest import Forest, without_questions
+from wiretrace.case.calls import SLICE_ROWS, call_records
+from wiretrace.case.forest import Forest, calls_by_id, topmost_calls
+from wiretrace.case.rows import RowReader
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from wiretrace.case.calls import CallRecord, Party
     from wiretrace.case.reader import Case
@@ -34,6 +38,8 @@ ERROR_TYPES: dict[str, str] = {
 """OpenTelemetry's `error.type` of outcomes, where it is not the word of the outcome itself."""
 NO_ERROR = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes that say nothing against the server: the last two are about the capture."""
+UNKNOWN_SERVICE = "unknown"
+"""Name of a service of which not even the address is known."""
 
 
 class OtherParent(NamedTuple):
@@ -66,41 +72,57 @@ class Span(NamedTuple):
     """Parents that it may have besides its own; of a question, the likeliest comes first."""
 
 
-def spans(case: Case) -> Iterator[Span]:
-    """All calls of a case as spans, trace by trace, parents before their children. Raises UserError as `call_records`."""
-    calls = case.table("calls")
-    ids = plain_list(calls.column("id"))
-    forest = Forest(without_questions(calls))
-    rows: list[int] = []
-    traces: list[str] = []
-    for root in forest.roots:
-        for row, _ in forest.walk(root):
-            rows.append(row)
-            traces.append(ids[root])
-    trace_of = {ids[row]: trace for row, trace in zip(rows, traces, strict=True)}
-    for call, trace in zip(call_records(case, pa.array(np.array(rows, dtype=np.int64))), traces, strict=True):
-        parent = None if call.id == trace else call.parent
-        others = [(other.parent, other.confidence) for other in call.alternatives if other.parent is not None]
-        if parent is None and call.parent is not None:
-            others.insert(0, (call.parent, call.confidence or 0.0))
-        is_error = call.outcome not in NO_ERROR and not (
-            call.protocol in ("http", "http2") and call.status.startswith("4")
-        )
-        yield Span(
-            trace,
-            parent,
-            party_name(call.server),
-            party_name(call.client),
-            is_error,
-            _attributes(call, is_error),
-            call,
-            [OtherParent(other, trace_of[other], share) for other, share in others if other in trace_of],
-        )
+def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[Span]:
+    """All calls of a case as spans, trace by trace, parents before their children; or those of `rows`, in that order.
+
+    Raises UserError as `call_records`.
+    """
+    forest = Forest.without_questions(case)
+    if rows is None:
+        rows, _ = forest.in_order()
+    root = topmost_calls(forest.parent)
+    ids = RowReader(case, "calls", ["id"])
+    row_of_id = calls_by_id(case)
+    records = call_records(case, rows)
+    for start in range(0, len(rows), SLICE_ROWS):
+        calls = list(islice(records, SLICE_ROWS))
+        traces = ids.take(root[rows[start : start + SLICE_ROWS]]).column("id").to_pylist()
+        others = [_others(call, trace) for call, trace in zip(calls, traces, strict=True)]
+        named = [other for of_call in others for other, _ in of_call]
+        found = row_of_id.rows(pa.chunked_array([pa.array(named, pa.string())]))
+        known = iter(ids.take(root[found[found >= 0]]).column("id").to_pylist())
+        trace_of = [next(known) if row >= 0 else None for row in found.tolist()]
+        trace_of_named = iter(trace_of)
+        for call, trace, of_call in zip(calls, traces, others, strict=True):
+            asked_wrongly = call.protocol in ("http", "http2") and call.status.startswith("4")
+            is_error = call.outcome not in NO_ERROR and not asked_wrongly
+            yield Span(
+                trace,
+                None if call.id == trace else call.parent,
+                party_name(call.server),
+                party_name(call.client),
+                is_error,
+                _attributes(call, is_error),
+                call,
+                [
+                    OtherParent(other, their_trace, share)
+                    for (other, share), their_trace in zip(of_call, trace_of_named, strict=False)
+                    if their_trace is not None
+                ],
+            )
+
+
+def _others(call: CallRecord, trace: str) -> list[tuple[str, float]]:
+    """Ids of calls that may have caused a call of this trace besides the parent that it has there, and how likely."""
+    others = [(other.parent, other.confidence) for other in call.alternatives if other.parent is not None]
+    if call.id == trace and call.parent is not None:
+        others.insert(0, (call.parent, call.confidence or 0.0))
+    return others
 
 
 def party_name(party: Party) -> str:
     """What to call an end of a call: its service, host or address."""
-    return party.service or party.host or party.address or "unknown"
+    return party.service or party.host or party.address or UNKNOWN_SERVICE
 
 
 def _attributes(call: CallRecord, is_error: bool) -> dict[str, Value]:

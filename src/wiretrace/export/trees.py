@@ -10,11 +10,10 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import call_records
-from wiretrace.case.forest import Forest, without_questions
+from wiretrace.case.forest import Forest
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import Exporter
 from wiretrace.model.analysis import unexplained_bytes
@@ -49,9 +48,9 @@ class JsonTrees(Exporter):
         encoder = msgspec.json.Encoder()
         hosts = case.table("hosts")
         accounting = case.manifest.accounting
-        calls = case.table("calls")
-        forest = Forest(without_questions(calls))
-        is_root = pc.is_null(calls.column("parent")).to_numpy()
+        forest = Forest.without_questions(case)
+        is_root = np.zeros(len(forest.parent), np.bool_)
+        is_root[case.find("calls", "parent", pc.is_null)] = True
         nested = _Nested(case, stream, forest)
 
         nested.put(b'{"schema":' + encoder.encode(SCHEMA))
@@ -96,17 +95,11 @@ class _Nested:
 
     def put_calls(self, roots: list[int], named: bool) -> None:
         """Write the trees under `roots`, separated by commas; `named` wraps each as {"id":…,"root":…}."""
-        rows: list[int] = []
-        depths: list[int] = []
-        for root in roots:
-            for row, depth in self._forest.walk(root):
-                rows.append(row)
-                depths.append(depth)
-        depths.append(0)
-        records = call_records(self._case, pa.array(np.array(rows, dtype=np.int64)))
+        rows, depths = self._forest.in_order(roots)
+        records = call_records(self._case, rows)
         end_of_root = b"]}}" if named else b"]}"
         begun = False
-        for record, (depth, following) in zip(records, pairwise(depths), strict=True):
+        for record, (depth, following) in zip(records, pairwise([*depths.tolist(), 0]), strict=True):
             if depth == 0:
                 self.put(b"," if begun else b"")
                 begun = True

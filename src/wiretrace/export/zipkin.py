@@ -11,7 +11,7 @@ import msgspec
 
 from wiretrace.case.calls import Party
 from wiretrace.case.reader import Case
-from wiretrace.export.contract import Exporter
+from wiretrace.export.contract import VALUES_KEPT, Exporter
 from wiretrace.export.span import Span, spans
 
 
@@ -26,15 +26,16 @@ class Zipkin(Exporter):
         encoder = msgspec.json.Encoder()
         stream.write(b"[")
         before = b""
+        of_case = {VALUES_KEPT: "true"} if case.manifest.keeps_values else {}
         for span in spans(case):
-            stream.write(before + encoder.encode(_span(span)))
+            stream.write(before + encoder.encode(_span(span, of_case)))
             before = b",\n"
         stream.write(b"]\n")
 
 
-def _span(span: Span) -> dict[str, Any]:
+def _span(span: Span, of_case: dict[str, str]) -> dict[str, Any]:
     call = span.call
-    tags = {name: str(value) for name, value in span.attributes.items()}
+    tags = {name: str(value) for name, value in span.attributes.items()} | of_case
     if span.is_error:
         tags["error"] = tags["error.type"]
     made: dict[str, Any] = {"traceId": span.trace, "id": call.id}

@@ -17,8 +17,9 @@ from wiretrace.hosts.views import category, mix, number_groups, unite
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.hosts.knowledge import Knowledge
     from wiretrace.hosts.merge import Roles
-    from wiretrace.hosts.names import Services
+    from wiretrace.hosts.table import CallFacts
     from wiretrace.hosts.views import Views
 
 MISSING = -(2**63)
@@ -77,32 +78,23 @@ class CallTimes:
 
 
 def link_columns(
-    exchanges: pa.Table,
-    views: Views,
-    roles: Roles,
-    times: CallTimes,
-    client_host: NDArray[np.int32],
-    server_host: NDArray[np.int32],
-    host_names: list[str],
-    services: Services,
+    exchanges: pa.Table, views: Views, roles: Roles, facts: CallFacts, knowledge: Knowledge
 ) -> LinkColumns:
     """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
     primary = roles.primary
-    caller, callee, process_names = number_processes(client_host, server_host, host_names, services)
-    operation, operation_names = number_operations(exchanges, primary, services)
-    identifier_column = exchanges.column("identifiers").take(primary)
-    identifiers, identifier_names = hash_identifiers(identifier_column)
+    operation, operation_names = number_operations(exchanges, primary, facts.server_service, knowledge)
+    identifiers, identifier_names = hash_identifiers(exchanges.column("identifiers").take(primary))
     return LinkColumns(
-        caller=caller,
-        callee=callee,
-        caller_service=services.of_client,
-        callee_service=services.of_server,
+        caller=number_processes(facts.client_host, facts.client_service, knowledge),
+        callee=number_processes(facts.server_host, facts.server_service, knowledge),
+        caller_service=facts.client_service,
+        callee_service=facts.server_service,
         operation=operation,
-        caller_start_ns=times.caller_start,
-        caller_end_ns=times.caller_end,
-        callee_start_ns=times.callee_start,
-        callee_end_ns=times.callee_end,
-        clock_error_ns=times.error,
+        caller_start_ns=facts.times.caller_start,
+        caller_end_ns=facts.times.caller_end,
+        callee_start_ns=facts.times.callee_start,
+        callee_end_ns=facts.times.callee_end,
+        clock_error_ns=facts.times.error,
         one_way=exchanges.column("one_way").take(primary).to_numpy().astype(np.bool_, copy=False),
         connection=join_numbers(views.connection, roles),
         transaction=join_transactions(exchanges, views, roles),
@@ -110,40 +102,47 @@ def link_columns(
         identifiers=identifiers,
         request_tokens=lists(exchanges.column("request_tokens").take(primary)),
         response_tokens=lists(exchanges.column("response_tokens").take(primary)),
-        process_names=process_names,
-        service_names=services.names,
+        process_names=knowledge.process_names,
+        service_names=knowledge.services.names,
         operation_names=operation_names,
         identifier_names=identifier_names,
     )
 
 
-def number_processes(
-    client_host: NDArray[np.int32], server_host: NDArray[np.int32], host_names: list[str], services: Services
-) -> tuple[NDArray[np.int32], NDArray[np.int32], list[str]]:
-    """Number the pairs of host and service: of each call's caller, its callee, and their names."""
-    wide = len(services.names) + 1
-    caller = client_host.astype(np.int64) * wide + services.of_client
-    callee = server_host.astype(np.int64) * wide + services.of_server
-    known, number = np.unique(np.concatenate((caller, callee)), return_inverse=True)
-    unknown = int(np.searchsorted(known, 0))
-    numbers: NDArray[np.int32] = np.maximum(number - unknown, -1).astype(np.int32)
-    names: list[str] = []
-    for key in known[unknown:].tolist():
-        host, service = host_names[key // wide], services.names[key % wide]
-        names.append(host if service == host else f"{service}@{host}")
-    return numbers[: len(caller)], numbers[len(caller) :], names
+def number_processes(host: NDArray[np.int32], service: NDArray[np.int32], knowledge: Knowledge) -> NDArray[np.int32]:
+    """The number of the process of each host and service; -1 where it is not known. Shapes (calls,)."""
+    known = knowledge.processes
+    if not len(known):
+        return np.full(len(host), -1, np.int32)
+    wanted = host.astype(np.int64) * len(knowledge.services.names) + service
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    found = (known[place] == wanted) & (host >= 0) & (service >= 0)
+    return np.where(found, place, -1).astype(np.int32)
 
 
 def number_operations(
-    exchanges: pa.Table, primary: NDArray[np.int64], services: Services
+    exchanges: pa.Table, primary: NDArray[np.int64], service: NDArray[np.int32], knowledge: Knowledge
 ) -> tuple[NDArray[np.int32], list[str]]:
-    """Number the operations per callee's service and protocol."""
-    operation, texts = category(exchanges, "operation")
-    protocol, _ = category(exchanges, "protocol")
-    number, count = number_groups(mix(21, services.of_server.astype(np.int64), protocol[primary], operation[primary]))
+    """Number the operations per callee's service and protocol, as `knowledge` does.
+
+    What it does not know (a call of which the two ends saw different things) gets further numbers.
+    """
+    operation, operations = category(exchanges, "operation")
+    protocol, protocols = category(exchanges, "protocol")
+    group, count = number_groups(mix(21, service.astype(np.int64), protocol[primary], operation[primary]))
     example = np.zeros(count, dtype=np.int64)
-    example[number] = np.arange(len(number))
-    return number.astype(np.int32), [texts[operation[primary[row]]] for row in example.tolist()]
+    example[group] = np.arange(len(group))
+    numbers = dict(knowledge.operations)
+    names = [text for _, _, text in numbers]
+    of_group = np.zeros(count, np.int32)
+    for position, call in enumerate(example.tolist()):
+        row = primary[call]
+        key = (int(service[call]), protocols[protocol[row]], operations[operation[row]])
+        if key not in numbers:
+            numbers[key] = len(names)
+            names.append(key[2])
+        of_group[position] = numbers[key]
+    return of_group[group], names
 
 
 def join_numbers(connection: NDArray[np.int64], roles: Roles) -> NDArray[np.int64]:

@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from wiretrace.hosts.views import mix, number_groups
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -34,19 +32,35 @@ HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-
 HINT_ATTRIBUTES = ("server.address", "http.request.header.host", "tls.client.server_name")
 HINTED_CALLS = 20
 """Calls of one server that are asked for its name."""
+PORTS = 1 << 16
+"""Ports of a host."""
 
 
 @dataclass(slots=True)
 class Services:
-    """The services. Shapes of arrays are (calls,)."""
+    """The services, by the hosts that run them."""
 
     names: list[str]
-    of_client: NDArray[np.int32]
-    """Service of the caller: index into `names`; -1: its host is not known."""
-    of_server: NDArray[np.int32]
-    """Service of the callee, likewise."""
-    of_host: list[list[str]]
+    of_end: dict[tuple[int, int], int]
+    """By host and port: the service that answers there, index into `names`."""
+    of_host: list[int]
+    """By host: the service that makes its calls."""
+    run_by: list[list[str]]
     """By host: names of the services that it runs, sorted."""
+
+    def of_callers(self, host: NDArray[np.int32]) -> NDArray[np.int32]:
+        """The service of the caller of each call, by its host; -1 where that is not known. Shapes (calls,)."""
+        of_host = np.array([*self.of_host, -1], np.int32)
+        return of_host[np.where(host >= 0, host, -1)]
+
+    def of_callees(self, host: NDArray[np.int32], port: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The service of the callee of each call, by its host and port; -1 where that is not known. Shapes (calls,)."""
+        known = sorted(self.of_end)
+        keys = np.array([at * PORTS + number for at, number in known] or [-1], np.int64)
+        services = np.array([self.of_end[end] for end in known] or [-1], np.int32)
+        wanted = host.astype(np.int64) * PORTS + port
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[place] == wanted, services[place], -1).astype(np.int32)
 
 
 def base_name(host: str) -> str:
@@ -55,55 +69,33 @@ def base_name(host: str) -> str:
 
 
 def name_services(
-    hosts: Hosts,
-    client_host: NDArray[np.int32],
-    server_host: NDArray[np.int32],
-    server_port: NDArray[np.int64],
-    protocol: NDArray[np.int32],
-    protocols: Sequence[str],
-    attributes: pa.ChunkedArray,
+    hosts: Hosts, asked: Mapping[tuple[int, int, str], int], hints: Mapping[tuple[int, int], Counter[str]]
 ) -> Services:
-    """Name the service at both ends of every call. Arrays have shape (calls,); `attributes` holds JSON objects."""
-    group, count = number_groups(mix(11, server_host, server_port, protocol))
-    order = np.argsort(group, kind="stable")
-    begins = np.searchsorted(group[order], np.arange(count + 1))
-    first = order[begins[:-1]]
+    """Name the services of all hosts.
+
+    `asked` says how often each host was asked for anything at a port and in a protocol, `hints` by which names the
+    servers of the web were asked for.
+    """
     spoken: dict[int, Counter[str]] = defaultdict(Counter)
     ends: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
-    hints: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
-    for row, start, stop in zip(first.tolist(), begins[:-1].tolist(), begins[1:].tolist(), strict=True):
-        host, end = int(server_host[row]), (int(server_host[row]), int(server_port[row]))
-        if host < 0:
-            continue
-        word = protocols[protocol[row]]
-        spoken[host][word] += stop - start
-        ends[end][word] += stop - start
-        if not hosts.named[host] and word in WEB_PROTOCOLS:
-            hints[end].update(name_hints(attributes.take(order[start : min(stop, start + HINTED_CALLS)])))
+    for (host, port, protocol), count in asked.items():
+        spoken[host][protocol] += count
+        ends[host, port][protocol] += count
     service_of = {
-        end: name_end(hosts, end[0], ends[end], spoken[end[0]], most_common(hints[end]) if end in hints else "")
+        end: name_end(hosts, end[0], ends[end], spoken[end[0]], most_common(hints.get(end, Counter())))
         for end in sorted(ends)
     }
-    main = {host: main_service(hosts, host, service_of, ends) for host in range(len(hosts.names))}
-    names = sorted({*service_of.values(), *main.values()})
+    main = [main_service(hosts, host, service_of, ends) for host in range(len(hosts.names))]
+    names = sorted({*service_of.values(), *main})
     number = {name: position for position, name in enumerate(names)}
-    main_numbers = np.array([number[main[host]] for host in range(len(hosts.names))] or [-1], dtype=np.int32)
-    of_group = np.array(
-        [
-            number[service_of[int(server_host[row]), int(server_port[row])]] if server_host[row] >= 0 else -1
-            for row in first.tolist()
-        ]
-        or [-1],
-        dtype=np.int32,
-    )
-    of_host: list[set[str]] = [set() for _ in hosts.names]
+    run_by: list[set[str]] = [set() for _ in hosts.names]
     for (host, _), name in service_of.items():
-        of_host[host].add(name)
+        run_by[host].add(name)
     return Services(
         names=names,
-        of_client=np.where(client_host >= 0, main_numbers[np.maximum(client_host, 0)], -1).astype(np.int32),
-        of_server=of_group[group] if len(group) else np.zeros(0, dtype=np.int32),
-        of_host=[sorted(services) for services in of_host],
+        of_end={end: number[name] for end, name in service_of.items()},
+        of_host=[number[name] for name in main],
+        run_by=[sorted(services) for services in run_by],
     )
 
 

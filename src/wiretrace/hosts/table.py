@@ -1,7 +1,6 @@
 """The table of calls and the table of hosts.
 
-Rules: texts are taken over from the most complete view with Arrow's own kernels, never through Python objects. What
-linking fills (tree, parent, basis, confidence, question) is null.
+Rules: texts are taken over from the most complete view with Arrow's own kernels, never through Python objects.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ CLAMPED = "clocks disagree: the callee's time was moved to the caller's"
 TAKEN_OVER = ("summary", "attributes")
 CATEGORIES_TAKEN_OVER = ("protocol", "operation", "status")
 LINKING_FILLS = ("tree", "parent", "basis", "confidence", "question")
+"""Columns of the table `calls` that are not known before linking."""
 
 
 @dataclass(slots=True)
@@ -48,6 +48,8 @@ class CallFacts:
     clamped: NDArray[np.bool_]
     client_host: NDArray[np.int32]
     server_host: NDArray[np.int32]
+    client_service: NDArray[np.int32]
+    server_service: NDArray[np.int32]
 
 
 def identify(
@@ -66,14 +68,6 @@ def identify(
     return number
 
 
-def hexadecimal(numbers: NDArray[np.uint64]) -> pa.Array:
-    """Each number as 16 hexadecimal digits."""
-    digits = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), dtype=np.uint16)
-    text = digits[numbers.astype(">u8").view(np.uint8)]
-    offsets = np.arange(len(numbers) + 1, dtype=np.int32) * 16
-    return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(text))
-
-
 def texts(codes: NDArray[np.int32], names: Sequence[str]) -> pa.Array:
     """A category column of numbered texts; null where the number is negative."""
     mask = codes < 0
@@ -82,34 +76,42 @@ def texts(codes: NDArray[np.int32], names: Sequence[str]) -> pa.Array:
 
 
 def calls_table(
-    exchanges: pa.Table, views: Views, roles: Roles, facts: CallFacts, hosts: Hosts, services: Services
+    exchanges: pa.Table,
+    rows: NDArray[np.int64],
+    views: Views,
+    roles: Roles,
+    facts: CallFacts,
+    host_names: Sequence[str],
+    service_names: Sequence[str],
 ) -> pa.Table:
-    """The table `calls`. Row i is call i."""
+    """The table `calls` without what linking fills, and with ids as numbers. Row i is call i.
+
+    `rows` are the numbers of `exchanges` in the whole analysis. Texts of hosts and services are taken from the lists.
+    """
     primary = roles.primary
-    count = len(primary)
     client_row = np.where(roles.client >= 0, roles.client, primary)
     server_row = np.where(roles.server >= 0, roles.server, primary)
     schema = table_schema("calls")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
-        "id": hexadecimal(facts.identity),
+        "id": pa.array(facts.identity),
         "outcome": texts(facts.outcome, OUTCOMES),
         "possible": emptied(exchanges.column("possible"), primary, facts.decided),
         "client_address": texts(views.client[client_row], views.addresses),
         "client_port": pa.array(views.client_port[client_row], pa.int32()),
-        "client_host": texts(facts.client_host, hosts.names),
-        "client_service": texts(services.of_client, services.names),
+        "client_host": texts(facts.client_host, host_names),
+        "client_service": texts(facts.client_service, service_names),
         "server_address": texts(views.server[server_row], views.addresses),
         "server_port": pa.array(views.server_port[server_row], pa.int32()),
-        "server_host": texts(facts.server_host, hosts.names),
-        "server_service": texts(services.of_server, services.names),
+        "server_host": texts(facts.server_host, host_names),
+        "server_service": texts(facts.server_service, service_names),
         "start_ns": pa.array(facts.start),
         "end_ns": pa.array(facts.end),
         "server_start_ns": pa.array(np.where(facts.times.callee_start == MISSING, -1, facts.times.callee_start)),
         "server_end_ns": pa.array(server_end(views, roles, facts.times)),
-        "client_exchange": pa.array(roles.client),
-        "server_exchange": pa.array(roles.server),
+        "client_exchange": pa.array(numbered(rows, roles.client)),
+        "server_exchange": pa.array(numbered(rows, roles.server)),
         "other_exchanges": pa.ListArray.from_arrays(
-            pa.array(roles.other_offsets.astype(np.int32)), pa.array(roles.other_rows)
+            pa.array(roles.other_offsets.astype(np.int32)), pa.array(numbered(rows, roles.other_rows))
         ),
         "request_bytes": pa.array(views.request_bytes[primary]),
         "response_bytes": pa.array(views.response_bytes[primary]),
@@ -121,9 +123,12 @@ def calls_table(
     for name in CATEGORIES_TAKEN_OVER:
         codes, names = category(exchanges, name)
         columns[name] = texts(codes[primary], names)
-    for name in LINKING_FILLS:
-        columns[name] = pa.nulls(count, schema.field(name).type)
-    return pa.table([columns[field.name] for field in schema], schema=schema)
+    return pa.table({name: columns[name] for name in schema.names if name not in LINKING_FILLS})
+
+
+def numbered(rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers of the rows `at`; -1 stays."""
+    return np.append(rows, -1)[at]
 
 
 def server_end(views: Views, roles: Roles, times: CallTimes) -> NDArray[np.int64]:
@@ -164,7 +169,7 @@ def hosts_table(hosts: Hosts, services: Services, clocks: Sequence[ClockEstimate
         [
             pa.array(hosts.names, pa.string()),
             pa.array(hosts.addresses, pa.list_(pa.string())),
-            pa.array(services.of_host, pa.list_(pa.string())),
+            pa.array(services.run_by, pa.list_(pa.string())),
             pa.array(hosts.captures, pa.list_(pa.string())),
             pa.array([clock.offset_ns if clock else None for clock in recorded], pa.float64()),
             pa.array([clock.drift_ppm if clock else None for clock in recorded], pa.float64()),

@@ -96,13 +96,14 @@ def correct(
 
 
 def connection_ends(views: Views, connection: NDArray[np.int64], closed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The raw time of the last packet of each view's connection; -1 where the connection is not in the table."""
+    """The raw time of the last packet of each view's connection; -1 where the connection is not known.
+
+    `connection` holds the numbers of the connections, rising, and `closed` the time of the last packet of each.
+    """
     if not len(connection):
         return np.full(len(views), -1, dtype=np.int64)
-    order = np.argsort(connection, kind="stable")
-    place = np.minimum(np.searchsorted(connection[order], views.connection), len(order) - 1)
-    found = connection[order[place]] == views.connection
-    return np.where(found, closed[order[place]], -1)
+    place = np.minimum(np.searchsorted(connection, views.connection), len(connection) - 1)
+    return np.where(connection[place] == views.connection, closed[place], -1)
 
 
 def call_times(

@@ -18,6 +18,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+VIEW_COLUMNS = (
+    "capture",
+    "connection",
+    "client_address",
+    "client_port",
+    "server_address",
+    "server_port",
+    "request_start_ns",
+    "request_end_ns",
+    "response_start_ns",
+    "response_end_ns",
+    "request_bytes",
+    "response_bytes",
+    "request_seq",
+    "response_seq",
+    "request_digest",
+)
+"""Columns of the table `exchanges` that `read_views` takes."""
+
+
 @dataclass(slots=True)
 class Views:
     """The exchanges as seen. All arrays have shape (n,)."""
@@ -52,7 +72,7 @@ class Views:
 
 
 def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
-    """Take the columns out of a table with the schema of `exchanges`. Captures are numbered as in `captures`."""
+    """Take the `VIEW_COLUMNS` out of exchanges. Captures are numbered as in `captures`."""
     capture_codes, capture_names = category(exchanges, "capture")
     numbers = {name: number for number, name in enumerate(captures)}
     of_code = np.array([numbers[name] for name in capture_names] or [0], dtype=np.int32)

@@ -56,6 +56,37 @@ def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.
     return ordered[starts], group
 
 
+def spread(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Numbers that look random, each always the same for the same value (the finalizer of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: NDArray[np.uint64] = values ^ (values >> np.uint64(31))
+    return mixed
+
+
+def joint_key(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np.int64]:
+    """One number for each pair of numbers of at least -1."""
+    return (first.astype(np.int64) + 1) << 32 | (second.astype(np.int64) + 1)
+
+
+def find(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index of each of `wanted` among the rising numbers `known`, -1 where it is not among them."""
+    if not len(known):
+        return np.full(len(wanted), -1, np.int64)
+    position = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.where(known[position] == wanted, position, -1)
+
+
+def look_up(
+    known: NDArray[np.int64], values: NDArray[Number], wanted: NDArray[np.int64], default: NDArray[Number] | Number
+) -> NDArray[Number]:
+    """The value of each of `wanted`, where values[i] is that of known[i] (rising), or else its `default`."""
+    if not len(known):
+        return np.broadcast_to(np.asarray(default, values.dtype), wanted.shape).copy()
+    at = find(known, wanted)
+    return np.where(at >= 0, values[at], default)
+
+
 class ProcessAxis:
     """One integer axis on which every process has its own stretch, so that one sorted search serves them all.
 
@@ -68,7 +99,7 @@ class ProcessAxis:
         self.latest, self.slack = latest, slack
         self.stretch = np.int64(2.0 * length / self.unit + 2)
 
-    def at(self, process: NDArray[np.int32], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    def at(self, process: NDArray[np.int32] | NDArray[np.int64], times: NDArray[np.float64]) -> NDArray[np.int64]:
         """Positions of `times` of `process` (both of one shape)."""
         position: NDArray[np.int64] = np.floor((times + self.slack) / self.unit).astype(np.int64)
         return position + process * self.stretch

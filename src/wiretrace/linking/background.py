@@ -48,17 +48,25 @@ class Background(NamedTuple):
 
 
 def measure_background(
-    observations: Observations, candidates: Candidates, kind: NDArray[np.int64], kinds: int
+    observations: Observations,
+    candidates: Candidates,
+    kind: NDArray[np.int64],
+    kinds: int,
+    counted: NDArray[np.bool_] | None = None,
 ) -> Background:
-    """How often calls come without a parent, and how long after a response they still have one. `kind`: shape (n,)."""
+    """How often calls come without a parent, and how long after a response they still have one.
+
+    `kind` (n,) is below `kinds`; only calls that are `counted` (n,) are.
+    """
     problem = observations.problem
     nothing = Background(np.zeros(kinds), np.zeros(kinds))
     requests = np.flatnonzero(~np.isnan(observations.arrives))
     lonely = np.flatnonzero((candidates.counts() == 0) & ~np.isnan(observations.starts))
+    if counted is not None:
+        lonely = lonely[counted[lonely]]
     if not len(requests) or not len(lonely):
         return nothing
-    processes = int(max(problem.callee.max(), problem.caller.max())) + 1
-    serves = np.bincount(problem.callee[requests], minlength=processes) > 0
+    serves = np.bincount(problem.callee[requests], minlength=len(observations.until)) > 0
     lonely = lonely[serves[problem.caller[lonely]]]
     if not len(lonely):
         return nothing
@@ -67,9 +75,10 @@ def measure_background(
     ended = axis.at(problem.callee[by_end], observations.responds[by_end])
     last = np.searchsorted(ended, axis.at(problem.caller[lonely], observations.starts[lonely]), "right") - 1
     before = by_end[np.maximum(last, 0)]
+    # What comes before the first request of a process belongs to time that is not counted either.
     follows = (last >= 0) & (problem.callee[before] == problem.caller[lonely])
-    since = np.where(follows, observations.starts[lonely] - observations.responds[before], np.inf)
-    bin_of = np.where(follows, _bin(np.where(follows, since, 0.0)), IDLE_BINS - 1)
+    lonely, before = lonely[follows], before[follows]
+    bin_of = delay_bin(observations.starts[lonely] - observations.responds[before])
     lonely_kind = kind[lonely]
     counts = np.bincount(lonely_kind * IDLE_BINS + bin_of, minlength=kinds * IDLE_BINS).reshape(kinds, IDLE_BINS)
     rate, reach = np.zeros(kinds), np.zeros(kinds)
@@ -95,8 +104,8 @@ def _judge(counts: NDArray[np.int64], exposure: NDArray[np.float64]) -> tuple[ND
     return rate, np.where(enough, np.expm1((last_soon + TAIL_BINS) / BINS_PER_E) * 1000.0, 0.0)
 
 
-def _bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Bin of a delay since the last response."""
+def delay_bin(delay: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Bin of a delay since a response, or an arrival."""
     return np.minimum((np.log1p(np.maximum(delay, 0.0) / 1000.0) * BINS_PER_E).astype(np.int64), IDLE_BINS - 1)
 
 
@@ -109,7 +118,7 @@ def _idle_exposure(observations: Observations, requests: NDArray[np.int64]) -> N
     busy_until = np.maximum.accumulate(axis.at(callee[order], observations.responds[order]))
     arrivals = axis.at(callee[order], observations.arrives[order])
     last_of_process = np.append(callee[order][1:] != callee[order][:-1], True)
-    end = axis.at(callee[order], np.full(len(order), axis.latest))
+    end = axis.at(callee[order], observations.until[callee[order]])
     next_arrival = np.where(last_of_process, end, np.append(arrivals[1:], 0))
     idle = np.maximum(next_arrival - busy_until, 0) * axis.unit
     edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
@@ -122,29 +131,20 @@ def _idle_exposure(observations: Observations, requests: NDArray[np.int64]) -> N
     return np.diff(np.append(up_to, total[-1]))
 
 
-def chance_of_none(
-    delay: NDArray[np.float64],
-    group: NDArray[np.int64],
-    rate: NDArray[np.float64],
-    durations: list[NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """Probability that calls with one candidate have no parent.
+def chance_of_none(delays: NDArray[np.float64], rate: float, durations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that a call with one candidate has no parent, by the bin of its delay; shape (IDLE_BINS,).
 
-    `delay` and `group` (calls,): time since the candidate's arrival, and which pair of operations it is. `rate`
-    (groups,): background rate of the call's kind; `durations`: of all requests of the group's parent operation.
+    `delays` are the times since the candidates' arrivals of such calls of one pair of operations, `rate` is that of
+    calls without a parent, `durations` are those of all requests of the candidates' operation.
     """
-    chance = np.zeros(len(delay))
-    for one in np.unique(group[rate[group] > 0]).tolist():
-        mine = np.flatnonzero(group == one)
-        bins = _bin(delay[mine])
-        edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
-        lasting = np.sort(durations[one])
-        total = np.concatenate(([0.0], np.cumsum(lasting)))
-        reached = np.searchsorted(lasting, edges, "right")
-        exposure = np.diff(total[reached] + (len(lasting) - reached) * edges)
-        counts = np.bincount(bins, minlength=IDLE_BINS).astype(np.float64)
-        # Neighbouring bins steady the estimate where calls are few.
-        steady = np.convolve(counts, (0.25, 0.5, 0.25), "same")
-        expected = rate[one] * np.convolve(exposure, (0.25, 0.5, 0.25), "same")
-        chance[mine] = np.clip(expected[bins] / np.maximum(steady[bins], 0.5), 0.0, 1.0)
+    edges = np.expm1(np.arange(IDLE_BINS + 1) / BINS_PER_E) * 1000.0
+    lasting = np.sort(durations)
+    total = np.concatenate(([0.0], np.cumsum(lasting)))
+    reached = np.searchsorted(lasting, edges, "right")
+    exposure = np.diff(total[reached] + (len(lasting) - reached) * edges)
+    counts = np.bincount(delay_bin(delays), minlength=IDLE_BINS).astype(np.float64)
+    # Neighbouring bins steady the estimate where calls are few.
+    steady = np.convolve(counts, (0.25, 0.5, 0.25), "same")
+    expected = rate * np.convolve(exposure, (0.25, 0.5, 0.25), "same")
+    chance: NDArray[np.float64] = np.clip(expected / np.maximum(steady, 0.5), 0.0, 1.0)
     return chance

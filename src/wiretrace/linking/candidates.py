@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.arrays import distinct, joint_key, look_up, number_groups, offsets_of, ranges
 from wiretrace.linking.evidence.contract import Pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import KindHabits
     from wiretrace.linking.observations import Observations
 
 MOST_CANDIDATES = 128
@@ -42,6 +43,8 @@ class Candidates:
     """Shape (n + 1,): the pairs of call i are those from offsets[i] up to offsets[i + 1]."""
     contained_only: NDArray[np.bool_]
     """Shape (n,): whether a parent of the call had to respond after the call's end."""
+    outlives: NDArray[np.bool_]
+    """Whether calls of each kind outlive their parents; shape (kinds,), by the rising numbers of `outgoing_kind`."""
 
     def counts(self) -> NDArray[np.int64]:
         """Number of candidate parents of each call, shape (n,)."""
@@ -49,13 +52,19 @@ class Candidates:
 
 
 def outgoing_kind(observations: Observations) -> NDArray[np.int64]:
-    """What a call is to its caller: one number per (caller's service, operation), shape (n,)."""
+    """What a call is to its caller: one number per (caller's service, operation), shape (n,).
+
+    The number depends on nothing else, so it means the same in every problem of one analysis.
+    """
     problem = observations.problem
-    return problem.caller_service.astype(np.int64) * (int(problem.operation.max(initial=0)) + 2) + problem.operation + 1
+    return joint_key(problem.caller_service, problem.operation)
 
 
-def find_candidates(observations: Observations) -> Candidates:
-    """All pairs of an outgoing call and an incoming call that may have caused it."""
+def find_candidates(observations: Observations, known: KindHabits | None = None) -> Candidates:
+    """All pairs of an outgoing call and an incoming call that may have caused it.
+
+    Whether a kind of call outlives its parents is taken from `known`, where that knows the kind, and else measured.
+    """
     problem, n = observations.problem, len(observations)
     children = np.flatnonzero(~np.isnan(observations.starts))
     parents = np.flatnonzero(~np.isnan(observations.arrives))
@@ -64,16 +73,18 @@ def find_candidates(observations: Observations) -> Candidates:
     contained = observations.ends[child] <= observations.responds[parent] + slack
     has_live = np.bincount(child, minlength=n) > 0
     has_contained = np.bincount(child, weights=contained, minlength=n) > 0
-    _, kind = number_groups(outgoing_kind(observations))
+    key, kind = number_groups(outgoing_kind(observations))
     live_of_kind = np.bincount(kind, weights=has_live, minlength=1)
     outliving_of_kind = np.bincount(kind, weights=has_live & ~has_contained, minlength=1)
     outlives = outliving_of_kind > OUTLIVING_SHARE * live_of_kind
+    if known is not None:
+        outlives = look_up(known.key, known.outlives, key, outlives)
     contained_only = has_contained & ~outlives[kind] & ~problem.one_way
     keep = contained | ~contained_only[child]
     child, parent = child[keep], parent[keep]
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
-    return Candidates(child, parent, offsets_of(np.bincount(child, minlength=n)), contained_only)
+    return Candidates(child, parent, offsets_of(np.bincount(child, minlength=n)), contained_only, outlives)
 
 
 def _live_pairs(
@@ -143,4 +154,4 @@ def add_proposals(observations: Observations, candidates: Candidates, proposed: 
     order = np.lexsort((parent, observations.arrives[parent], child))
     child, parent = child[order], parent[order]
     offsets = offsets_of(np.bincount(child, minlength=int(n)))
-    return Candidates(child, parent, offsets, candidates.contained_only)
+    return Candidates(child, parent, offsets, candidates.contained_only, candidates.outlives)

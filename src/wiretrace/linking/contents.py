@@ -42,9 +42,19 @@ class Contents:
     said: list[tuple[Evidence, Pairs, Weighed]] = field(default_factory=list)
     """What each kind said last, for the words; the pairs are of calls."""
 
+    @property
+    def learned(self) -> dict[str, object]:
+        """What the kinds of evidence learned, by name."""
+        return {evidence.kind: weighed.learned for evidence, _, weighed in self.said if weighed.learned is not None}
 
-def weigh_contents(observations: Observations, units: Units, known: NDArray[np.int64]) -> Contents:
-    """Weigh all pairs of `units`; writes the links that are beyond doubt into `known` (n,), and drops hopeless pairs."""
+
+def weigh_contents(
+    observations: Observations, units: Units, known: NDArray[np.int64], learned: dict[str, object]
+) -> Contents:
+    """Weigh all pairs of `units`; writes the links that are beyond doubt into `known` (n,), and drops hopeless pairs.
+
+    `learned` is what the kinds of evidence learned before, by name; kinds that it lacks learn from `known`.
+    """
     weight = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
         return Contents(weight)
@@ -56,7 +66,7 @@ def weigh_contents(observations: Observations, units: Units, known: NDArray[np.i
         weight = np.zeros(len(units.pair_unit))
         said = []
         for evidence in known_evidence().values():
-            weighed = evidence.weigh(observations, pairs, known)
+            weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
             if weighed is not None:
                 said.append((evidence, pairs, weighed))
                 weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))

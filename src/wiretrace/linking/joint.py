@@ -24,6 +24,7 @@ from wiretrace.linking.sampler import Sampler, fill_slots
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import ServiceHabits
     from wiretrace.linking.service import Service
 
 ROUNDS = 8
@@ -88,9 +89,9 @@ class Posterior:
     """Share of the draws in which the unit had no parent, shape (units,)."""
 
 
-def solve(service: Service) -> Posterior:
-    """Link the units of `service` to its requests."""
-    model = RequestModel(service)
+def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
+    """Link the units of `service` to its requests, by habits that are `known`, or else learned."""
+    model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
     may_be_alone = np.isfinite(model.background)[service.unit_class]
     contested = counts + may_be_alone > 1
@@ -101,20 +102,22 @@ def solve(service: Service) -> Posterior:
     active, alone = np.flatnonzero(in_contest), np.flatnonzero(~in_contest[:-1])
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
-    held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
-    enough = len(alone) >= ENOUGH_ALONE
-    if enough:
-        model.learn(held_alone, alone, np.ones(len(alone)))
-    else:
-        correlogram_model(service, model)
     generator = np.random.default_rng(SEED)
-    parent = first_assignment(service, model)
-    if not enough:
-        first = hold(service, parent, everybody)
-        model.plan.learn(service, first, everybody, np.ones(service.requests))
-        model.regroup(first, everybody)
-    sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
-    if len(sampler.active) < len(active):
+    sampler = None
+    if known is None:
+        held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
+        enough = len(alone) >= ENOUGH_ALONE
+        if enough:
+            model.learn(held_alone, alone, np.ones(len(alone)))
+        else:
+            correlogram_model(service, model)
+        parent = first_assignment(service, model)
+        if not enough:
+            first = hold(service, parent, everybody)
+            model.plan.learn(service, first, everybody, np.ones(service.requests))
+            model.regroup(first, everybody)
+        sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
+    if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
         sampler = _sampler(service, model, parent, contested, active, generator)
     sampler.run(SETTLING_SWEEPS)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import number_groups
+from wiretrace.linking.arrays import find, joint_key, number_groups
+from wiretrace.linking.habits import Leases
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,12 +43,19 @@ IMAGINED = 2.0
 
 
 def follow_leases(
-    observations: Observations, units: Units, solved: list[tuple[Service, Posterior]], links: Links
-) -> None:
-    """Let the posteriors in `solved` follow the calls before on the same connections (in place)."""
+    observations: Observations,
+    units: Units,
+    solved: list[tuple[Service, Posterior]],
+    links: Links,
+    known: list[Leases | None],
+) -> list[Leases | None]:
+    """Let the posteriors in `solved` follow the calls before on the same connections (in place).
+
+    Returns what connections tell of each service: `known`, or what was learned where that is None.
+    """
     problem = observations.problem
     if not (problem.connection >= 0).any():
-        return
+        return known
     parent = np.where(links.decided & (links.confidence >= SURE_BEFORE), links.parent, -1)
     for service, posterior in solved:
         unit, pair = _held_pairs(service, posterior)
@@ -58,8 +66,10 @@ def follow_leases(
         parent = np.where(of_call >= 0, of_call, parent)
     before = _calls_before(observations)
     parent_before = np.where(before >= 0, parent[before], -1)
-    for service, posterior in solved:
-        _follow(observations, units, service, posterior, before, parent_before)
+    return [
+        _follow(observations, units, service, posterior, before, parent_before, leases)
+        for (service, posterior), leases in zip(solved, known, strict=True)
+    ]
 
 
 def _held_pairs(service: Service, posterior: Posterior) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,7 +98,8 @@ def _follow(
     posterior: Posterior,
     before: NDArray[np.int64],
     parent_before: NDArray[np.int64],
-) -> None:
+    known: Leases | None,
+) -> Leases | None:
     """Learn from, and change, the posterior of one service."""
     options = np.diff(service.offsets)
     pair_unit = np.repeat(np.arange(service.units), options)
@@ -99,27 +110,17 @@ def _follow(
         & (service.request_call[service.candidates] == parent_before[call][pair_unit])
     )
     if not len(pair):
-        return
+        return known
     unit = pair_unit[pair]
-    operation = observations.problem.operation.astype(np.int64)
-    child = call[unit]
-    turns, group = number_groups((operation[before[child]] + 1) * (int(operation.max()) + 2) + operation[child] + 1)
-    all_turns = (operation[before] + 1) * (int(operation.max()) + 2) + operation + 1
-    outlived = _outlived(observations, before, parent_before, call, all_turns)
-    bound = np.array([outlived.get(turn, 0.0) for turn in turns.tolist()])
-    cases = np.bincount(group)
+    turn = joint_key(observations.problem.operation[before], observations.problem.operation)
     share = np.clip(posterior.pair_share[pair], LEAST_SHARE, 1.0 - 1e-4)
-    by_chance = np.bincount(group, weights=share) / cases
     base = 1.0 / options[unit]
-    rate = by_chance.copy()
-    followed = share
-    for _ in range(ITERATIONS):
-        agree = share * rate[group] / base
-        followed = agree / (agree + (1.0 - share) * (1.0 - rate[group]) / (1.0 - base))
-        rate = (np.bincount(group, weights=followed) + IMAGINED * by_chance) / (cases + IMAGINED)
-        rate = np.maximum(rate, bound)
-    learned = ((cases >= LEAST_CASES) & (rate > by_chance))[group]
-    pair, unit, share, followed = pair[learned], unit[learned], share[learned], followed[learned]
+    if known is None:
+        known = _learn(share, base, turn[call[unit]], _outlived(observations, before, parent_before, call, turn))
+    at = find(known.turn, turn[call[unit]])
+    tells = at >= 0
+    pair, unit, share, base = pair[tells], unit[tells], share[tells], base[tells]
+    followed = _followed(share, base, known.rate[at[tells]])
     scale = np.ones(service.units)
     scale[unit] = (1.0 - followed) / (1.0 - np.minimum(posterior.pair_share[pair], 1.0 - 1e-4))
     posterior.pair_share *= scale[pair_unit]
@@ -127,6 +128,37 @@ def _follow(
     posterior.pair_share[pair] = followed
     chosen = followed > 0.5
     posterior.parent[unit[chosen]] = service.candidates[pair[chosen]]
+    return known
+
+
+def _followed(share: NDArray[np.float64], base: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability that calls have the parent of the call before.
+
+    `share` is what the joint assignment says, `base` what chance says, `rate` how often such calls do.
+    """
+    agree = share * rate / base
+    followed: NDArray[np.float64] = agree / (agree + (1.0 - share) * (1.0 - rate) / (1.0 - base))
+    return followed
+
+
+def _learn(
+    share: NDArray[np.float64], base: NDArray[np.float64], turn: NDArray[np.int64], outlived: dict[int, float]
+) -> Leases:
+    """How often two calls in turn have one parent, where that is more often than by chance.
+
+    `share`, `base` and `turn` are of calls; `outlived` bounds the rates of turns from below.
+    """
+    turns, group = number_groups(turn)
+    bound = np.array([outlived.get(one, 0.0) for one in turns.tolist()])
+    cases = np.bincount(group)
+    by_chance = np.bincount(group, weights=share) / cases
+    rate = by_chance.copy()
+    for _ in range(ITERATIONS):
+        followed = _followed(share, base, rate[group])
+        rate = (np.bincount(group, weights=followed) + IMAGINED * by_chance) / (cases + IMAGINED)
+        rate = np.maximum(rate, bound)
+    learned = (cases >= LEAST_CASES) & (rate > by_chance)
+    return Leases(turns[learned], rate[learned])
 
 
 def _outlived(

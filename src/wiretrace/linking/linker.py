@@ -7,26 +7,29 @@ whatever order they come.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, number_groups
-from wiretrace.linking.background import chance_of_none, measure_background
+from wiretrace.linking.arrays import distinct, find, number_groups
+from wiretrace.linking.background import chance_of_none, delay_bin, measure_background
 from wiretrace.linking.candidates import add_proposals, find_candidates, outgoing_kind, outliving_pairs
 from wiretrace.linking.canonical import canonical_order, reordered
 from wiretrace.linking.contents import HOPELESS, Contents, weigh_contents
 from wiretrace.linking.evidence.contract import UNDECIDED
 from wiretrace.linking.evidence.registry import known_evidence
+from wiretrace.linking.habits import Habits, KindHabits, ServiceHabits, no_habits
 from wiretrace.linking.joint import Posterior, solve
 from wiretrace.linking.leases import follow_leases
+from wiretrace.linking.leftovers import follow_values
 from wiretrace.linking.links import Links
-from wiretrace.linking.observations import observe
+from wiretrace.linking.observations import observe, observe_stretches
 from wiretrace.linking.problem import LinkProblem, LinkSolution
 from wiretrace.linking.service import Service, build_service
 from wiretrace.linking.trees import cut_circles
 from wiretrace.linking.units import Units, form_units
-from wiretrace.linking.words import tell
+from wiretrace.linking.words import tell, usual_delays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,48 +38,113 @@ if TYPE_CHECKING:
 
 SURE = 0.999
 """Confidence of a link that nothing speaks against."""
+MOST_UNKNOWN = 0.2
+"""With a larger share of calls that the habits of a service do not know, the service is learned anew."""
 NOTICED_BACKGROUND = 0.005
 """Calls of a kind may have no parent in the joint assignment if the rate explains at least this share of them."""
 
 
-def link(problem: LinkProblem) -> LinkSolution:
-    """Choose a parent, or none, for every call of `problem`. Deterministic; raises nothing."""
+def link(problem: LinkProblem, habits: Habits | None = None, decide: NDArray[np.bool_] | None = None) -> LinkSolution:
+    """Choose a parent, or none, for every call of `problem`. Deterministic; raises nothing.
+
+    `habits` are what `learn` made of this or another problem of the same analysis; by default they are learned from
+    `problem`. `decide` (n,) says which links are wanted: the other calls compete and may be parents, but their own
+    links are those of a part of the capture only, and come without evidence.
+    """
     if not len(problem):
         return LinkSolution(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
     order = canonical_order(problem)
-    return _link_ordered(reordered(problem, order), order)
+    wanted = np.ones(len(problem), bool) if decide is None else decide[order]
+    linking = _Linking(observe(reordered(problem, order), habits), wanted, habits)
+    linking.run()
+    return linking.told(order)
 
 
-def _link_ordered(problem: LinkProblem, rows: NDArray[np.int64]) -> LinkSolution:
-    """Link a problem in canonical order; row i of it is row rows[i] of the solution."""
-    observations = observe(problem)
-    candidates = find_candidates(observations)
-    _, call_kind = number_groups(outgoing_kind(observations))
-    background = measure_background(observations, candidates, call_kind, int(call_kind.max()) + 1)
-    reach = background.reach[call_kind]
-    if reach.any():
-        candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))
-    for evidence in known_evidence().values():
-        proposed = evidence.propose(observations)
-        if proposed is not None:
-            candidates = add_proposals(observations, candidates, proposed)
-    units = form_units(observations, candidates, call_kind, reach)
-    rate = np.zeros(int(max(call_kind.max(), units.kind.max(initial=0))) + 1)
-    rate[: len(background.rate)] = background.rate
+def learn(
+    problem: LinkProblem, stretch: NDArray[np.int64] | None = None, decide: NDArray[np.bool_] | None = None
+) -> Habits:
+    """What `link` needs to know of an analysis, from some of its calls.
 
-    links = Links.none(len(problem))
-    _link_plain(observations, units, rate, links)
-    known = np.where(links.decided, links.parent, UNDECIDED)
-    contents = weigh_contents(observations, units, known)
-    _link_by_contents(units, contents, known, links)
-    services = _link_contested(observations, units, contents, rate, links)
-    links.parent = cut_circles(links.parent, links.confidence)
-    return tell(observations, units, contents, services, links, rows)
+    `stretch` (n,) numbers the stretch of time that each call was taken from: calls of different stretches have nothing
+    to do with each other. Calls that are not to `decide` (n,) are their context.
+    """
+    if not len(problem):
+        return no_habits()
+    order = canonical_order(problem)
+    problem = reordered(problem, order)
+    wanted = np.ones(len(problem), bool) if decide is None else decide[order]
+    observations = observe(problem) if stretch is None else observe_stretches(problem, stretch[order])
+    linking = _Linking(observations, wanted, None)
+    linking.run()
+    return linking.habits
 
 
-def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float64], links: Links) -> None:
+class _Linking:
+    """One problem, in canonical order, on its way to the links. The habits are known before, or are learned."""
+
+    def __init__(self, observations: Observations, wanted: NDArray[np.bool_], known: Habits | None) -> None:
+        self.observations, self.wanted, self.known = observations, wanted, known
+        self.links = Links.none(len(observations))
+
+    def run(self) -> None:
+        """Decide all links."""
+        observations, known = self.observations, self.known
+        candidates = find_candidates(observations, known.kinds if known else None)
+        kind_key, call_kind = number_groups(outgoing_kind(observations))
+        if known is None:
+            background = measure_background(observations, candidates, call_kind, len(kind_key), self.wanted)
+            left_behind, left = follow_values(observations, call_kind, len(kind_key))
+            unnoticed = np.zeros(len(kind_key), bool)
+            kinds = KindHabits(kind_key, candidates.outlives, *background, left_behind, unnoticed)
+        else:
+            kinds = known.kinds.of(kind_key, candidates.outlives)
+            _, left = follow_values(observations, call_kind, len(kind_key), kinds.left_behind)
+        if len(left):
+            candidates = add_proposals(observations, candidates, left)
+        reach = kinds.reach[call_kind]
+        if reach.any():
+            candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))
+        for evidence in known_evidence().values():
+            proposed = evidence.propose(observations)
+            if proposed is not None:
+                candidates = add_proposals(observations, candidates, proposed)
+        compositions = None if known is None else known.compositions
+        self.units = units = form_units(observations, candidates, kind_key, call_kind, reach, compositions)
+        del candidates
+        transactions = np.zeros(len(units.kind_key) - len(kind_key))
+        rate = np.concatenate((kinds.rate, transactions))
+        if known is None:
+            frequent = units.kind_key[len(kind_key) :]
+            self.habits = Habits(observations.resolution_ns, observations.longest_ns, kinds, frequent)
+        else:
+            # What is learned of what they lack is of this problem alone.
+            self.habits = replace(known, none_chance=dict(known.none_chance), services=dict(known.services))
+        _link_plain(observations, units, rate, self.links, self.habits)
+        decided = np.where(self.links.decided, self.links.parent, UNDECIDED)
+        self.contents = weigh_contents(observations, units, decided, known.evidence if known else {})
+        _link_by_contents(units, self.contents, decided, self.links)
+        if known is None:
+            noticed = _noticed(observations, units, rate)
+            self.habits.kinds = kinds = kinds._replace(noticed=noticed[: len(kind_key)])
+            self.habits.evidence = self.contents.learned
+        rate[: len(kind_key)][~kinds.noticed] = 0.0
+        self.services = _link_contested(observations, units, self.contents, rate, self.links, self.habits)
+        self.links.parent = cut_circles(self.links.parent, self.links.confidence)
+        if known is None:
+            self.habits.usual = usual_delays(observations, np.where(self.wanted, self.links.parent, -1))
+
+    def told(self, rows: NDArray[np.int64]) -> LinkSolution:
+        """The solution; call i of the observations is row rows[i] of it."""
+        usual = self.habits.usual
+        if usual is None:
+            usual = usual_delays(self.observations, np.where(self.wanted, self.links.parent, -1))
+        return tell(self.observations, self.units, self.contents, self.services, self.links, self.wanted, usual, rows)
+
+
+def _link_plain(
+    observations: Observations, units: Units, rate: NDArray[np.float64], links: Links, habits: Habits
+) -> None:
     """Decide units with no candidate, and those with one that calls without a parent do not explain as well."""
-    problem = observations.problem
     counts = np.diff(units.offsets)
     lonely = np.flatnonzero(counts == 0)
     links.set_units(units, lonely, np.full(len(lonely), -1), np.ones(len(lonely)))
@@ -85,19 +153,7 @@ def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float
     none = np.zeros(len(single))
     suspect = np.flatnonzero(rate[units.kind[single]] > 0)
     if len(suspect):
-        unit, of = single[suspect], parent[suspect]
-        operations = np.stack((problem.callee_service[of], problem.operation[of], units.kind[unit]))
-        groups, group = np.unique(operations, axis=1, return_inverse=True)
-        requests = np.flatnonzero(~np.isnan(observations.arrives))
-        lasting = observations.responds - observations.arrives
-        durations = [
-            lasting[
-                requests[(problem.callee_service[requests] == service) & (problem.operation[requests] == operation)]
-            ]
-            for service, operation, _ in groups.T.tolist()
-        ]
-        delay = units.starts[unit] - observations.arrives[of]
-        none[suspect] = chance_of_none(delay, group.ravel(), rate[groups[2]], durations)
+        none[suspect] = _chances_of_none(observations, units, single[suspect], parent[suspect], rate, habits)
     rejected = none > 0.5
     confidence = np.minimum(np.where(rejected, none, 1.0 - none), SURE)
     links.set_units(units, single, np.where(rejected, -1, parent), confidence)
@@ -105,6 +161,30 @@ def _link_plain(observations: Observations, units: Units, rate: NDArray[np.float
     links.add_alternatives(
         units, single[doubtful], np.where(rejected, parent, -1)[doubtful], (1.0 - confidence)[doubtful]
     )
+
+
+def _chances_of_none(
+    observations: Observations,
+    units: Units,
+    unit: NDArray[np.int64],
+    parent: NDArray[np.int64],
+    rate: NDArray[np.float64],
+    habits: Habits,
+) -> NDArray[np.float64]:
+    """Probability that each `unit`, whose only candidate is `parent`, has none; what is learned of it goes to `habits`."""
+    operation = observations.problem.operation
+    groups, group = np.unique(np.stack((operation[parent], units.kind[unit])), axis=1, return_inverse=True)
+    delay = units.starts[unit] - observations.arrives[parent]
+    lasting = observations.responds - observations.arrives
+    chance = np.zeros(len(unit))
+    for number, (of_parent, kind) in enumerate(groups.T.tolist()):
+        mine = np.flatnonzero(group.ravel() == number)
+        key = of_parent, int(units.kind_key[kind])
+        if key not in habits.none_chance:
+            durations = lasting[(operation == of_parent) & ~np.isnan(observations.arrives)]
+            habits.none_chance[key] = chance_of_none(delay[mine], float(rate[kind]), durations)
+        chance[mine] = habits.none_chance[key][delay_bin(delay[mine])]
+    return chance
 
 
 def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64], links: Links) -> None:
@@ -124,34 +204,61 @@ def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64]
 
 
 def _link_contested(
-    observations: Observations, units: Units, contents: Contents, rate: NDArray[np.float64], links: Links
+    observations: Observations,
+    units: Units,
+    contents: Contents,
+    rate: NDArray[np.float64],
+    links: Links,
+    habits: Habits,
 ) -> list[tuple[Service, Posterior]]:
-    """Solve every service that has contested units; returns what was solved."""
+    """Solve every service that has contested units; returns what was solved. What is learned goes to `habits`."""
     problem = observations.problem
     counts = np.diff(units.offsets)
     contested = np.flatnonzero(counts > 1)
     if not len(contested):
         return []
-    rate = _noticed(observations, units, rate)
     service_of_unit = problem.callee_service[
         units.pair_parent[np.minimum(units.offsets[:-1], len(units.pair_parent) - 1)]
     ]
-    solved = []
-    for number in distinct(service_of_unit[contested]).tolist():
+    solved, known, numbers = [], [], distinct(service_of_unit[contested]).tolist()
+    for number in numbers:
         chosen = np.flatnonzero((service_of_unit == number) & (counts > 0))
         name = problem.service_names[number] if 0 <= number < len(problem.service_names) else "the service"
-        service = build_service(observations, units, contents.weight, rate, chosen, name)
-        solved.append((service, solve(service)))
-    follow_leases(observations, units, solved, links)
-    for service, posterior in solved:
+        own = habits.services.get(number)
+        if own is not None and not _knows(own, units.kind_key[units.kind[chosen]]):
+            own = None
+        service = build_service(observations, units, contents.weight, rate, chosen, name, own)
+        solved.append((service, solve(service, own)))
+        known.append(own.leases if own else None)
+    leases = follow_leases(observations, units, solved, links, known)
+    for number, (service, posterior), learned in zip(numbers, solved, leases, strict=True):
         links.take(units, service, posterior)
+        if number not in habits.services:
+            model = posterior.model
+            habits.services[number] = ServiceHabits(
+                service.operations,
+                service.unit_kinds,
+                service.ranks,
+                model.delays,
+                model.plan,
+                model.groups,
+                model.order_weight,
+                learned,
+            )
     return solved
 
 
-def _noticed(observations: Observations, units: Units, rate: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rates of calls without a parent, 0 where they would explain hardly any call that has candidates."""
+def _knows(habits: ServiceHabits, kinds: NDArray[np.int64]) -> bool:
+    """Whether the habits of a service cover what it calls here; `kinds` are those of its units."""
+    unknown = int(np.count_nonzero(find(habits.unit_kinds, kinds) < 0))
+    return len(habits.ranks) > len(habits.unit_kinds) or unknown <= MOST_UNKNOWN * len(kinds)
+
+
+def _noticed(observations: Observations, units: Units, rate: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Kinds of units whose calls without a parent would explain more than hardly any call that has candidates."""
     counts = np.diff(units.offsets)
     with_candidates = np.bincount(units.kind[counts > 0], minlength=len(rate))
     serving = ~np.isnan(observations.arrives)
     busy = float((observations.responds - observations.arrives)[serving].sum())
-    return np.where(rate * busy > NOTICED_BACKGROUND * np.maximum(with_candidates, 1), rate, 0.0)
+    noticed: NDArray[np.bool_] = rate * busy > NOTICED_BACKGROUND * np.maximum(with_candidates, 1)
+    return noticed

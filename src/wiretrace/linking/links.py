@@ -83,11 +83,13 @@ class Links:
             posterior.none_share[telling_none],
         )
 
-    def told_alternatives(self, rows: NDArray[np.int64]) -> list[tuple[int, int, float]]:
-        """The runners-up, best first for each child; call i is told as rows[i]."""
+    def told_alternatives(self, rows: NDArray[np.int64], wanted: NDArray[np.bool_]) -> list[tuple[int, int, float]]:
+        """The runners-up of the calls that are `wanted` (n,), best first for each child; call i is told as rows[i]."""
         if not self.alternatives:
             return []
         child, parent, probability = (np.concatenate(column) for column in zip(*self.alternatives, strict=True))
+        told = wanted[child]
+        child, parent, probability = child[told], parent[told], probability[told]
         child, parent = rows[child], np.where(parent >= 0, rows[parent], -1)
         order = np.lexsort((parent, -probability, child))
         child, parent, probability = child[order], parent[order], probability[order]

@@ -7,19 +7,24 @@ captures of up to 100 days. A call is *incoming* at its callee and *outgoing* at
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import ProcessAxis
+from wiretrace.linking.arrays import ProcessAxis, number_groups
 from wiretrace.linking.problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import Habits
+
 FINEST_RESOLUTION_NS = 1000.0
 """Delays are not told apart below this: time stamps in software are not better than a microsecond."""
+
+LATEST = 2**63 - 1
+"""No time is later."""
 
 COARSE_RESOLUTIONS_NS = (1e9, 1e8, 1e7, 1e6, 1e5, 1e4)
 """Steps in which recorded clocks may tick, coarsest first."""
@@ -47,6 +52,10 @@ class Observations:
     """How far `starts` and `ends` may be off the caller's clock."""
     resolution_ns: float
     """The step in which the recorded clocks tick."""
+    longest_ns: float
+    """Duration that hardly any request exceeds."""
+    until: NDArray[np.float64]
+    """The latest time that was seen of each process's stretch of time, shape (processes,)."""
 
     def __len__(self) -> int:
         return len(self.problem)
@@ -55,16 +64,14 @@ class Observations:
         """An axis for all processes that bears times `slack` nanoseconds before the first and behind the last."""
         times = (self.arrives, self.responds, self.starts, self.ends)
         latest = max(float(np.fmax.reduce(column, initial=0.0)) for column in times)
-        problem = self.problem
-        processes = int(max(problem.callee.max(initial=0), problem.caller.max(initial=0))) + 1
-        return ProcessAxis(processes, latest, slack)
+        return ProcessAxis(len(self.until), latest, slack)
 
 
-def observe(problem: LinkProblem) -> Observations:
-    """See `problem` from inside its processes."""
+def observe(problem: LinkProblem, known: Habits | None = None) -> Observations:
+    """See `problem` from inside its processes. The step of the clocks and usual durations are taken from `known`."""
     times = (problem.caller_start_ns, problem.caller_end_ns, problem.callee_start_ns, problem.callee_end_ns)
-    known = [column[column != MISSING] for column in times]
-    origin = min((int(column.min()) for column in known if len(column)), default=0)
+    origin = min(int(column.min(initial=LATEST, where=column != MISSING)) for column in times)
+    origin = 0 if origin == LATEST else origin
 
     def relative(column: NDArray[np.int64]) -> NDArray[np.float64]:
         # Unsigned, so that times of arbitrary distance do not overflow.
@@ -82,8 +89,14 @@ def observe(problem: LinkProblem) -> Observations:
     starts[problem.caller < 0] = np.nan
     responded = ~np.isnan(responds) & (responds >= arrives) & ~problem.one_way
     ended = ~np.isnan(ends) & (ends >= starts)
-    durations = (responds - arrives)[responded]
-    longest = float(np.quantile(durations, 0.999)) if len(durations) else 0.0
+    if known is None:
+        durations = (responds - arrives)[responded]
+        longest = float(np.quantile(durations, 0.999)) if len(durations) else 0.0
+        resolution = _resolution(times)
+    else:
+        longest, resolution = known.longest_ns, known.resolution_ns
+    latest = max(float(np.fmax.reduce(column, initial=0.0)) for column in (arrives, responds, starts, ends))
+    processes = int(max(problem.callee.max(initial=0), problem.caller.max(initial=0))) + 1
     return Observations(
         problem=problem,
         arrives=arrives,
@@ -93,13 +106,43 @@ def observe(problem: LinkProblem) -> Observations:
         starts=starts,
         ends=np.where(ended, ends, starts),
         start_slack=np.where(caller_blind, clock_error, 0.0),
-        resolution_ns=_resolution(known),
+        resolution_ns=resolution,
+        longest_ns=longest,
+        until=np.full(processes, latest),
     )
 
 
-def _resolution(columns: list[NDArray[np.int64]]) -> float:
+def observe_stretches(problem: LinkProblem, stretch: NDArray[np.int64]) -> Observations:
+    """See calls that were taken from several stretches of time; `stretch` (n,) numbers the one of each call.
+
+    A process, a connection or a transaction is another one in each stretch, so that nothing reaches across.
+    """
+    _, stretch = number_groups(stretch)
+
+    def apart(number: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(number >= 0, number + stretch * (int(number.max(initial=0)) + 1), -1)
+
+    processes = int(max(problem.callee.max(), problem.caller.max())) + 1
+    moved = (stretch * processes).astype(np.int32)
+    _, connection = number_groups(apart(problem.connection))
+    problem = replace(
+        problem,
+        caller=np.where(problem.caller >= 0, problem.caller + moved, -1).astype(np.int32),
+        callee=np.where(problem.callee >= 0, problem.callee + moved, -1).astype(np.int32),
+        connection=np.where(problem.connection >= 0, connection, -1),
+        transaction=apart(problem.transaction),
+    )
+    observations = observe(problem)
+    until = np.zeros(int(stretch.max()) + 1)
+    for column in (observations.arrives, observations.responds, observations.starts, observations.ends):
+        np.fmax.at(until, stretch, column)
+    observations.until = np.repeat(until, processes)
+    return observations
+
+
+def _resolution(columns: tuple[NDArray[np.int64], ...]) -> float:
     """The coarsest step that every recorded time is a multiple of, not finer than `FINEST_RESOLUTION_NS`."""
     for step in COARSE_RESOLUTIONS_NS:
-        if all(not np.any(column % int(step)) for column in columns):
+        if all(not np.any(column[column != MISSING] % int(step)) for column in columns):
             return step
     return FINEST_RESOLUTION_NS

@@ -17,6 +17,7 @@ from wiretrace.linking.evidence.timing import DelayModel, sibling_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import ServiceHabits
     from wiretrace.linking.service import Service
 
 
@@ -42,7 +43,7 @@ class RequestModel:
 
     def __post_init__(self) -> None:
         service = self.service
-        classes = int(service.slot_class.max(initial=-1)) + 1
+        classes = len(service.ranks)
         self.delays = DelayModel(service.slots, service.kinds)
         self.plan = PlanModel(service.slots, service.kinds)
         with np.errstate(divide="ignore"):
@@ -50,6 +51,18 @@ class RequestModel:
         self.repeating = np.bincount(service.slot_class, minlength=classes) > 1
         self.weighted = bool(np.any(service.weights))
         self.groups = np.zeros((classes, 1, service.slots), bool)
+
+    @classmethod
+    def knowing(cls, service: Service, known: ServiceHabits) -> RequestModel:
+        """The model of `service`, whose habits are `known`; what they do not know is left open."""
+        model = cls(service)
+        model.delays, model.plan = known.delays.extended(service.slots), known.plan.extended(service.slots)
+        model.order_weight = known.order_weight
+        classes, choices, slots = known.groups.shape
+        model.groups = np.zeros((len(service.ranks), choices, service.slots), bool)
+        model.groups[:classes, :, :slots] = known.groups
+        model.groups[classes:] = (service.slot_class >= classes)[None, None, :]
+        return model
 
     @property
     def repeats(self) -> bool:

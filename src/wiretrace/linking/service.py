@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges
+from wiretrace.linking.arrays import distinct, find, number_groups, offsets_of, ranges
 from wiretrace.linking.candidates import MOST_CANDIDATES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import ServiceHabits
     from wiretrace.linking.observations import Observations
     from wiretrace.linking.units import Units
 
@@ -29,6 +30,10 @@ MOST_RANKS = 8
 """Most units of one class that the joint assignment gives one request; further ones are judged one by one."""
 MOST_SLOTS = 48
 """Most slots of a service; beyond it every class has one rank."""
+MOST_CLASSES = 40
+"""Most kinds of units that have a class of their own; the rarer ones share one."""
+MOST_OPERATIONS = 60
+"""Most operations of requests that are told apart; the rarer ones share one model."""
 REPEATING_QUANTILE = 0.98
 """A class has as many ranks as this share of the requests that call it at all need at most."""
 MORE_THAN_ONE = 1.05
@@ -58,7 +63,9 @@ class Service:
     live_until: NDArray[np.float64]
     """Until when it may have had calls in flight."""
     kind: NDArray[np.int64]
-    """Which operation it asks for: 0 .. kinds - 1."""
+    """Which operation it asks for: 0 .. kinds - 1, an index into `operations`, or the last: any other operation."""
+    operations: NDArray[np.int64]
+    """Operations that requests ask for, rising, shape (kinds - 1,)."""
     unit_number: NDArray[np.int64]
     """Number of each unit among all units of the problem, shape (units,)."""
     starts: NDArray[np.float64]
@@ -71,6 +78,10 @@ class Service:
     """A parent of the unit must have been live then."""
     unit_class: NDArray[np.int64]
     """Class of the unit: 0 .. classes - 1."""
+    unit_kinds: NDArray[np.int64]
+    """Kinds of units (`Units.kind_key`), rising, one for each class. One class more, if any, holds all other kinds."""
+    ranks: NDArray[np.int64]
+    """How many units of each class a request may hold, shape (classes,)."""
     slot_class: NDArray[np.int64]
     """Class of each slot, shape (slots,), rising."""
     slot_rank: NDArray[np.int64]
@@ -98,8 +109,8 @@ class Service:
 
     @property
     def kinds(self) -> int:
-        """Number of operations that requests ask for."""
-        return int(self.kind.max(initial=-1)) + 1
+        """Number of operations that requests ask for, and one more for any other."""
+        return len(self.operations) + 1
 
     @property
     def slots(self) -> int:
@@ -114,11 +125,13 @@ def build_service(
     rate: NDArray[np.float64],
     chosen: NDArray[np.int64],
     name: str,
+    known: ServiceHabits | None = None,
 ) -> Service:
     """The service whose contested units and their competitors are among `chosen` (unit numbers, all of one service).
 
     `weights` (pairs of `units`,) is the evidence of the contents, `rate` (kinds,) that of calls without a parent.
-    Requests that nothing is contested with are thinned to `ALONE_REQUESTS`.
+    Requests that nothing is contested with are only there to be learned from: they are thinned to `ALONE_REQUESTS`, and
+    left out where the habits of the service are `known`.
     """
     problem = observations.problem
     counts = np.diff(units.offsets)
@@ -126,10 +139,11 @@ def build_service(
     contested = distinct(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
     pairs = _pairs_of(units.offsets, chosen)
     service = problem.callee_service[contested[0]]
-    everybody = np.flatnonzero((problem.callee_service == service) & ~np.isnan(observations.arrives))
-    alone = everybody[~np.isin(everybody, contested, assume_unique=True)]
-    alone = alone[:: len(alone) // ALONE_REQUESTS + 1]
-    calls = np.concatenate((contested, alone))
+    calls = contested
+    if known is None:
+        everybody = np.flatnonzero((problem.callee_service == service) & ~np.isnan(observations.arrives))
+        alone = everybody[~np.isin(everybody, contested, assume_unique=True)]
+        calls = np.concatenate((contested, alone[:: len(alone) // ALONE_REQUESTS + 1]))
     calls = calls[np.lexsort((calls, observations.arrives[calls], problem.callee[calls]))]
     request_of = np.full(len(problem) + 1, NO_UNIT, np.int64)
     request_of[calls] = np.arange(len(calls))
@@ -140,12 +154,24 @@ def build_service(
     own = own[np.lexsort((own, units.starts[own], problem.caller[first_call]))]
     first_call = units.first_call[own]
     pairs = _pairs_of(units.offsets, own)
+    pair_parent, pair_own = units.pair_parent[pairs], units.pair_unit[pairs]
     slack = observations.start_slack[first_call]
-    kinds, unit_class = number_groups(units.kind[own])
-    _, kind = number_groups(problem.operation[calls])
     starts, ends = units.starts[own], units.ends[own]
-    ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
-    slot_class = np.repeat(np.arange(len(kinds)), ranks)
+    unit_key, operation = units.kind_key[units.kind[own]], problem.operation[calls].astype(np.int64)
+    unit_kinds = _frequent(unit_key, MOST_CLASSES) if known is None else known.unit_kinds
+    operations = _frequent(operation, MOST_OPERATIONS) if known is None else known.operations
+    unit_class, kind = find(unit_kinds, unit_key), find(operations, operation)
+    unit_class = np.where(unit_class < 0, len(unit_kinds), unit_class)
+    kind = np.where(kind < 0, len(operations), kind)
+    classes = max(len(unit_kinds), int(unit_class.max(initial=-1)) + 1)
+    if known is None:
+        ranks = _ranks(len(calls), request_of, units, own, unit_class, contested)
+    else:
+        ranks = np.ones(max(classes, len(known.ranks)), np.int64)
+        ranks[: len(known.ranks)] = known.ranks
+    slot_class = np.repeat(np.arange(len(ranks)), ranks)
+    of_class = np.zeros(len(ranks))
+    np.maximum.at(of_class, unit_class, rate[units.kind[own]])
     return Service(
         name=name,
         resolution=observations.resolution_ns,
@@ -155,12 +181,15 @@ def build_service(
         responds=np.where(observations.responded[calls], observations.responds[calls], np.nan),
         live_until=observations.responds[calls] + observations.arrival_slack[calls],
         kind=kind,
+        operations=operations,
         unit_number=own,
         starts=np.append(starts, np.nan),
         ends=np.append(ends, np.nan),
         earliest=np.append(starts + slack + observations.arrival_slack[calls].max(initial=0.0), np.nan),
         latest=np.append(units.needed_until[own] - slack, np.nan),
         unit_class=unit_class,
+        unit_kinds=unit_kinds,
+        ranks=ranks,
         slot_class=slot_class,
         slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),
         offsets=offsets_of(counts[own]),
@@ -173,9 +202,17 @@ def build_service(
             or (problem.transaction[first_call] >= 0).any()
             or (problem.callee_service[first_call] == service).any()
             or counts[own].max(initial=0) >= MOST_CANDIDATES
+            or (observations.responds[pair_parent] < units.needed_until[pair_own]).any()
         ),
-        background_rate=rate[kinds],
+        background_rate=of_class,
     )
+
+
+def _frequent(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """The `most` most frequent of `values`, rising."""
+    distinct_values, number = number_groups(values)
+    count = np.bincount(number, minlength=len(distinct_values))
+    return np.sort(distinct_values[np.argsort(-count, kind="stable")[:most]])
 
 
 def _pairs_of(offsets: NDArray[np.int64], units: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,40 +1,57 @@
-"""The tables that linking makes or fills: calls with their parents, links, evidence and trees."""
+"""What linking adds to the calls of a stretch: parents, links and evidence as tables. Calls stand there by their numbers.
+
+Rules: only calls that the stretch owns have rows; their parents may be calls of its surroundings. A call's number is its
+id; 0 stands for none.
+"""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wiretrace.linking.linker import link
 from wiretrace.linking.problem import BASES, QUESTION_BELOW, LinkProblem, LinkSolution, Ragged
-from wiretrace.linking.trees import Trees, grow_trees
-from wiretrace.model.outcome import Outcome
-from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.hosts.columns import LinkColumns, Lists
+    from wiretrace.linking.habits import Habits
+
+NO_CALL = np.uint64(0)
+"""In place of a call's number."""
 
 
-def link_tables(calls: pa.Table, columns: LinkColumns) -> dict[str, pa.Table]:
-    """Link `calls`, whose rows `columns` describes in numbers. Returns the tables calls, links, evidence and trees."""
-    solution = link(_problem(columns))
-    trees = grow_trees(solution.parent, solution.confidence, calls.column("start_ns").to_numpy())
-    solution.parent = trees.parent
-    return {
-        "calls": _calls(calls, solution, trees),
-        "links": _links(calls, solution),
-        "evidence": _evidence(calls, solution),
-        "trees": _trees(calls, trees),
-    }
+@dataclass(slots=True)
+class Linked:
+    """The tables of one stretch. Columns are those of the tables of a case, but ids are numbers (uint64)."""
+
+    calls: pa.Table
+    """Without `tree`; the parent of a root is 0."""
+    links: pa.Table
+    """The chosen parents, and behind them the runners-up that are calls; by child."""
+    evidence: pa.Table
 
 
-def _problem(columns: LinkColumns) -> LinkProblem:
+def link_calls(calls: pa.Table, columns: LinkColumns, owned: NDArray[np.bool_], habits: Habits | None = None) -> Linked:
+    """Link `calls`, whose rows `columns` describes in numbers; `owned` (n,) says which of them get rows.
+
+    `habits` are those of the whole analysis; without them they are learned from these calls.
+    """
+    solution = link(link_problem(columns), habits, owned)
+    identity = np.append(calls.column("id").to_numpy(), NO_CALL)
+    return Linked(
+        _calls(calls, identity, solution, owned),
+        _links(identity, solution, owned),
+        _evidence(identity, solution, owned),
+    )
+
+
+def link_problem(columns: LinkColumns) -> LinkProblem:
+    """The linker's input."""
     values: dict[str, Any] = {field.name: getattr(columns, field.name) for field in fields(LinkProblem)}
     for name in ("identifiers", "request_tokens", "response_tokens"):
         lists: Lists = values[name]
@@ -42,85 +59,54 @@ def _problem(columns: LinkColumns) -> LinkProblem:
     return LinkProblem(**values)
 
 
-def _calls(calls: pa.Table, solution: LinkSolution, trees: Trees) -> pa.Table:
-    ids = calls.column("id")
+def _calls(calls: pa.Table, identity: NDArray[np.uint64], solution: LinkSolution, owned: NDArray[np.bool_]) -> pa.Table:
     linked = solution.parent >= 0
-    basis = pa.DictionaryArray.from_arrays(
-        pa.array(solution.basis.astype(np.int32), mask=~linked), pa.array(BASES, pa.string())
-    )
     filled = {
-        "tree": ids.take(pa.array(trees.root)),
-        "parent": ids.take(pa.array(np.maximum(solution.parent, 0), mask=~linked)),
-        "basis": basis,
+        "parent": pa.array(identity[solution.parent]),
+        "basis": pa.DictionaryArray.from_arrays(
+            pa.array(solution.basis.astype(np.int32), mask=~linked), pa.array(BASES, pa.string())
+        ),
         "confidence": pa.array(solution.confidence, mask=~linked),
         "question": pa.array(linked & (solution.confidence < QUESTION_BELOW)),
     }
-    schema = table_schema("calls")
-    return pa.table([filled.get(name, calls.column(name)) for name in schema.names], schema=schema)
+    for name, column in filled.items():
+        calls = calls.append_column(name, column)
+    return calls if owned.all() else calls.filter(pa.array(owned))
 
 
-def _links(calls: pa.Table, solution: LinkSolution) -> pa.Table:
-    """The chosen parents, and behind them the runners-up that are calls."""
-    chosen = np.flatnonzero(solution.parent >= 0)
-    others = [(child, parent, share) for child, parent, share in solution.alternatives if parent >= 0]
+def _links(identity: NDArray[np.uint64], solution: LinkSolution, owned: NDArray[np.bool_]) -> pa.Table:
+    chosen = np.flatnonzero((solution.parent >= 0) & owned)
+    others = [each for each in solution.alternatives if each[1] >= 0 and owned[each[0]]]
     child = np.array([each[0] for each in others], np.int64)
-    ranks = _count_up(child)
-    ids = calls.column("id")
     children = np.concatenate([chosen, child])
-    rank = np.concatenate([np.zeros(len(chosen), np.int64), ranks + 1])
+    rank = np.concatenate([np.zeros(len(chosen), np.int64), _count_up(child) + 1])
     order = np.lexsort((rank, children))
     parents = np.concatenate([solution.parent[chosen], np.array([each[1] for each in others], np.int64)])
     confidence = np.concatenate([solution.confidence[chosen], np.array([each[2] for each in others], np.float64)])
     basis = np.concatenate([solution.basis[chosen].astype(np.int32), np.full(len(child), len(BASES) - 1, np.int32)])
     return pa.table(
-        [
-            ids.take(pa.array(children[order])),
-            ids.take(pa.array(parents[order])),
-            pa.array(rank[order].astype(np.int32)),
-            pa.DictionaryArray.from_arrays(pa.array(basis[order]), pa.array(BASES, pa.string())),
-            pa.array(confidence[order]),
-        ],
-        schema=table_schema("links"),
+        {
+            "child": identity[children[order]],
+            "parent": identity[parents[order]],
+            "rank": rank[order].astype(np.int32),
+            "basis": pa.DictionaryArray.from_arrays(pa.array(basis[order]), pa.array(BASES, pa.string())),
+            "confidence": confidence[order],
+        }
     )
 
 
-def _evidence(calls: pa.Table, solution: LinkSolution) -> pa.Table:
-    child, parent, kind, weight, detail = (
-        zip(*solution.evidence, strict=True) if solution.evidence else ((), (), (), (), ())
-    )
-    ids = calls.column("id")
+def _evidence(identity: NDArray[np.uint64], solution: LinkSolution, owned: NDArray[np.bool_]) -> pa.Table:
+    items = [item for item in solution.evidence if owned[item.child]]
+    child, parent, kind, weight, detail = zip(*items, strict=True) if items else ((), (), (), (), ())
     return pa.table(
-        [
-            ids.take(pa.array(child, pa.int64())),
-            ids.take(pa.array(parent, pa.int64())),
-            pa.array(kind, pa.string()).dictionary_encode(),
-            pa.array(weight, pa.float64()),
-            pa.array(detail, pa.string()),
-        ],
-        schema=table_schema("evidence"),
+        {
+            "child": identity[np.array(child, np.int64)],
+            "parent": identity[np.array(parent, np.int64)],
+            "kind": pa.array(kind, pa.string()).dictionary_encode(),
+            "weight": pa.array(weight, pa.float64()),
+            "detail": pa.array(detail, pa.string()),
+        }
     )
-
-
-def _trees(calls: pa.Table, trees: Trees) -> pa.Table:
-    root = pa.array(trees.roots)
-    number = np.searchsorted(trees.roots, trees.root)
-    no_error = pa.array([Outcome.OK.value, Outcome.UNFINISHED.value, Outcome.NOT_CAPTURED.value])
-    failed = pc.invert(pc.is_in(calls.column("outcome").cast(pa.string()), value_set=no_error)).to_numpy()
-    start = calls.column("start_ns").take(root)
-    schema = table_schema("trees")
-    columns = {
-        "tree": calls.column("id").take(root),
-        "operation": calls.column("operation").take(root),
-        "service": calls.column("server_service").take(root),
-        "start_ns": start,
-        "duration_ns": pc.subtract(calls.column("end_ns").take(root), start),
-        "calls": pa.array(trees.size),
-        "errors": pa.array(np.bincount(number, weights=failed, minlength=len(trees.roots)).astype(np.int64)),
-        "depth": pa.array(trees.height.astype(np.int32)),
-        "outcome": calls.column("outcome").take(root),
-        "confidence": pa.array(trees.confidence),
-    }
-    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def _count_up(values: NDArray[np.int64]) -> NDArray[np.int64]:

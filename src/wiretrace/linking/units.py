@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, number_groups, offsets_of
+from wiretrace.linking.arrays import find, number_groups, offsets_of, run_starts, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wiretrace.linking.candidates import Candidates
     from wiretrace.linking.observations import Observations
 
+COMPOSITION = np.uint64(1 << 62)
+"""Bit that is set in the numbers of transactions' kinds only."""
 FREQUENT_UNITS = 5
 """Transactions of the same composition that are needed to make a class of their own; rarer ones go by their first call."""
 
@@ -38,7 +40,10 @@ class Units:
     needed_until: NDArray[np.float64]
     """A parent of the unit must not have responded before this."""
     kind: NDArray[np.int64]
-    """What the unit is to its process: equal numbers behave alike."""
+    """What the unit is to its process: units of equal kinds behave alike. An index into `kind_key`."""
+    kind_key: NDArray[np.int64]
+    """Rising numbers of the kinds, shape (kinds,): first those of single calls (`candidates.outgoing_kind`), then those
+    of frequent transactions. They mean the same in every problem of one analysis."""
     offsets: NDArray[np.int64]
     """Shape (units + 1,): pairs of unit u are those from offsets[u] up to offsets[u + 1]."""
     pair_unit: NDArray[np.int64]
@@ -58,13 +63,16 @@ class Units:
 def form_units(
     observations: Observations,
     candidates: Candidates,
+    kind_key: NDArray[np.int64],
     call_kind: NDArray[np.int64],
     reach: NDArray[np.float64],
+    compositions: NDArray[np.int64] | None = None,
 ) -> Units:
     """Group calls into units.
 
-    `call_kind` (n,) says what each call is to its caller, `reach` (n,) how long after its response a parent may still
-    cause it, in nanoseconds.
+    `kind_key` (kinds,) and `call_kind` (n,) say what each call is to its caller, `reach` (n,) how long after its
+    response a parent may still cause it, in nanoseconds. `compositions` are the kinds of transactions that are known
+    to be frequent; by default they are those that are frequent here.
     """
     problem, n = observations.problem, len(observations)
     children = np.flatnonzero(~np.isnan(observations.starts))
@@ -95,36 +103,37 @@ def form_units(
     pair_unit, pair_parent = of_call[candidates.child], candidates.parent
     if len(in_transaction):
         np.maximum.at(ends, of_call[in_transaction], observations.ends[in_transaction])
-        kind = _kinds(kind, of_call, in_transaction, call_kind, len(first_call))
+        key = _composition_keys(kind_key[call_kind], of_call, in_transaction, first_call)
+        own, number = number_groups(key)
+        frequent = own[np.bincount(number) >= FREQUENT_UNITS] if compositions is None else compositions
+        frequent = frequent[frequent > 0]
+        at = find(frequent, key)
+        kind = np.where(at >= 0, len(kind_key) + at, kind)
+        kind_key = np.concatenate((kind_key, frequent))
         pair_unit, pair_parent = _common_parents(candidates, of_call, first_call, n)
     offsets = offsets_of(np.bincount(pair_unit, minlength=len(first_call)))
     needed_until = np.where(candidates.contained_only[first_call], ends, starts) - reach[first_call]
-    return Units(first_call, of_call, starts, ends, needed_until, kind, offsets, pair_unit, pair_parent)
+    return Units(first_call, of_call, starts, ends, needed_until, kind, kind_key, offsets, pair_unit, pair_parent)
 
 
-def _kinds(
-    kind: NDArray[np.int64],
+def _composition_keys(
+    call_key: NDArray[np.int64],
     of_call: NDArray[np.int64],
     in_transaction: NDArray[np.int64],
-    call_kind: NDArray[np.int64],
-    units: int,
+    first_call: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Kinds of units: transactions of one frequent composition are a kind of their own."""
-    _, dense = number_groups(call_kind[in_transaction])
-    pairs = distinct(of_call[in_transaction] * np.int64(dense.max() + 1) + dense)
+    """For each unit a number for the set of kinds of its calls, above those of all kinds of calls; 0: no transaction."""
+    order = in_transaction[np.lexsort((call_key[in_transaction], of_call[in_transaction]))]
+    unit, key = of_call[order], call_key[order]
+    first = np.flatnonzero(run_starts(unit) | run_starts(key))
     # A sum of spread numbers stands for the set; equal sums of different sets are too rare to matter.
-    spread = np.random.default_rng(0).integers(1, 2**52, int(dense.max()) + 1)
-    composition = np.zeros(units, np.int64)
-    np.add.at(composition, pairs // (dense.max() + 1), spread[pairs % (dense.max() + 1)])
-    several = composition > 0
-    _, number, count = np.unique(composition[several], return_inverse=True, return_counts=True)
-    own = count[number] >= FREQUENT_UNITS
-    result = kind.copy()
-    chosen = np.flatnonzero(several)[own]
-    # The caller's service is part of a call's kind, and stays part of the composition's.
-    _, result[chosen] = np.unique(np.stack((kind[chosen], number[own])), axis=1, return_inverse=True)
-    result[chosen] += int(call_kind.max()) + 1
-    return result
+    composition = np.zeros(len(first_call), np.uint64)
+    np.add.at(composition, unit[first], spread(key[first].astype(np.uint64)))
+    mixed = spread(composition + spread(call_key[first_call].astype(np.uint64)))
+    number = (mixed & (COMPOSITION - np.uint64(1)) | COMPOSITION).astype(np.int64)
+    several = np.zeros(len(first_call), bool)
+    several[unit] = True
+    return np.where(several, number, 0)
 
 
 def _common_parents(

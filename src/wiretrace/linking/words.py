@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import number_groups
+from wiretrace.linking.arrays import find, joint_key, number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS
+from wiretrace.linking.habits import UsualDelays
 from wiretrace.linking.problem import EvidenceItem, LinkSolution
 
 if TYPE_CHECKING:
@@ -39,18 +40,24 @@ def tell(
     contents: Contents,
     services: list[tuple[Service, Posterior]],
     links: Links,
+    wanted: NDArray[np.bool_],
+    usual: UsualDelays,
     rows: NDArray[np.int64],
 ) -> LinkSolution:
-    """The solution with its evidence; call i of the observations is row rows[i] of it."""
+    """The solution, with the evidence of the calls that are `wanted` (n,).
+
+    Call i of the observations is row rows[i] of it.
+    """
     n = len(observations)
     basis = np.full(n, 2, np.uint8)
-    child = np.flatnonzero(links.parent >= 0)
+    chosen_parent = np.where(wanted, links.parent, -1)
+    child = np.flatnonzero(chosen_parent >= 0)
     probability = np.clip(links.confidence[child], 1e-6, 1.0 - 1e-6)
     remaining = np.zeros(n)
     remaining[child] = np.log(probability) - np.log1p(-probability)
     items: list[EvidenceItem] = []
     for evidence, pairs, weighed in contents.said:
-        chosen = np.flatnonzero((links.parent[pairs.child] == pairs.parent) & (weighed.phrase >= 0))
+        chosen = np.flatnonzero((chosen_parent[pairs.child] == pairs.parent) & (weighed.phrase >= 0))
         chosen = chosen[weighed.weight[chosen] >= TOLD_FROM]
         telling = pairs.child[chosen]
         remaining[telling] -= weighed.weight[chosen]
@@ -60,15 +67,16 @@ def tell(
             basis[named] = np.minimum(basis[named], evidence.basis)
         detail = [weighed.detail[phrase] for phrase in weighed.phrase[chosen].tolist()]
         items += _items(rows, telling, pairs.parent[chosen], evidence.kind, weighed.weight[chosen], detail)
-    items += _transactions(observations, units, links, rows)
-    items += _plans(units, services, links, rows)
+    items += _transactions(observations, units, chosen_parent, rows)
+    items += _plans(units, services, chosen_parent, rows)
     weight = np.clip(remaining[child], -MOST_NATS, MOST_NATS)
-    items += _items(rows, child, links.parent[child], "timing", weight, _delays(observations, child, links))
+    told = _delays(observations, child, chosen_parent[child], usual)
+    items += _items(rows, child, chosen_parent[child], "timing", weight, told)
     parent = np.empty(n, np.int64)
     confidence, basis_of_row = np.empty(n), np.empty(n, np.uint8)
     parent[rows] = np.where(links.parent >= 0, rows[links.parent], -1)
     confidence[rows], basis_of_row[rows] = links.confidence, basis
-    return LinkSolution(parent, confidence, basis_of_row, links.told_alternatives(rows), items)
+    return LinkSolution(parent, confidence, basis_of_row, links.told_alternatives(rows, wanted), items)
 
 
 def _items(
@@ -83,33 +91,42 @@ def _items(
     return list(map(EvidenceItem, rows[child].tolist(), rows[parent].tolist(), repeat(kind), weight.tolist(), detail))
 
 
-def _delays(observations: Observations, child: NDArray[np.int64], links: Links) -> list[str]:
+def usual_delays(observations: Observations, parent: NDArray[np.int64]) -> UsualDelays:
+    """What is usual between the arrivals of requests and the calls that have them as their `parent` (n,)."""
+    child = np.flatnonzero(parent >= 0)
+    delay = observations.starts[child] - observations.arrives[parent[child]]
+    operations, group = number_groups(_operations(observations, child, parent[child]))
+    count = np.bincount(group, minlength=len(operations))
+    ordered = delay[np.lexsort((delay, group))]
+    first = np.cumsum(count) - count
+    low, high = (ordered[first + (share * (count - 1)).astype(np.int64)] for share in USUAL)
+    return UsualDelays(operations, count, low, high)
+
+
+def _operations(observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which two operations links are of."""
+    operation = observations.problem.operation
+    return joint_key(operation[parent], operation[child])
+
+
+def _delays(
+    observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64], usual: UsualDelays
+) -> list[str]:
     """How long after its parent's arrival each child started, and what is usual for the two operations."""
     problem = observations.problem
-    parent = links.parent[child]
     delay = observations.starts[child] - observations.arrives[parent]
-    width = np.int64(int(problem.operation.max()) + 2)
-    operations = (problem.operation[parent] + 1) * width + problem.operation[child] + 1
-    operations = operations * np.int64(int(problem.callee_service.max()) + 2) + problem.callee_service[parent] + 1
-    _, group = number_groups(operations)
-    count = np.bincount(group)
-    order = np.lexsort((delay, group))
-    ordered = delay[order]
-    first = np.cumsum(count) - count
-    low = ordered[first + (USUAL[0] * (count - 1)).astype(np.int64)]
-    high = ordered[first + (USUAL[1] * (count - 1)).astype(np.int64)]
+    operations, group = number_groups(_operations(observations, child, parent))
+    example = np.zeros(len(operations), np.int64)
+    example[group] = parent
     names = [
         problem.service_names[service] if 0 <= service < len(problem.service_names) else "the caller"
-        for service in problem.callee_service[parent[order[first]]].tolist()
+        for service in problem.callee_service[example].tolist()
     ]
-    tails = [
-        f" after {name} received the request; usual {duration(usual[0])} to {duration(usual[1])}"
-        if number >= LEAST_USUAL
-        else f" after {name} received the request"
-        for name, number, usual in zip(
-            names, count.tolist(), zip(low.tolist(), high.tolist(), strict=True), strict=True
-        )
-    ]
+    known = find(usual.operations, operations).tolist()
+    tails = [f" after {name} received the request" for name in names]
+    for number, at in enumerate(known):
+        if at >= 0 and usual.links[at] >= LEAST_USUAL:
+            tails[number] += f"; usual {duration(float(usual.low[at]))} to {duration(float(usual.high[at]))}"
     milliseconds = (delay * 1e-6).tolist()
     return [f"starts {time:.3g} ms{tails[number]}" for time, number in zip(milliseconds, group.tolist(), strict=True)]
 
@@ -120,36 +137,36 @@ def duration(nanoseconds: float) -> str:
 
 
 def _transactions(
-    observations: Observations, units: Units, links: Links, rows: NDArray[np.int64]
+    observations: Observations, units: Units, parent: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[EvidenceItem]:
     """That a call has its parent because of its database transaction."""
     if not (observations.problem.transaction >= 0).any():
         return []
     members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
-    calls = np.flatnonzero((units.of_call >= 0) & (links.parent >= 0))
+    calls = np.flatnonzero((units.of_call >= 0) & (parent >= 0))
     others = members[units.of_call[calls]] - 1
     calls, others = calls[others > 0], others[others > 0]
     detail = [f"same database transaction as {number} other call{'s' * (number > 1)}" for number in others.tolist()]
-    return _items(rows, calls, links.parent[calls], "sessions", np.zeros(len(calls)), detail)
+    return _items(rows, calls, parent[calls], "sessions", np.zeros(len(calls)), detail)
 
 
 def _plans(
-    units: Units, services: list[tuple[Service, Posterior]], links: Links, rows: NDArray[np.int64]
+    units: Units, services: list[tuple[Service, Posterior]], parent: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[EvidenceItem]:
     """How regularly a request of the parent's kind makes such a call, and whether the service keeps its order."""
     items: list[EvidenceItem] = []
     for service, posterior in services:
         own = np.flatnonzero(posterior.contested & (posterior.parent >= 0))
         call = units.first_call[service.unit_number[own]]
-        own, call = own[links.parent[call] >= 0], call[links.parent[call] >= 0]
+        own, call = own[parent[call] >= 0], call[parent[call] >= 0]
         slot = np.searchsorted(service.slot_class, service.unit_class[own])
         log_share = posterior.model.plan.present[service.kind[posterior.parent[own]], slot]
         weight = log_share - posterior.model.plan.absent[service.kind[posterior.parent[own]], slot]
         share = (100 * np.exp(log_share)).tolist()
         detail = [f"{percent:.0f} % of such requests make such a call" for percent in share]
-        items += _items(rows, call, links.parent[call], "plan", np.clip(weight, -MOST_NATS, MOST_NATS), detail)
+        items += _items(rows, call, parent[call], "plan", np.clip(weight, -MOST_NATS, MOST_NATS), detail)
         if posterior.model.order_weight > 0:
             in_turn = np.full(len(call), posterior.model.order_weight)
             sentence = f"{service.name} takes its requests in turn"
-            items += _items(rows, call, links.parent[call], "order", in_turn, [sentence] * len(call))
+            items += _items(rows, call, parent[call], "order", in_turn, [sentence] * len(call))
     return items

@@ -1,15 +1,10 @@
-"""What the pipeline hands to the case: the tables, where every payload byte went, and the files that were read."""
+"""What an analysis tells of itself: the files that were read, and where every payload byte went."""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class InputFile(msgspec.Struct, frozen=True):
@@ -28,7 +23,7 @@ class InputFile(msgspec.Struct, frozen=True):
 
 
 class Payload(enum.StrEnum):
-    """Where captured payload bytes went: the keys of `Analysis.accounting`.
+    """Where captured payload bytes went: the keys of a case's accounting.
 
     All but CAPTURED add up to CAPTURED; what does not is *unexplained*, and a defect of ours. The docstring of a
     member completes the sentence "N bytes ...".
@@ -56,18 +51,6 @@ class Payload(enum.StrEnum):
     """are of messages that the end of the connection or of the capture cut off"""
     AFTER_THE_END = "after_the_end"
     """came when their connection was over"""
-
-
-@dataclass(slots=True)
-class Analysis:
-    """The result of the pipeline."""
-
-    tables: dict[str, pa.Table]
-    """The tables of `model/tables.py` by name, in their Arrow schemas; a missing one is empty."""
-    accounting: dict[str, int]
-    """Payload bytes by where they went; keys are values of `Payload`."""
-    inputs: list[InputFile] = field(default_factory=list)
-    """The files that were read, in the order given."""
 
 
 def unexplained_bytes(accounting: dict[str, int]) -> int:

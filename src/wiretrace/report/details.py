@@ -13,9 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.case.calls import VIEWS_OF_CALL
+from wiretrace.case.claims import ClaimRows, Claims
+from wiretrace.case.ids import RowsOfIds
+from wiretrace.case.reader import Case
+from wiretrace.case.rows import RowReader
+from wiretrace.model.errors import UserError
 from wiretrace.report.block import Block
-from wiretrace.report.grouping import plain
-from wiretrace.report.order import TreeOrder
 from wiretrace.report.trees import confidence_steps
 
 CALLS_PER_BLOCK = 4096
@@ -32,43 +36,36 @@ _CALL_NUMBERS = ("client_port", "server_port", "request_bytes", "response_bytes"
 _CALL_LISTS = ("notes", "possible")
 _VIEW_TEXTS = ("capture", "client_address", "server_address", "proof")
 _VIEW_NUMBERS = ("client_port", "server_port", "request_bytes", "response_bytes")
+_VIEW_LISTS = ("request_frames", "response_frames")
 
 
-class _Owned:
-    """Rows that belong to calls: sorted by the place of their call, with the bounds of each place."""
-
-    def __init__(self, table: pa.Table, owners: NDArray[np.int64], ranks: NDArray[Any], call_count: int) -> None:
-        known = np.flatnonzero(owners >= 0)
-        sequence = known[np.lexsort((ranks[known], owners[known]))]
-        self.table = table.take(pa.array(sequence))
-        self.owners = owners[sequence]
-        self.counts = np.bincount(self.owners, minlength=call_count)
-        self._bounds = np.append(0, np.cumsum(self.counts))
-
-    def part(self, first: int, end: int) -> tuple[pa.Table, NDArray[np.int64]]:
-        """The rows of the places from `first` to before `end`, and the places they belong to."""
-        low, high = int(self._bounds[first]), int(self._bounds[end])
-        return self.table.slice(low, high - low), self.owners[low:high]
-
-
-def details_blocks(
-    order: TreeOrder, calls: pa.Table, exchanges: pa.Table, links: pa.Table, evidence: pa.Table
-) -> Iterator[Block]:
-    """The blocks of details, in the order of the report."""
-    call_count = len(order.rows)
-    in_order = calls.select([*_CALL_TEXTS, *_CALL_NUMBERS, *_CALL_LISTS]).take(pa.array(order.rows))
-    views = _views(order, calls, exchanges)
-    candidates = _claims(order, calls["id"], links, links["rank"].to_numpy())
-    reasons = _claims(order, calls["id"], evidence, -evidence["weight"].to_numpy())
-    for first in range(0, call_count, CALLS_PER_BLOCK):
-        end = min(first + CALLS_PER_BLOCK, call_count)
+def details_blocks(case: Case, rows: NDArray[np.integer[Any]]) -> Iterator[Block]:
+    """The blocks of details of the calls in `rows`, in the order of the report. Raises UserError if the case is damaged."""
+    read = [*_CALL_TEXTS, *_CALL_NUMBERS, *_CALL_LISTS]
+    calls = RowReader(case, "calls", ["id", *read, *VIEWS_OF_CALL])
+    exchanges = RowReader(case, "exchanges", [*_VIEW_TEXTS, *_VIEW_NUMBERS, *_VIEW_LISTS])
+    places = _places(case, rows)
+    candidates = ClaimRows(len(rows), RowReader(case, "links", ["parent", "basis", "confidence"]))
+    for piece in case.pieces("links", ["child", "rank"]):
+        place = places.rows(piece["child"])
+        candidates.add(place, place >= 0, piece["rank"].to_numpy())
+    reasons = ClaimRows(len(rows), RowReader(case, "evidence", ["parent", "kind", "detail", "weight"]))
+    for piece in case.pieces("evidence", ["child", "weight"]):
+        place = places.rows(piece["child"])
+        reasons.add(place, place >= 0, -piece["weight"].to_numpy())
+    for first in range(0, len(rows), CALLS_PER_BLOCK):
+        part = calls.take(rows[first : first + CALLS_PER_BLOCK])
+        end = first + len(part)
         block = Block()
-        _put_calls(block, in_order.slice(first, end - first))
-        for name, owned in (("views", views), ("candidates", candidates), ("reasons", reasons)):
-            block.numbers(name, owned.counts[first:end])
-        _put_views(block, views.part(first, end)[0])
-        _put_candidates(block, *candidates.part(first, end))
-        _put_reasons(block, *reasons.part(first, end))
+        _put_calls(block, part)
+        views, view_counts = _views(part, exchanges)
+        block.numbers("views", view_counts)
+        claims = {"candidates": candidates.claims(first, end), "reasons": reasons.claims(first, end)}
+        for name, claimed in claims.items():
+            block.numbers(name, np.diff(claimed.bounds))
+        _put_views(block, views)
+        _put_candidates(block, claims["candidates"], places, first)
+        _put_reasons(block, claims["reasons"], places, first)
         yield block
 
 
@@ -88,61 +85,61 @@ def _put_views(block: Block, views: pa.Table) -> None:
     for name in _VIEW_NUMBERS:
         block.numbers(f"view_{name}", views[name].to_numpy())
     block.numbers("view_role", views["role"].to_numpy())
-    for name in ("request_frames", "response_frames"):
+    for name in _VIEW_LISTS:
         kept = pc.list_slice(views[name], 0, FRAMES_KEPT)
         block.numbers(f"{name}_total", _lengths(views[name]))
         block.numbers(name, _lengths(kept))
         block.numbers(f"{name}_values", pc.list_flatten(kept).to_numpy(), steps=True)
 
 
-def _put_candidates(block: Block, candidates: pa.Table, owners: NDArray[np.int64]) -> None:
-    _put_parent(block, "candidate_up", candidates, owners)
-    block.text("candidate_basis", candidates["basis"])
-    block.numbers("candidate_confidence", confidence_steps(candidates["confidence"]))
+def _put_candidates(block: Block, candidates: Claims, places: RowsOfIds, first: int) -> None:
+    _put_parent(block, "candidate_up", candidates, places, first)
+    block.text("candidate_basis", candidates.table["basis"])
+    block.numbers("candidate_confidence", confidence_steps(candidates.table["confidence"]))
 
 
-def _put_reasons(block: Block, reasons: pa.Table, owners: NDArray[np.int64]) -> None:
-    _put_parent(block, "reason_up", reasons, owners)
-    block.text("reason_kind", reasons["kind"])
-    block.text("reason_detail", reasons["detail"])
-    weights = np.nan_to_num(reasons["weight"].to_numpy()) * WEIGHT_STEPS
+def _put_reasons(block: Block, reasons: Claims, places: RowsOfIds, first: int) -> None:
+    _put_parent(block, "reason_up", reasons, places, first)
+    block.text("reason_kind", reasons.table["kind"])
+    block.text("reason_detail", reasons.table["detail"])
+    weights = np.nan_to_num(reasons.table["weight"].to_numpy()) * WEIGHT_STEPS
     block.numbers("reason_weight", np.clip(np.round(weights), -(2**31), 2**31 - 1).astype(np.int64))
 
 
-def _put_parent(block: Block, name: str, claims: pa.Table, owners: NDArray[np.int64]) -> None:
-    """The parent that each claim speaks of, as places up from its call; 0 where it speaks of having none."""
-    parents = claims["parent_place"].to_numpy()
+def _put_parent(block: Block, name: str, claims: Claims, places: RowsOfIds, first: int) -> None:
+    """The parent that each claim speaks of, as places up from its call; 0 where it speaks of having none here."""
+    owners = np.repeat(np.arange(first, first + len(claims.bounds) - 1), np.diff(claims.bounds))
+    parents = places.rows(claims.table["parent"])
     block.numbers(name, np.where(parents >= 0, owners - parents, 0))
 
 
-def _views(order: TreeOrder, calls: pa.Table, exchanges: pa.Table) -> _Owned:
-    """What each vantage point saw of a call: role 0 at the caller, 1 at the callee, 2 elsewhere."""
+def _views(calls: pa.Table, exchanges: RowReader) -> tuple[pa.Table, NDArray[np.int64]]:
+    """What each vantage point saw of calls, call by call: role 0 at the caller, 1 at the callee, 2 elsewhere.
+
+    And how many saw each call, shape (n,).
+    """
+    owners = np.arange(len(calls))
     others = calls["other_exchanges"]
     rows = [
         calls["client_exchange"].to_numpy(),
         calls["server_exchange"].to_numpy(),
         pc.list_flatten(others).to_numpy(),
     ]
-    owners = [order.places, order.places, np.repeat(order.places, _lengths(others))]
-    roles = np.repeat(np.arange(3), [len(part) for part in rows])
-    row, owner = np.concatenate(rows), np.concatenate(owners)
-    seen = row >= 0
-    columns = [*_VIEW_TEXTS, *_VIEW_NUMBERS, "request_frames", "response_frames"]
-    table = exchanges.select(columns).take(pa.array(row[seen])).append_column("role", pa.array(roles[seen]))
-    return _Owned(table, owner[seen], roles[seen], len(order.rows))
+    role = np.repeat(np.arange(3), [len(part) for part in rows])
+    row, owner = np.concatenate(rows), np.concatenate([owners, owners, np.repeat(owners, _lengths(others))])
+    order = np.lexsort((role, owner))
+    order = order[row[order] >= 0]
+    if len(order) and int(row[order].max()) >= len(exchanges):
+        raise UserError("the case is damaged: a call names an exchange that does not exist; make it again")
+    views = exchanges.take(row[order]).append_column("role", pa.array(role[order]))
+    return views, np.bincount(owner[order], minlength=len(calls))
 
 
-def _claims(order: TreeOrder, ids: pa.ChunkedArray, claims: pa.Table, ranks: NDArray[Any]) -> _Owned:
-    """Rows of ``links`` or ``evidence`` by the place of their child, with the place of the parent they speak of."""
-    child, parent = (_places(order, ids, claims[name]) for name in ("child", "parent"))
-    return _Owned(claims.append_column("parent_place", pa.array(parent)), child, ranks, len(order.rows))
-
-
-def _places(order: TreeOrder, ids: pa.ChunkedArray, named: pa.ChunkedArray) -> NDArray[np.int64]:
-    """The place of each call that is named; -1 where the name is null or no call's."""
-    found = pc.index_in(plain(named), value_set=plain(ids))
-    row = np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
-    return np.where(row >= 0, order.places[row], -1) if len(order.places) else row
+def _places(case: Case, rows: NDArray[np.integer[Any]]) -> RowsOfIds:
+    """The place of each call of the report, by its id."""
+    ids = RowReader(case, "calls", ["id"])
+    starts = range(0, len(rows), CALLS_PER_BLOCK)
+    return RowsOfIds(lambda: (ids.take(rows[start : start + CALLS_PER_BLOCK])["id"] for start in starts))
 
 
 def _lengths(lists: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -8,10 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.case.ids import RowsOfIds
 from wiretrace.model.errors import UserError
+
+ORDER_COLUMNS = ("id", "tree", "parent", "start_ns")
+"""Columns of the table `calls` that are needed to order them."""
 
 
 class TreeOrder(NamedTuple):
@@ -40,10 +43,10 @@ def tree_order(calls: pa.Table, trees: pa.Table) -> TreeOrder:
     """
     call_count, tree_count = len(calls), len(trees)
     start_ns = calls["start_ns"].to_numpy()
-    tree_row = _positions(calls["tree"], trees["tree"])
+    tree_row = RowsOfIds.of(trees["tree"]).rows(calls["tree"]).astype(np.int64)
     if (tree_row < 0).any():
         raise UserError("the case is damaged: a call belongs to a tree that is not there; make the case again")
-    parent_row = _positions(calls["parent"], calls["id"])
+    parent_row = RowsOfIds.of(calls["id"]).rows(calls["parent"]).astype(np.int64)
     has_parent = parent_row >= 0
     has_parent[has_parent] = tree_row[parent_row[has_parent]] == tree_row[has_parent]
     # Trees join the calls as nodes above their roots, so that one walk orders both.
@@ -87,12 +90,6 @@ def _levels(above: NDArray[np.int64], start_ns: NDArray[np.int64], trees: NDArra
     while len(levels[-1]):
         levels.append(children[_ranges(bounds[levels[-1]], bounds[levels[-1] + 1])])
     return levels
-
-
-def _positions(values: pa.ChunkedArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Row in `among` of each of `values`; -1 where it is null or not there."""
-    found = pc.index_in(values, value_set=among.combine_chunks(), skip_nulls=True)
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
 
 
 def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:

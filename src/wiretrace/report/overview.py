@@ -4,6 +4,7 @@ Plain JSON, small whatever the size of the case, so that the page shows it befor
 in nanoseconds from `origin`, which is the only number too large for JSON and stands as text.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.diagnosis.columns import CallColumns
+from wiretrace.diagnosis.names import counts, nearest_rank
 from wiretrace.model.note import NoteKind
 from wiretrace.report.details import CALLS_PER_BLOCK
-from wiretrace.report.grouping import CallFigures, grouped, plain, quantile_index, to_bool
+from wiretrace.report.grouping import CallFigures, edge_rows, operation_rows, plain, to_bool
 
 if TYPE_CHECKING:
     from wiretrace.case.reader import Case
@@ -29,9 +32,8 @@ FINDING_CALLS = 20
 def origin_ns(case: "Case") -> int:
     """The earliest time of the case, which the report counts from; 0 if there is none."""
     times = [
-        case.table("calls")["start_ns"].to_numpy(),
-        case.table("trees")["start_ns"].to_numpy(),
-        case.table("captures")["first_ns"].to_numpy(),
+        case.columns(table, [column])[column].to_numpy()
+        for table, column in (("calls", "start_ns"), ("trees", "start_ns"), ("captures", "first_ns"))
     ]
     known = np.concatenate(times)
     known = known[known >= 0]
@@ -40,46 +42,41 @@ def origin_ns(case: "Case") -> int:
 
 def overview(case: "Case", figures: CallFigures, origin: int) -> dict[str, Any]:
     """Everything of the first screen, ready for JSON."""
-    calls = case.table("calls")
+    connections = case.columns("connections", ["client_lost_bytes", "server_lost_bytes", "handshake"])
     return {
         "wiretrace": case.manifest.wiretrace,
         "keepsValues": case.manifest.keeps_values,
         "origin": str(origin),
-        "totals": _totals(calls, case.table("trees"), figures, origin),
+        "totals": _totals(figures, int(case.group_starts("trees")[-1]), origin),
         "captures": _captures(case.table("captures"), origin),
         "clocks": case.table("hosts").drop_columns(["addresses", "services", "captures"]).to_pylist(),
         "notes": case.table("notes").to_pylist(),
         "accounting": case.manifest.accounting,
-        "connections": _connections(case.table("connections"), case.table("notes")),
-        "links": _links(calls),
+        "connections": _connections(connections, case.table("notes")),
+        "links": _links(case.columns("calls", ["basis", "confidence"]), figures.columns),
         "findings": _findings(case.table("findings")),
         "callsPerBlock": CALLS_PER_BLOCK,
-        "operations": grouped(
-            {
-                "server": figures.server,
-                "protocol": plain(calls["protocol"]),
-                "operation": plain(calls["operation"]),
-            },
-            figures,
-        ),
-        "edges": grouped(
-            {"client": figures.client, "server": figures.server, "protocol": plain(calls["protocol"])}, figures
-        ),
+        "operations": operation_rows(figures),
+        "edges": edge_rows(figures),
     }
 
 
-def _totals(calls: pa.Table, trees: pa.Table, figures: CallFigures, origin: int) -> dict[str, Any]:
-    outcomes = pc.value_counts(plain(calls["outcome"]))
+def _totals(figures: CallFigures, trees: int, origin: int) -> dict[str, Any]:
+    columns = figures.columns
+    outcomes = Counter[str]()
+    often = counts(columns.ending, len(columns.endings)).tolist()
+    for ending, count in zip(columns.endings, often, strict=True):
+        outcomes[ending.outcome] += count
     totals: dict[str, Any] = {
-        "calls": len(calls),
-        "trees": len(trees),
+        "calls": len(columns),
+        "trees": trees,
         "errors": int(figures.error.sum()),
         "unknown": int(figures.unknown.sum()),
-        "failedTrees": len(pc.unique(calls["tree"].filter(pa.array(figures.error)))),
+        "failedTrees": len(np.unique(figures.root[figures.error])),
         "requests": int(figures.request.sum()),
         "failedRequests": int((figures.request & figures.error).sum()),
         "outside": int((~figures.in_request).sum()),
-        "outcomes": {entry["values"]: entry["counts"] for entry in outcomes.to_pylist()},
+        "outcomes": dict(outcomes),
     }
     requests = np.flatnonzero(figures.request)
     if len(requests):
@@ -87,16 +84,13 @@ def _totals(calls: pa.Table, trees: pa.Table, figures: CallFigures, origin: int)
         durations = np.sort(of_requests)
         first, count = np.zeros(1, np.int64), np.array([len(durations)])
         totals |= {
-            "p50": int(durations[quantile_index(first, count, 50)][0]),
-            "p95": int(durations[quantile_index(first, count, 95)][0]),
+            "p50": int(durations[nearest_rank(first, count, 50)][0]),
+            "p95": int(durations[nearest_rank(first, count, 95)][0]),
             "max": int(durations[-1]),
-            "slowest": calls["tree"][int(requests[np.argmax(of_requests)])].as_py(),
+            "slowest": columns.tree_ids([int(requests[np.argmax(of_requests)])])[0],
         }
-    if len(calls):
-        totals |= {
-            "start": int(calls["start_ns"].to_numpy().min()) - origin,
-            "end": int(calls["end_ns"].to_numpy().max()) - origin,
-        }
+    if len(columns):
+        totals |= {"start": int(columns.start.min()) - origin, "end": int(columns.end.max()) - origin}
     return totals
 
 
@@ -129,16 +123,17 @@ def _noted(notes: pa.Table, kind: NoteKind) -> int:
     return int(pc.sum(notes["count"].filter(pc.equal(plain(notes["kind"]), str(kind)))).as_py() or 0)
 
 
-def _links(calls: pa.Table) -> dict[str, Any]:
+def _links(calls: pa.Table, columns: CallColumns) -> dict[str, Any]:
     """How many links rest on what, and with what mean confidence; questions beside them."""
-    basis = plain(calls["basis"])
-    question = to_bool(calls["question"].combine_chunks())
-    linked = to_bool(pc.is_valid(calls["parent"].combine_chunks()))
+    linked = ~columns.is_root
     confidence = np.nan_to_num(calls["confidence"].to_numpy())
 
     def share(mask: NDArray[np.bool_]) -> dict[str, Any]:
         count = int(mask.sum())
         return {"count": count, "confidence": float(confidence[mask].mean()) if count else None}
 
-    shares = {name: share(linked & ~question & to_bool(pc.equal(basis, name))) for name in BASES}
-    return shares | {"question": share(linked & question)}
+    def rests_on(name: str) -> NDArray[np.bool_]:
+        return to_bool(pc.fill_null(pc.equal(calls["basis"], name), False))
+
+    shares = {name: share(linked & ~columns.question & rests_on(name)) for name in BASES}
+    return shares | {"question": share(linked & columns.question)}

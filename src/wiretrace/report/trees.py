@@ -4,6 +4,8 @@ Calls stand in the order of `order.TreeOrder`. A call's start is stored from the
 number of places up, so that the columns hold small numbers.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -16,10 +18,21 @@ CONFIDENCE_STEPS = 10_000
 """Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
 
 
-def trees_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: CallFigures, origin_ns: int) -> Block:
-    """One row a tree, by start. Times are nanoseconds; `start` counts from `origin_ns`."""
+CALL_COLUMNS = (
+    *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "confidence", "question"),
+    *("basis", "protocol", "operation", "summary", "status", "outcome"),
+)
+"""Columns of the table `calls` that are read."""
+
+
+def trees_block(
+    order: TreeOrder, rows: NDArray[np.integer[Any]], trees: pa.Table, figures: CallFigures, origin_ns: int
+) -> Block:
+    """One row a tree, by start. Times are nanoseconds; `start` counts from `origin_ns`.
+
+    `rows` are the rows of the table `calls` at each place of `order`.
+    """
     tree_of_place = np.repeat(np.arange(len(order.trees)), order.call_counts)
-    rows = order.rows
 
     def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.bincount(tree_of_place, mask[rows], len(order.trees)).astype(np.int64)
@@ -29,36 +42,40 @@ def trees_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: Cal
     block.numbers("calls", order.call_counts)
     block.numbers("errors", count(figures.error))
     block.numbers("unknown", count(figures.unknown))
-    block.numbers("questions", count(calls["question"].to_numpy()))
+    block.numbers("questions", count(figures.columns.question))
     block.numbers("start", trees["start_ns"].to_numpy()[order.trees] - origin_ns, steps=True)
     block.numbers("duration", trees["duration_ns"].to_numpy()[order.trees])
     block.numbers("confidence", confidence_steps(trees["confidence"])[order.trees])
     return block
 
 
-def calls_block(order: TreeOrder, calls: pa.Table, trees: pa.Table, figures: CallFigures) -> Block:
-    """One row a call, in the order of the report."""
-    rows = order.rows
+def calls_block(
+    order: TreeOrder, rows: NDArray[np.integer[Any]], calls: pa.Table, trees: pa.Table, figures: CallFigures
+) -> Block:
+    """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of the calls at `rows`."""
     start_ns = calls["start_ns"].to_numpy()
     server_start_ns = calls["server_start_ns"].to_numpy()
     server_end_ns = calls["server_end_ns"].to_numpy()
     tree_start_ns = np.repeat(trees["start_ns"].to_numpy()[order.trees], order.call_counts)
     both_sides = (server_start_ns >= 0) & (server_end_ns >= 0) & (calls["client_exchange"].to_numpy() >= 0)
+    columns = figures.columns
 
     block = Block()
-    block.text("id", calls["id"].take(pa.array(rows)))
+    block.text("id", calls["id"])
     block.numbers("depth", order.depths)
     block.numbers("up", np.where(order.parents >= 0, np.arange(len(rows)) - order.parents, 0))
-    block.numbers("start", start_ns[rows] - tree_start_ns)
+    block.numbers("start", start_ns - tree_start_ns)
     block.numbers("duration", figures.duration_ns[rows])
-    block.numbers("serverStart", np.where(both_sides, server_start_ns - start_ns, 0)[rows])
-    block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1)[rows])
-    block.numbers("confidence", confidence_steps(calls["confidence"])[rows])
-    block.numbers("question", calls["question"].to_numpy()[rows].astype(np.uint8))
+    block.numbers("serverStart", np.where(both_sides, server_start_ns - start_ns, 0))
+    block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1))
+    block.numbers("confidence", confidence_steps(calls["confidence"]))
+    block.numbers("question", calls["question"].to_numpy().astype(np.uint8))
     for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
-        block.text(name, calls[name].take(pa.array(rows)))
-    block.text("client", figures.client.take(pa.array(rows)))
-    block.text("server", figures.server.take(pa.array(rows)))
+        block.text(name, calls[name])
+    parties = pa.array(columns.parties, pa.string())
+    callee = columns.callee_of_kind[columns.kind[rows]]
+    for name, codes in (("client", columns.caller[rows]), ("server", callee)):
+        block.text(name, pa.DictionaryArray.from_arrays(pa.array(codes), parties))
     return block
 
 

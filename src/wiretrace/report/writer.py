@@ -14,12 +14,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from wiretrace.case.files import written_aside
+from wiretrace.case.rows import RowReader
 from wiretrace.report.bundle import asset, page_script, page_style
 from wiretrace.report.details import details_blocks
 from wiretrace.report.grouping import call_figures
-from wiretrace.report.order import tree_order
+from wiretrace.report.order import ORDER_COLUMNS, tree_order
 from wiretrace.report.overview import origin_ns, overview
-from wiretrace.report.trees import calls_block, trees_block
+from wiretrace.report.selection import REPORT_CALLS, select_trees
+from wiretrace.report.trees import CALL_COLUMNS, calls_block, trees_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,19 +39,28 @@ def write_report(case: Case, path: Path) -> None:
 
 def _page(case: Case) -> Iterator[str]:
     """The pieces of the page, in order."""
-    calls, trees = case.table("calls"), case.table("trees")
     origin = origin_ns(case)
-    figures = call_figures(calls)
-    order = tree_order(calls, trees)
+    figures = call_figures(case)
+    first_screen = overview(case, figures, origin)
+    selection = select_trees(case, first_screen["totals"].get("slowest", ""), REPORT_CALLS)
+    first_screen["held"] = {
+        "trees": len(selection.trees),
+        "failedTrees": selection.failed,
+        "allFailedTrees": selection.all_failed,
+    }
+    trees = RowReader(case, "trees", ["tree", "start_ns", "duration_ns", "confidence"]).take(selection.trees)
+    order = tree_order(RowReader(case, "calls", ORDER_COLUMNS).take(selection.calls), trees)
+    rows = selection.calls[order.rows]
     script, style = page_script(), page_style()
     head, tail = asset("page.html").split("<!-- data -->\n")
     yield head.replace("{policy}", _policy(script, style)).replace("{style}", style)
-    yield f'<script type="application/json" id="overview">{_inert_json(overview(case, figures, origin))}</script>\n'
+    yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
-    yield _data_block("trees", trees_block(order, calls, trees, figures, origin).encode())
-    yield _data_block("calls", calls_block(order, calls, trees, figures).encode())
-    details = details_blocks(order, calls, case.table("exchanges"), case.table("links"), case.table("evidence"))
-    for number, block in enumerate(details):
+    yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
+    yield _data_block(
+        "calls", calls_block(order, rows, RowReader(case, "calls", CALL_COLUMNS).take(rows), trees, figures).encode()
+    )
+    for number, block in enumerate(details_blocks(case, rows)):
         yield _data_block(f"details-{number}", block.encode())
     yield tail
 

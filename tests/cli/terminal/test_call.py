@@ -2,17 +2,16 @@
 
 import io
 
-from tests.support.cases import build_analysis
+from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.calls import Part, call_records
-from wiretrace.case.reader import Case
 from wiretrace.cli.terminal.call import tell_call
 from wiretrace.cli.terminal.console import output
 from wiretrace.model.settings import Settings
 
 
 def told(change: dict[str, object], keep_values: bool = False) -> str:
-    case = Case.of(build_analysis(7), Settings(keep_values=keep_values))
+    case = case_of(build_analysis(7), Settings(keep_values=keep_values))
     record = next(iter(call_records(case)))
     for name, value in change.items():
         setattr(record, name, value)
@@ -22,7 +21,7 @@ def told(change: dict[str, object], keep_values: bool = False) -> str:
 
 
 def test_what_one_side_lacks_is_not_captured() -> None:
-    case = Case.of(build_analysis(7), Settings())
+    case = case_of(build_analysis(7))
     (view, *_) = next(iter(call_records(case))).views
     view.response = None
     view.request = Part(list(range(1, 40)), 5000)
@@ -39,7 +38,7 @@ def test_a_root_says_that_nothing_captured_caused_it() -> None:
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
-    case = Case.of(build_analysis(7), Settings())
+    case = case_of(build_analysis(7))
     party = next(iter(call_records(case))).client
     party.address, party.port, party.service, party.host = "2001:db8::1", 443, None, None
     assert "[2001:db8::1]:443 asks web on web1 (10.0.0.2:80)" in told({"client": party})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
 from rich.text import Text
 
 from wiretrace.cli.terminal.console import cell, print_heading, print_line, print_paragraph
@@ -47,8 +46,8 @@ FATES: dict[str, str] = {
 """Where payload bytes went, as the summary says it."""
 
 
-def print_summary(console: Console, case: Case) -> None:
-    """Print the summary of `case`."""
+def print_summary(console: Console, case: Case, *, kept: bool = True) -> Summary:
+    """Print the summary of `case`, and return it; `kept`: whether it will still be there for further commands."""
     summary = summarize(case)
     _headline(console, summary)
     _findings(console, summary)
@@ -56,12 +55,16 @@ def print_summary(console: Console, case: Case) -> None:
     _times(console, summary)
     if summary.example:
         print_heading(console, f"For example: tree {summary.example}")
-        tree = case.table("calls").filter(pc.equal(case.table("calls").column("tree"), summary.example))
-        draw_tree(console, tree, most_lines=EXAMPLE_LINES)
+        draw_tree(console, case.rows("calls", "tree", summary.example), most_lines=EXAMPLE_LINES)
     _services(console, summary)
     _how_sure(console, summary)
     _not_seen(console, summary)
-    _next_steps(console, case, summary)
+    if kept:
+        _next_steps(console, case, summary)
+    else:
+        print_heading(console, "Next")
+        print_paragraph(console, "Nothing was kept. Give -o CASE to keep the case and look into it.", 2)
+    return summary
 
 
 def _headline(console: Console, summary: Summary) -> None:
@@ -102,6 +105,9 @@ def _failures(console: Console, summary: Summary) -> None:
     if by_harm[Harm.OUTSIDE]:
         print_paragraph(console, "Failed outside any request:", 2)
         _failure_rows(console, by_harm[Harm.OUTSIDE], "", indent=4)
+    if by_harm[Harm.SET_UP]:
+        print_paragraph(console, "Failed where connections were set up or probed; no request failed for it:", 2, "dim")
+        _failure_rows(console, by_harm[Harm.SET_UP], "dim", indent=4)
     if summary.unknown_outcomes:
         count = counted(summary.unknown_outcomes, "call")
         print_paragraph(console, f"How {count} ended is not in the captures; that is no failure.", 2)
@@ -234,9 +240,6 @@ def _not_seen(console: Console, summary: Summary) -> None:
 
 def _next_steps(console: Console, case: Case, summary: Summary) -> None:
     print_heading(console, "Next")
-    if case.path is None:
-        print_paragraph(console, "Nothing was kept. Give -o CASE to keep the case and look into it.", 2)
-        return
     name = shlex.quote(str(case.path))
     steps = [
         f"wiretrace report {name} -o report.html",

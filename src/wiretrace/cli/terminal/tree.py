@@ -16,7 +16,7 @@ from wiretrace.case.calls import CallRecord, plain_list
 from wiretrace.case.forest import Forest
 from wiretrace.cli.terminal.console import cell, print_line
 from wiretrace.cli.terminal.text import counted, duration, percent, printable
-from wiretrace.diagnosis.requests import party_names
+from wiretrace.diagnosis.columns import party_names
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class _Drawing:
 
     def __init__(self, console: Console, calls: pa.Table, marked: str) -> None:
         self._calls = calls
-        self._forest = Forest(calls)
+        self._forest = Forest.of(calls)
         self.ids: list[str] = plain_list(calls.column("id"))
         self._marked = marked
         self._start: list[int] = plain_list(calls.column("start_ns"))

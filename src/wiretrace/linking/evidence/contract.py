@@ -47,6 +47,9 @@ class Weighed:
     """Phrases; what is said of a pair is `detail[phrase[pair]]`."""
     phrase: NDArray[np.int64]
     """Index into `detail`, shape (pairs,); -1: nothing worth telling."""
+    learned: object = None
+    """What was learned of how reliable this kind is, to be given to `weigh` again: small and picklable, keyed by
+    nothing but services and operations. None: nothing."""
 
 
 class Evidence(ABC):
@@ -62,8 +65,11 @@ class Evidence(ABC):
         return None
 
     @abstractmethod
-    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+    def weigh(
+        self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
+    ) -> Weighed | None:
         """Weigh `pairs`; `known` (n,) holds each call's parent where it is beyond doubt, or UNDECIDED.
 
-        Returns None if it has nothing to say.
+        `learned` is what this kind learned before; without it, it learns from `known`. Returns None if it has nothing
+        to say.
         """

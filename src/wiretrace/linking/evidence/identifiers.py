@@ -53,7 +53,9 @@ class Identifiers(Evidence):
         keep = (child != parent) & (observations.arrives[parent] <= observations.starts[child] + slack)
         return Pairs(child[keep], parent[keep])
 
-    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+    def weigh(
+        self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
+    ) -> Weighed | None:
         """Weigh `pairs` by the identifiers that both calls carry."""
         problem = observations.problem
         identifiers = problem.identifiers
@@ -61,8 +63,11 @@ class Identifiers(Evidence):
             return None
         found = match(observations, pairs, identifiers, identifiers)
         shares = found.shared > 0
-        certain = found.comparable & (known[pairs.child] == pairs.parent) & (known[pairs.child] != UNDECIDED)
-        passed_on = (np.count_nonzero(shares & certain) + 1.0) / (np.count_nonzero(certain) + 2.0)
+        if isinstance(learned, float):
+            passed_on = learned
+        else:
+            certain = found.comparable & (known[pairs.child] == pairs.parent) & (known[pairs.child] != UNDECIDED)
+            passed_on = (np.count_nonzero(shares & certain) + 1.0) / (np.count_nonzero(certain) + 2.0)
         weight = np.where(shares, MOST_NATS, np.where(found.comparable, np.log1p(-passed_on), 0.0))
         names = ["an identifier", *sorted(set(problem.identifier_names.values()))]
         detail = [f"carries the same {name} as the request" for name in names]
@@ -72,4 +77,4 @@ class Identifiers(Evidence):
         # Only the kind is told, and one of the call's own kinds is as good as another.
         first = identifiers.values[np.minimum(identifiers.offsets[pairs.child[told]], len(identifiers.values) - 1)]
         phrase[told] = [number[problem.identifier_names.get(int(value), "an identifier")] for value in first]
-        return Weighed(weight, detail, phrase)
+        return Weighed(weight, detail, phrase, float(passed_on))

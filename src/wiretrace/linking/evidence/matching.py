@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import number_groups, ranges
+from wiretrace.linking.arrays import find, joint_key, number_groups, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Pairs
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd constant (2**64 divided by the golden ratio) that spreads call numbers over the hashes."""
-LEARNED_FROM = 300
-"""Links beyond doubt per pair of operations that a match rate is learned from."""
 DOUBT = (1.0, 1.0)
 """Matches and misses that are imagined before any is seen."""
 OTHER_CALLS = 4000
@@ -47,6 +45,17 @@ class Match(NamedTuple):
     """Probability that an unrelated call would share a value as rare as the rarest shared one; 1 where none is shared."""
     comparable: NDArray[np.bool_]
     """Whether both sides carry any value."""
+
+
+class MatchRates(NamedTuple):
+    """How telling shared values are, for each pair of operations; arrays of shape (pairs of operations,)."""
+
+    operations: NDArray[np.int64]
+    """Rising numbers: `joint_key` of the parent's and the child's operation."""
+    rate: NDArray[np.float64]
+    """Share of the true pairs that share a value."""
+    chance: NDArray[np.float64]
+    """Share of the wrong pairs that do."""
 
 
 def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent: Ragged) -> Match:
@@ -115,25 +124,45 @@ def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int6
     return carriers, np.bincount(callee[carriers])
 
 
-def match_weights(
-    observations: Observations, pairs: Pairs, found: Match, known: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Log-likelihood ratio of each pair from what it shares, or fails to share."""
-    problem = observations.problem
-    width = np.int64(int(problem.operation.max(initial=0)) + 2)
-    operations = (problem.operation[pairs.parent] + 1) * width + problem.operation[pairs.child] + 1
-    distinct, group = number_groups(operations)
-    certain = known[pairs.child] != UNDECIDED
-    true_pair = (known[pairs.child] == pairs.parent) & found.comparable
-    wrong_pair = certain & (known[pairs.child] != pairs.parent) & found.comparable
+def match_rates(observations: Observations, pairs: Pairs, found: Match, known: NDArray[np.int64]) -> MatchRates:
+    """Learn from the links beyond doubt in `known` (n,) how often true and wrong pairs share a value."""
+    operations, group = number_groups(_operations(observations, pairs))
+    parent = known[pairs.child]
+    true_pair = (parent == pairs.parent) & found.comparable
+    wrong_pair = (parent != UNDECIDED) & (parent != pairs.parent) & found.comparable
     shares = found.shared > 0
-    matches = np.bincount(group[true_pair & shares], minlength=len(distinct))
-    trials = np.bincount(group[true_pair], minlength=len(distinct))
-    rate = (matches + DOUBT[0]) / (trials + sum(DOUBT))
-    by_chance = np.bincount(group[wrong_pair & shares], minlength=len(distinct))
-    wrong_trials = np.bincount(group[wrong_pair], minlength=len(distinct))
-    chance_rate = np.clip((by_chance + 0.1) / (wrong_trials + 2.0), 1e-3, 0.95)
-    with_match = np.log(rate[group]) - np.log(np.maximum(found.chance, 1e-6))
-    without = np.log1p(-np.minimum(rate, 1 - 1e-4)) - np.log1p(-chance_rate)
-    weight = np.where(shares, with_match, np.minimum(without[group], 0.0))
-    return np.where(found.comparable, np.clip(weight, -MOST_NATS, MOST_NATS), 0.0)
+    matches = np.bincount(group[true_pair & shares], minlength=len(operations))
+    trials = np.bincount(group[true_pair], minlength=len(operations))
+    by_chance = np.bincount(group[wrong_pair & shares], minlength=len(operations))
+    wrong_trials = np.bincount(group[wrong_pair], minlength=len(operations))
+    return MatchRates(operations, _rate(matches, trials), _chance(by_chance, wrong_trials))
+
+
+def _operations(observations: Observations, pairs: Pairs) -> NDArray[np.int64]:
+    """Which two operations each pair is of."""
+    operation = observations.problem.operation
+    return joint_key(operation[pairs.parent], operation[pairs.child])
+
+
+def _rate(matches: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How often true pairs share a value."""
+    return (matches + DOUBT[0]) / (trials + sum(DOUBT))
+
+
+def _chance(matches: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How often wrong pairs share a value."""
+    chance: NDArray[np.float64] = np.clip((matches + 0.1) / (trials + 2.0), 1e-3, 0.95)
+    return chance
+
+
+def match_weights(observations: Observations, pairs: Pairs, found: Match, rates: MatchRates) -> NDArray[np.float64]:
+    """Log-likelihood ratio of each pair from what it shares, or fails to share."""
+    nothing = np.zeros(1, np.int64)
+    rate, chance = np.append(rates.rate, _rate(nothing, nothing)), np.append(rates.chance, _chance(nothing, nothing))
+    without = np.minimum(np.log1p(-np.minimum(rate, 1 - 1e-4)) - np.log1p(-chance), 0.0)
+    # What is not known stands last.
+    at = find(rates.operations, _operations(observations, pairs))
+    weight = np.where(found.comparable, without[at], 0.0)
+    shares = np.flatnonzero((found.shared > 0) & found.comparable)
+    weight[shares] = np.log(rate[at[shares]]) - np.log(np.maximum(found.chance[shares], 1e-6))
+    return np.clip(weight, -MOST_NATS, MOST_NATS)

@@ -43,6 +43,17 @@ class PlanModel:
         self.absent = self.present.copy()
         self.catalogue = np.zeros((self.kinds, 2**self.slots if self.slots <= CATALOGUE_SLOTS else 1))
 
+    def extended(self, slots: int) -> PlanModel:
+        """The same with slots of which nothing is known behind the others, `slots` in all."""
+        if slots == self.slots:
+            return self
+        model = PlanModel(slots, self.kinds)
+        model.present[:, : self.slots], model.absent[:, : self.slots] = self.present, self.absent
+        if slots <= CATALOGUE_SLOTS:
+            further = 2 ** (slots - self.slots)
+            model.catalogue = np.tile(self.catalogue, (1, further)) - np.log(further)
+        return model
+
     def log_likelihood(self, service: Service, held: NDArray[np.int64], kind: NDArray[np.int64]) -> NDArray[np.float64]:
         """Of the sets of slots that requests fill which hold `held` (slots, requests); shape (requests,)."""
         filled = held >= 0
@@ -68,6 +79,8 @@ class PlanModel:
         for s in range(self.slots):
             made = np.bincount(kind, weights=weights * filled[s], minlength=self.kinds)
             could = np.bincount(kind, weights=weights * open_slot[s], minlength=self.kinds)
+            # The last kind is any other: of it nothing is known but what all do.
+            made[-1], could[-1] = made.sum(), could.sum()
             share = (made + UNSEEN_CALLS) / (could + 2 * UNSEEN_CALLS)
             share = np.clip(share, 1e-6, 1 - 1e-6)
             self.present[:, s], self.absent[:, s] = np.log(share), np.log1p(-share)
@@ -84,6 +97,7 @@ class PlanModel:
         code = filled.T @ (1 << np.arange(self.slots)) if self.slots else np.zeros(len(kind), np.int64)
         counts = np.bincount(kind * len(sets) + code, weights=weights, minlength=self.kinds * len(sets))
         counts = counts.reshape(self.kinds, len(sets))
+        counts[-1] = counts.sum(axis=0)
         prior = np.exp(independent - np.logaddexp.reduce(independent, axis=0)).T
         self.catalogue = np.log(
             (counts + UNSEEN_SETS * prior + 1e-9) / (counts.sum(axis=1, keepdims=True) + UNSEEN_SETS)

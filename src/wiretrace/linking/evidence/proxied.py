@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wiretrace.linking.evidence.contract import Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match, match_weights
+from wiretrace.linking.evidence.matching import MatchRates, match, match_rates, match_weights
 from wiretrace.linking.problem import Ragged
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ class Proxied(Evidence):
     kind: ClassVar[str] = "proxied"
     basis: ClassVar[int] = 1
 
-    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+    def weigh(
+        self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
+    ) -> Weighed | None:
         """Weigh `pairs` by whether the parent's request is the child's request."""
         digest = observations.problem.request_digest
         present = digest != 0
@@ -36,6 +38,7 @@ class Proxied(Evidence):
         found = match(observations, pairs, digests, digests)
         if not (found.shared > 0).any():
             return None
-        weight = match_weights(observations, pairs, found, known)
+        rates = learned if isinstance(learned, MatchRates) else match_rates(observations, pairs, found, known)
+        weight = match_weights(observations, pairs, found, rates)
         detail = ["asks for the same as the request: method, path and body are equal"]
-        return Weighed(weight, detail, np.where(found.shared > 0, 0, -1))
+        return Weighed(weight, detail, np.where(found.shared > 0, 0, -1), rates)

@@ -8,11 +8,11 @@ gives much. The call before on the same connection counts by how often two such 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import number_groups
+from wiretrace.linking.arrays import joint_key, look_up, number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 
 if TYPE_CHECKING:
@@ -28,12 +28,23 @@ LEAST_TOLD = 1.0
 """Nats from which the evidence is worth telling."""
 
 
+class Agreement(NamedTuple):
+    """How often a call and the one before it on its connection have one parent; arrays of shape (turns,)."""
+
+    turn: NDArray[np.int64]
+    """Rising numbers of pairs of operations: `joint_key` of the call before and the call."""
+    rate: NDArray[np.float64]
+    """Share of the calls whose parent is that of the call before."""
+
+
 class Sessions(Evidence):
     """Connections and the workers that own them."""
 
     kind: ClassVar[str] = "sessions"
 
-    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+    def weigh(
+        self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
+    ) -> Weighed | None:
         """Weigh `pairs` by the connections that carried both calls, and by the call before on the same connection."""
         connection = observations.problem.connection
         linked = np.flatnonzero(known >= 0)
@@ -41,13 +52,14 @@ class Sessions(Evidence):
         if not len(pairs) or len(linked) < LEAST_LINKS:
             return None
         owner = _ownership(observations, pairs, known, linked)
-        before = _call_before(observations, pairs, known)
+        agreement = learned if isinstance(learned, Agreement) else None
+        before, agreement = _call_before(observations, pairs, known, agreement)
         detail = [
             "its connection serves the requests of this incoming connection",
             "the call before it on the same connection has the same parent",
         ]
         phrase = np.where(before > np.maximum(owner, LEAST_TOLD), 1, np.where(owner > LEAST_TOLD, 0, -1))
-        return Weighed(np.clip(owner + before, -MOST_NATS, MOST_NATS), detail, phrase)
+        return Weighed(np.clip(owner + before, -MOST_NATS, MOST_NATS), detail, phrase, agreement)
 
 
 def _ownership(
@@ -80,25 +92,33 @@ def _ownership(
     return np.where(comparable, np.clip(weight, -MOST_NATS, MOST_NATS), 0.0)
 
 
-def _call_before(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How much likelier the pair is because the call before on the child's connection has, or has not, that parent."""
+def _call_before(
+    observations: Observations, pairs: Pairs, known: NDArray[np.int64], agreement: Agreement | None
+) -> tuple[NDArray[np.float64], Agreement | None]:
+    """How much likelier the pair is because the call before on the child's connection has, or has not, that parent.
+
+    Returns also what was learned, or given, of how often two such calls have one parent.
+    """
     problem = observations.problem
     calls = np.flatnonzero((problem.connection >= 0) & ~np.isnan(observations.starts))
     calls = calls[np.lexsort((observations.starts[calls], problem.connection[calls]))]
     same = problem.connection[calls[1:]] == problem.connection[calls[:-1]]
     before = np.full(len(problem), -1, np.int64)
     before[calls[1:][same]] = calls[:-1][same]
-    # What it is worth is learned where both parents are known, and where the earlier parent was still live.
-    second = np.flatnonzero((before >= 0) & (known >= 0))
-    second = second[known[before[second]] >= 0]
-    # Where only one parent is possible, having it twice says nothing of the connection.
     options = np.bincount(pairs.child, minlength=len(problem))
-    choice = options[second] > 1
-    choice &= observations.responds[known[before[second]]] >= observations.starts[second]
-    second = second[choice]
-    if len(second) < LEAST_LINKS:
-        return np.zeros(len(pairs))
-    rate = _agreement(problem.operation, before, second, known)[pairs.child]
+    turn = joint_key(problem.operation[before], problem.operation)
+    if agreement is None:
+        # What it is worth is learned where both parents are known, and where the earlier parent was still live.
+        second = np.flatnonzero((before >= 0) & (known >= 0))
+        second = second[known[before[second]] >= 0]
+        # Where only one parent is possible, having it twice says nothing of the connection.
+        choice = options[second] > 1
+        choice &= observations.responds[known[before[second]]] >= observations.starts[second]
+        second = second[choice]
+        if len(second) < LEAST_LINKS:
+            return np.zeros(len(pairs)), None
+        agreement = _agreement(turn[second], known[second] == known[before[second]])
+    rate = look_up(agreement.turn, agreement.rate, turn[pairs.child], np.float64(0.0))
     learned = rate > 0
     rate = np.where(learned, rate, 0.5)
     earlier = before[pairs.child]
@@ -107,22 +127,19 @@ def _call_before(observations: Observations, pairs: Pairs, known: NDArray[np.int
     live = usable & (observations.responds[np.maximum(parent_before, 0)] >= observations.starts[pairs.child])
     base = 1.0 / np.maximum(options[pairs.child], 2)
     weight = np.where(parent_before == pairs.parent, np.log(rate / base), np.log((1 - rate) / (1 - base)))
-    return np.where(live & learned, weight, 0.0)
+    return np.where(live & learned, weight, 0.0), agreement
 
 
-def _agreement(
-    operation: NDArray[np.int32], before: NDArray[np.int64], second: NDArray[np.int64], known: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Probability that a call and the one before it have one parent, by their operations; 0: not known. Shape (n,).
+def _agreement(turn: NDArray[np.int64], agree: NDArray[np.bool_]) -> Agreement:
+    """How often a call and the one before it have one parent, by their operations.
 
-    Learned from the calls `second`: a pool's clean-up always belongs to the call before it, a query may not.
+    Learned from calls of known parents, shape (calls,): a pool's clean-up always belongs to the call before it, a query
+    may not.
     """
-    _, group = number_groups((operation[before] + np.int64(1)) * (int(operation.max()) + 2) + operation)
-    agree = known[second] == known[before[second]]
-    overall = (np.count_nonzero(agree) + 1.0) / (len(second) + 2.0)
-    groups = int(group.max()) + 1
-    agreed = np.bincount(group[second], weights=agree, minlength=groups)
-    seen = np.bincount(group[second], minlength=groups)
+    turns, group = number_groups(turn)
+    overall = (np.count_nonzero(agree) + 1.0) / (len(turn) + 2.0)
+    agreed = np.bincount(group, weights=agree, minlength=len(turns))
+    seen = np.bincount(group, minlength=len(turns))
     rate = (agreed + PRIOR_LINKS * overall) / (seen + PRIOR_LINKS)
-    known_rate: NDArray[np.float64] = np.where(seen >= LEAST_LINKS, rate, 0.0)[group]
-    return known_rate
+    enough = seen >= LEAST_LINKS
+    return Agreement(turns[enough], rate[enough])

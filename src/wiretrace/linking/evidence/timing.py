@@ -57,6 +57,18 @@ class DelayModel:
         self.closing = np.full(self.kinds, LAST_END, np.int64)
         self.table = np.full((self.kinds, 2 * self.slots + 1, BINS), np.log(1.0 / BINS))
 
+    def extended(self, slots: int) -> DelayModel:
+        """The same with slots of which nothing is known behind the others, `slots` in all."""
+        if slots == self.slots:
+            return self
+        model, old = DelayModel(slots, self.kinds), self.slots
+        # The rows of the starts, and of the response, stand behind those of the ends, which are more now.
+        model.cue[:, :old] = _moved(self.cue, old, slots)
+        model.closing[:] = _moved(self.closing, old, slots)
+        model.table[:, :old], model.table[:, slots : slots + old] = self.table[:, :old], self.table[:, old : 2 * old]
+        model.table[:, 2 * slots] = self.table[:, 2 * old]
+        return model
+
     def log_likelihood(
         self,
         service: Service,
@@ -111,7 +123,11 @@ class DelayModel:
         pooled_cue: dict[tuple[int, int], NDArray[np.float64]] = {}
         last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0) if slots else np.full(len(request), np.nan)
         pooled_closing, _, _ = _density(responds - last_end, weights, everybody, resolution)
-        for k in range(self.kinds):
+        # The last kind is any other: of it nothing is known but what all do after their arrival.
+        self.cue[-1], self.closing[-1] = 0, LAST_END
+        self.table[-1, :slots] = self.table[-1, slots : 2 * slots] = np.array([first for first, _, _ in pooled_first])
+        self.table[-1, 2 * slots] = pooled_closing
+        for k in range(self.kinds - 1):
             of_kind = kind == k
             if not of_kind.any():
                 continue
@@ -213,6 +229,11 @@ class DelayModel:
         ended = last_end if row == LAST_END else events[row]
         density, _, _ = _density(responds - ended, weights, of_kind, resolution)
         self.table[kind, 2 * slots] = density
+
+
+def _moved(row: NDArray[np.int64], slots: int, more: int) -> NDArray[np.int64]:
+    """Event rows of a service of `slots` slots as those of one with `more`."""
+    return np.where(row > 2 * slots, row + 2 * (more - slots), np.where(row > slots, row + more - slots, row))
 
 
 def sibling_of(row: NDArray[np.int64], slots: int) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match, match_weights
+from wiretrace.linking.evidence.matching import MatchRates, match, match_rates, match_weights
 from wiretrace.linking.problem import Ragged
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ class Values(Evidence):
 
     kind: ClassVar[str] = "values"
 
-    def weigh(self, observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Weighed | None:
+    def weigh(
+        self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
+    ) -> Weighed | None:
         """Weigh `pairs` by the values that flow between their calls."""
         problem = observations.problem
         if not len(pairs) or not (len(problem.request_tokens.values) or len(problem.response_tokens.values)):
@@ -51,16 +53,19 @@ class Values(Evidence):
             (problem.response_tokens, problem.response_tokens),
             (problem.request_tokens, _answers(observations, known)),
         )
+        rates: dict[int, MatchRates] = dict(learned) if isinstance(learned, dict) else {}
         for number, (of_child, of_parent) in enumerate(flows):
             if not len(of_child.values) or not len(of_parent.values):
                 continue
             found = match(observations, pairs, of_child, of_parent)
-            flow_weight = match_weights(observations, pairs, found, known)
+            if number not in rates:
+                rates[number] = match_rates(observations, pairs, found, known)
+            flow_weight = match_weights(observations, pairs, found, rates[number])
             weight += flow_weight
             told = (found.shared > 0) & (flow_weight > strongest)
             strongest[told] = flow_weight[told]
             phrase[told] = number * len(counted) + np.minimum(found.shared[told], MOST_TOLD + 1)
-        return Weighed(np.clip(weight, -MOST_NATS, MOST_NATS), detail, phrase)
+        return Weighed(np.clip(weight, -MOST_NATS, MOST_NATS), detail, phrase, rates)
 
 
 def _answers(observations: Observations, known: NDArray[np.int64]) -> Ragged:

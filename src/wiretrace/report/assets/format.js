@@ -36,12 +36,15 @@ export function size(bytes) {
   return `${unit ? significant(value) : count(value)} ${units[unit]}`;
 }
 
-/** A probability: never rounded up to certainty, nor down to nothing. @param {number} value @returns {string} */
-export function probability(value) {
-  if (value >= 1) return "1";
-  if (value > 0.995) return "> 0.99";
-  if (value > 0 && value < 0.005) return "< 0.01";
-  return value.toFixed(2);
+/**
+ * How sure a link is, as the terminal says it: never rounded up to certainty, nor down to nothing. A link by judgement
+ * is never certain. @param {number} value @param {string} link what it rests on @returns {string}
+ */
+export function linkProbability(value, link) {
+  const share = link === "stated" || link === "measured" ? value : Math.min(value, 0.999);
+  if (share > 0 && share < 0.005) return "<1%";
+  if (share >= 0.995 && share < 1) return ">99%";
+  return `${Math.round(100 * share)}%`;
 }
 
 /** A share in per cent, likewise. @param {number} part @param {number} whole @returns {string} */

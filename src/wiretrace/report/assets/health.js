@@ -1,7 +1,7 @@
 // The health of the capture: sentences about what is known to be missing, so that nobody trusts a blind capture.
 
 import { element, svg } from "./dom.js";
-import { count, counted, duration, percent, probability, size } from "./format.js";
+import { count, counted, duration, percent, linkProbability, size } from "./format.js";
 import { definitions, signOf, table } from "./parts.js";
 import { ACCOUNTS, BASES } from "./words.js";
 
@@ -114,7 +114,7 @@ function linksBox({ links, totals }) {
       element("th", { scope: "row" }, element("span", { class: `badge ${kind}`, title: BASES[kind].sentence }, BASES[kind].label)),
       element("td", { class: "number" }, count(links[kind].count)),
       element("td", { class: "number" }, percent(links[kind].count, total)),
-      element("td", { class: "muted" }, links[kind].confidence === null ? "" : `mean confidence ${probability(links[kind].confidence)}`))))));
+      element("td", { class: "muted" }, links[kind].confidence === null ? "" : `mean confidence ${linkProbability(links[kind].confidence, kind)}`))))));
 }
 
 /** A bar of shares; the table below it says the same in numbers. @param {[string, number][]} parts @returns {HTMLElement} */

@@ -8,10 +8,12 @@ import { count, duration, percent } from "./format.js";
 
 const BOX_WIDTH = 150;
 const BOX_HEIGHT = 34;
-const LAYER_WIDTH = 330;
+const LAYER_WIDTH = 290;
 const SLOT_HEIGHT = 62;
 const MARGIN = 16;
 const NAME_LETTERS = 20;
+/** How small the drawing may be made so that it fits the page; where that is not enough, it scrolls. */
+const SMALLEST = 0.75;
 /** Rounds of ordering each layer by its neighbours: few crossings, and a bounded time. */
 const ROUNDS = 4;
 
@@ -22,9 +24,11 @@ export function serviceMap(edges) {
   const height = Math.max(...boxes.map((box) => box.y), 0) + BOX_HEIGHT + MARGIN;
   const byName = new Map(boxes.map((box) => [box.name, box]));
   const most = Math.max(...edges.map((edge) => edge.calls), 1);
-  return svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Map of services" },
+  const map = svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Map of services" },
     edges.map((edge) => drawnEdge(edge, /** @type {Box} */ (byName.get(edge.client)), /** @type {Box} */ (byName.get(edge.server)), most)),
     boxes.map(drawnBox));
+  map.style.minWidth = `${Math.round(width * SMALLEST)}px`;
+  return map;
 }
 
 /** @param {Edge[]} edges @returns {Box[]} */

@@ -82,7 +82,7 @@ export function table(caption, columns, rows) {
 
   fill();
   return element("div", { class: "table-box", tabindex: "0", role: "region", "aria-label": caption },
-    element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, heads)), body), more);
+    element("table", {}, element("caption", {}, element("span", {}, caption)), element("thead", {}, element("tr", {}, heads)), body), more);
 }
 
 /** @param {string} text @returns {Promise<boolean>} */

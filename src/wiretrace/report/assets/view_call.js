@@ -1,7 +1,7 @@
 // The side panel: all that is known of one call, and why it stands where it stands.
 
 import { element } from "./dom.js";
-import { count, duration, probability, size } from "./format.js";
+import { count, duration, linkProbability, size } from "./format.js";
 import { copyButton, copyLine, definitions, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
 import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
@@ -71,7 +71,7 @@ function parentSection(app, place, details) {
     element("h3", {}, link === "question" ? "Why this parent may be right" : "Why this parent"),
     element("p", {}, callLink(app, parent)),
     element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? "",
-      confidence === null ? null : ` Confidence ${probability(confidence)}.`),
+      confidence === null ? null : ` Confidence ${linkProbability(confidence, link)}.`),
     evidence(reasons.filter((reason) => reason.parent === parent)),
     alternatives(app, place, candidates, parent));
 }
@@ -89,7 +89,7 @@ function alternatives(app, place, candidates, parent) {
   if (!others.length) return null;
   return element("div", {}, element("h4", {}, "It could also have been"),
     element("ul", { class: "alternatives" }, others.map((candidate) => element("li", {},
-      element("span", { class: "chance" }, probability(candidate.confidence)), " ",
+      element("span", { class: "chance" }, linkProbability(candidate.confidence, candidate.basis)), " ",
       candidate.parent < 0 ? "caused by nothing that was captured" : callLink(app, candidate.parent)))));
 }
 

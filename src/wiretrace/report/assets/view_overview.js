@@ -6,6 +6,7 @@ import { count, counted, duration, percent } from "./format.js";
 import { captureSection, healthVerdict } from "./health.js";
 import { signOf, table } from "./parts.js";
 import { routeTo } from "./router.js";
+import { heldNote } from "./held.js";
 import { outcomeLabel } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
@@ -20,7 +21,7 @@ export class OverviewView {
   /** @param {App} app */
   constructor(app) {
     this.title = "Overview";
-    this.node = element("div", { class: "page", tabindex: "-1" }, headline(app), healthVerdict(app.overview), findings(app.overview.findings), operations(app.overview.operations), captureSection(app),
+    this.node = element("div", { class: "page", tabindex: "-1" }, headline(app), heldNote(app.overview), healthVerdict(app.overview), findings(app.overview.findings), operations(app.overview.operations), captureSection(app),
       element("footer", { class: "muted" }, `Made by wiretrace ${app.overview.wiretrace} from the captures alone. Times are on the common time line of all hosts.`));
   }
 
@@ -85,8 +86,8 @@ function findings(rows) {
 /** @param {any[]} rows @returns {HTMLElement} */
 function operations(rows) {
   return element("section", { "aria-labelledby": "operations-title" }, element("h2", { id: "operations-title" }, "Operations"),
-    table("Errors in requests that failed come first, then other errors, then the slowest", [
-      { title: "Operation", key: (row) => row.operation, cell: (row) => element("a", { href: routeTo(["trees"], { filter: `any.${termFor("operation", row.operation)} any.${termFor("service", row.server)}`, sort: "-duration" }) }, row.operation || "(none)") },
+    table("Errors in requests that failed come first, then other errors, then the slowest; what only sets up connections comes last", [
+      { title: "Operation", key: (row) => row.operation, cell: (row) => element("a", { href: routeTo(["trees"], { filter: `any.${termFor("operation", row.operation)} any.${termFor("service", row.server)}`, sort: "-duration" }) }, row.operation || "(none)", row.setUp ? element("span", { class: "muted" }, " sets up or probes a connection") : null) },
       { title: "Service", cell: (row) => row.server, key: (row) => row.server },
       { title: "Protocol", cell: (row) => row.protocol, key: (row) => row.protocol },
       ...figureColumns(),

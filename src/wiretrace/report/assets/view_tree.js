@@ -1,7 +1,8 @@
 // One request tree: a waterfall on the time axis of its root, and beside it all that is known of the chosen call.
 
+import { heldNote } from "./held.js";
 import { element } from "./dom.js";
-import { count, counted, duration, probability } from "./format.js";
+import { count, counted, duration, linkProbability } from "./format.js";
 import { copyButton, outcomeMark, signOf } from "./parts.js";
 import { replaceRoute, routeTo } from "./router.js";
 import { callPanel } from "./view_call.js";
@@ -102,7 +103,8 @@ export class TreeView {
   /** @param {string} id */
   missing(id) {
     this.tree = -1;
-    this.heading.replaceChildren(element("h1", {}, "Not in this report"), element("p", {}, `There is no call ${id} here. `, element("a", { href: "#/trees" }, "All trees")));
+    this.heading.replaceChildren(element("h1", {}, "Not in this report"), element("p", {}, `There is no call ${id} here. `, element("a", { href: "#/trees" }, "All trees")),
+      ...[heldNote(this.app.overview)].filter((node) => node !== null));
     this.rows.setCount(0);
     this.panel.replaceChildren();
   }
@@ -231,7 +233,7 @@ function withNextSibling(depths) {
 /** How a call is tied to its parent, and how surely. @param {string} link @param {number | null} confidence @returns {HTMLElement} */
 export function linkBadge(link, confidence) {
   if (!link) return element("span", { class: "muted" }, "root");
-  const surely = confidence === null || (link === "stated" && confidence === 1) ? "" : ` ${probability(link === "stated" || link === "measured" ? confidence : Math.min(confidence, 0.999))}`;
+  const surely = confidence === null || (link === "stated" && confidence === 1) ? "" : ` ${linkProbability(confidence, link)}`;
   return element("span", { class: `badge ${link}`, title: BASES[link]?.sentence }, `${link === "question" ? "? " : ""}${BASES[link]?.label ?? link}${surely}`);
 }
 

@@ -5,6 +5,7 @@ import { parseFilter } from "./filter.js";
 import { count, duration } from "./format.js";
 import { outcomeMark, signOf } from "./parts.js";
 import { replaceRoute, routeTo } from "./router.js";
+import { heldNote } from "./held.js";
 import { findTrees, sortTrees } from "./search.js";
 import { WindowedRows, cell } from "./windowed.js";
 
@@ -58,6 +59,7 @@ export class TreesView {
     const quick = [["All", ""], ["Failing", "errors>0"], ["With questions", "questions>0"]];
     this.node = element("section", { class: "fill", "aria-labelledby": "view-title" },
       element("h1", { id: "view-title", class: "off-screen" }, "Request trees"),
+      heldNote(app.overview),
       element("div", { class: "filter-bar" },
         element("label", { for: "filter" }, "Filter"), this.input, this.counter,
         element("div", { class: "quick", role: "group", "aria-label": "Ready filters" }, quick.map(([title, text]) =>
