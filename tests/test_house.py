@@ -41,18 +41,27 @@ COVERED_BY = {
     ),
     # What stands between packets and exchanges is tested through the driver, on packets, as the pipeline uses it.
     "exchanges/test_driver.py": (
+        "exchanges/attempts",
         "exchanges/connection_rows",
         "exchanges/conversation",
         "exchanges/detection",
         "exchanges/direction",
+        "exchanges/matching",
+        "exchanges/message_table",
         "exchanges/outcomes",
         "exchanges/pairing",
+        "exchanges/pairing_acknowledgement",
+        "exchanges/pairing_batches",
+        "exchanges/pairing_identifier",
+        "exchanges/pairing_order",
         "exchanges/provenance",
+        "exchanges/record_batch",
         "exchanges/rows",
+        "exchanges/threads",
         "tcp/connections",
     ),
     # Pieces of messages, and pairs by identifier, are what streams of HTTP/2 are made of.
-    "protocols/test_recorded.py": ("exchanges/parts", "exchanges/pairing_by_identifier"),
+    "protocols/test_recorded.py": ("exchanges/parts",),
     "tcp/test_reassembly.py": ("tcp/streams",),
     # Kernels over columns are tested through the decoder that calls them, against plain twins and dpkt.
     "packets/test_decode.py": (

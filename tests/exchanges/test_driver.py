@@ -109,6 +109,70 @@ def test_order_and_duplicates_change_nothing(seed: int, chunk: int) -> None:
     assert exchanges.unexplained == 0
 
 
+def several(rng: random.Random) -> list[Packet]:
+    """Connections of different protocols side by side, each of a client that waits or asks in batches."""
+    dialects = {
+        80: (request, lambda number: response(number * 10)),
+        6379: (lambda number: b"*2\r\n$3\r\nGET\r\n$4\r\n%04d\r\n" % number, lambda number: b"$4\r\n%04d\r\n" % number),
+        11211: (lambda number: b"get key%d\r\n" % number, lambda number: b"VALUE key%d 0 1\r\nx\r\nEND\r\n" % number),
+    }
+    conversations = []
+    for place in range(rng.randint(1, 4)):
+        port = rng.choice(list(dialects))
+        ask, answer = dialects[port]
+        talk = TcpConversation(("10.0.0.1", 40_000 + place), ("10.0.0.2", port), mss=rng.choice([30, 300]))
+        talk.open().wait(place * 13)
+        number = 0
+        for _ in range(rng.randint(1, 8)):
+            batch = range(number, number + rng.choice([1, 1, 3]))
+            for each in batch:
+                talk.send(Side.CLIENT, ask(each))
+            for each in batch:
+                talk.send(Side.SERVER, answer(each))
+            number = batch.stop
+        conversations.append(rng.choice([talk.close, lambda talk=talk: talk.acknowledge(Side.CLIENT)])().packets)  # type: ignore[misc]
+    return merge(*conversations)
+
+
+def contents(exchanges: Exchanges) -> list[tuple[object, ...]]:
+    """What every exchange says, without frames and times, and without values of bodies: a cut into chunks cuts them too."""
+    names = ("client_port", "request_seq", "response_seq", "summary", "status", "outcome", "proof", "request_bytes",
+             "response_bytes", "request_tokens", "attributes", "notes")  # fmt: skip
+    return sorted(tuple(repr(row[name]) for name in names) for row in exchanges.rows)
+
+
+@given(seed=st.integers(0, 2**32), chunk=st.sampled_from([500, 2500, 6000]))
+@settings(max_examples=60, deadline=None)
+def test_any_split_order_and_repetition_gives_the_same_exchanges(seed: int, chunk: int) -> None:
+    """Many connections, packets late by a few places or captured twice, any cut into chunks: nothing changes."""
+    rng = random.Random(seed)
+    packets = several(rng)
+    plain = Exchanges(packets)
+    order = sorted(range(len(packets)), key=lambda index: index + rng.choice([0, 0, 0, 2.5]))
+    moved = [packets[index] for index in order for _ in range(2 if rng.random() < 0.1 else 1)]
+    assert contents(Exchanges(packets, Limits(chunk_bytes=chunk))) == contents(plain)
+    assert contents(Exchanges(moved)) == contents(plain)
+
+
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.02, 0.1, 0.3]), chunk=st.sampled_from([3000, 1 << 20]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_deleted_leaves_a_subset_and_is_told(seed: int, share: float, chunk: int) -> None:
+    """Without some packets no exchange is found that was not there; lost bytes are counted, and all others have a place."""
+    rng = random.Random(seed)
+    packets = several(rng)
+    whole = {content[:4] + content[7:9] for content in contents(Exchanges(packets))}
+    left = [packet for index, packet in enumerate(packets) if index < 3 or rng.random() >= share]
+    exchanges = Exchanges(left, Limits(chunk_bytes=chunk))
+    proved = [row for row in exchanges.rows if row["proof"] and not row["notes"]]
+    names = ("client_port", "request_seq", "response_seq", "summary", "request_bytes", "response_bytes")
+    assert {tuple(repr(row[name]) for name in names) for row in proved} <= whole
+    assert exchanges.unexplained == 0
+    if len(proved) < len(whole):
+        lost = sum(row["client_lost_bytes"] + row["server_lost_bytes"] for row in exchanges.connections)
+        halves = [row for row in exchanges.rows if not row["proof"] or row["notes"]]
+        assert lost or halves or exchanges.notes.counts or len(exchanges.connections) < 4
+
+
 @pytest.mark.parametrize("make", [blocking, batched, multiplexed])
 @given(seed=st.integers(0, 2**32), share=st.sampled_from([0.03, 0.1, 0.2]), small=st.booleans())
 @settings(max_examples=60, deadline=None)

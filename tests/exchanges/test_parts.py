@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from tests.support.captures import TcpConversation
@@ -15,10 +17,26 @@ from wiretrace.model.message import Message, Role
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Chunk:
+    """Stands for the messages of a chunk: the message at index `at` is in frame `at` + 100."""
+
+    @staticmethod
+    def frames_of(index: int) -> NDArray[np.int64]:
+        return np.array([100 + index])
+
+
+def joined(pieces: list[Located], open_messages: dict[int, Assembly], limits: Limits, notes: Notes) -> list[Located]:
+    """What is put together of `pieces`."""
+    return join_parts(pieces, open_messages, Chunk(), limits, notes)  # type: ignore[arg-type]
+
 
 def located(role: Role, start: int, end: int, at: int, key: int = 1) -> Located:
-    """A piece in frame `at`, which came at that time."""
-    return Located(Message(role, start, end, key=key), at, at, at, at, at, at, end - start, damaged=False)
+    """A piece that came at time `at`, in a frame of its own."""
+    return Located(Message(role, start, end, key=key), at, at, at, at, end - start, damaged=False, index=at)
 
 
 def test_a_message_has_the_beginning_of_its_first_piece_and_the_end_of_its_last_one() -> None:
@@ -29,7 +47,7 @@ def test_a_message_has_the_beginning_of_its_first_piece_and_the_end_of_its_last_
         located(Role.RESPONSE, 50, 60, 3),
     ]
     open_messages: dict[int, Assembly] = {}
-    control, whole = join_parts(pieces, open_messages, np.arange(100, 110), Limits(), Notes())
+    control, whole = joined(pieces, open_messages, Limits(), Notes())
     assert control.message.role is Role.CONTROL
     assert (whole.message.start, whole.message.end, whole.elsewhere, whole.captured) == (0, 60, 40, 20)
     assert (whole.start_ns, whole.end_ns, whole.ack, whole.last_ack) == (0, 3, 0, 3)
@@ -40,7 +58,7 @@ def test_a_message_has_the_beginning_of_its_first_piece_and_the_end_of_its_last_
 
 def test_an_empty_last_piece_ends_where_the_one_before_it_did() -> None:
     pieces = [located(Role.PART, 0, 10, 0), located(Role.RESPONSE, 70, 70, 5)]
-    [whole] = join_parts(pieces, {}, np.arange(10), Limits(), Notes())
+    [whole] = joined(pieces, {}, Limits(), Notes())
     assert (whole.message.end, whole.end_ns, whole.elsewhere) == (10, 0, 0)
 
 
@@ -50,10 +68,10 @@ def test_frames_of_a_message_in_many_pieces_are_bounded() -> None:
     notes = Notes()
     pieces = [located(Role.PART, 2 * at, 2 * at + 1, at) for at in range(count)]
     pieces.append(located(Role.RESPONSE, 2 * count, 2 * count + 1, count))
-    [whole] = join_parts(pieces, {}, np.arange(count + 1), Limits(message_segments=400), notes)
+    [whole] = joined(pieces, {}, Limits(message_segments=400), notes)
     assert whole.frames is not None
     assert len(whole.frames) < 400 + COMPACTED_AT + 2
-    assert (whole.frames[0], whole.frames[-1]) == (0, count)
+    assert (whole.frames[0], whole.frames[-1]) == (100, 100 + count)
     assert notes.counts[NoteKind.LIMIT_REACHED, "message_segments"] > 0
     assert whole.captured == count + 1
 

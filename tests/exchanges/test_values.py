@@ -2,11 +2,12 @@
 
 import random
 import time
+from urllib.parse import unquote_to_bytes
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wiretrace.exchanges.values import REMEMBERED_WORDS, ValueHasher
+from wiretrace.exchanges.values import REMEMBERED_WORDS, WORD_BYTES, ValueHasher
 from wiretrace.model.limits import Limits
 
 HASHER = ValueHasher(b"key of a case", Limits())
@@ -72,6 +73,34 @@ def test_any_bytes_give_distinct_bounded_tokens(values: bytes) -> None:
     tokens = HASHER.tokens(values)
     assert len(set(tokens)) == len(tokens) <= Limits().value_tokens
     assert all(0 <= token < 1 << 64 for token in tokens)
+
+
+def plain_tokens(hasher: ValueHasher, values: bytes) -> list[int]:
+    """Tokens the plain way: word by word, each hashed on its own."""
+    values = values[: Limits().value_bytes]
+    words = (unquote_to_bytes(values) if b"%" in values else values).translate(WORD_BYTES).split()
+    found = dict.fromkeys(token for word in words for token in hasher.tokens(word))
+    if len(found) <= Limits().value_tokens:
+        return list(found)
+    return sorted(found, key=lambda token: token & 1)[: Limits().value_tokens]
+
+
+@given(st.lists(st.binary(max_size=700) | st.text("ab01- /%42", max_size=700).map(str.encode), max_size=20))
+def test_many_values_at_once_as_one_by_one(many: list[bytes]) -> None:
+    """Values that are hashed together do not touch each other."""
+    offsets, tokens = HASHER.token_lists(many)
+    found = [tokens[offsets[at] : offsets[at + 1]].tolist() for at in range(len(many))]
+    assert found == [HASHER.tokens(values) for values in many] == [plain_tokens(HASHER, values) for values in many]
+
+
+def test_values_are_the_same_before_and_after_forgetting() -> None:
+    """More words than are remembered, in one call: every value keeps its hashes."""
+    hasher = ValueHasher(b"k", Limits())
+    values = [b"/orders/%d" % number for number in range(REMEMBERED_WORDS + 1000)]
+    offsets, tokens = hasher.token_lists(values)
+    assert len(hasher._words) <= REMEMBERED_WORDS
+    for at in (0, 1, REMEMBERED_WORDS, len(values) - 1):
+        assert tokens[offsets[at] : offsets[at + 1]].tolist() == ValueHasher(b"k", Limits()).tokens(values[at])
 
 
 @given(st.integers(10, 1 << 64), st.sampled_from([b"/orders/%d", b"id = '%d'", b'{"id": %d}', b"cart:%d:items", b"%d"]))

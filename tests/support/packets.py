@@ -61,10 +61,10 @@ class Streams:
         return b"".join(data for _, data in self.runs.get(stream, []))
 
 
-class Exchanges:
-    """What the exchanges floor makes of packets."""
+class ExchangesOfFile:
+    """What the exchanges floor makes of a capture file."""
 
-    def __init__(self, packets: Iterable[Packet], limits: Limits | None = None, *, keep_values: bool = True) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None, *, keep_values: bool = True) -> None:
         limits = limits or Limits()
         flows = FlowTable()
         self.notes = Notes()
@@ -72,7 +72,7 @@ class Exchanges:
             "test", flows, limits, self.notes, ValueHasher(b"test", limits), keep_values=keep_values
         )
         batches = []
-        for columns in columns_of(packets, limits, flows, self.notes):
+        for columns in CaptureReader(path, flows, limits, self.notes).chunks():
             batches += list(driver.feed(columns))
         batches += list(driver.finish())
         self.table = pa.Table.from_batches(batches, schema=table_schema("exchanges"))
@@ -91,3 +91,13 @@ class Exchanges:
     def pairs(self) -> list[tuple[str, str, str]]:
         """(request, status, outcome) of each exchange, in order of time."""
         return [(row["summary"], row["status"], row["outcome"]) for row in self.rows]
+
+
+class Exchanges(ExchangesOfFile):
+    """What the exchanges floor makes of packets."""
+
+    def __init__(self, packets: Iterable[Packet], limits: Limits | None = None, *, keep_values: bool = True) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "packets.pcap"
+            write_pcap(path, packets)
+            super().__init__(path, limits, keep_values=keep_values)

@@ -245,3 +245,13 @@ def test_duplicates_of_a_packet_are_not_delivered_twice() -> None:
     """A packet that a mirror recorded twice counts once."""
     packets: list[Packet] = dialogue().packets
     assert both(Streams(duplicate(packets, 5))) == (CLIENT_BYTES, SERVER_BYTES)
+
+
+def test_a_hole_that_is_new_waits_though_an_older_one_was_just_filled() -> None:
+    """Every hole has until the end of the chunk behind the one in which it appeared."""
+    data = bytes(number for number in range(5) for _ in range(100))
+    packets = TcpConversation(mss=100).open().send(Side.CLIENT, data).packets
+    handshake, segments = packets[:3], packets[3:]
+    # Chunks of the handshake and one segment, then of two segments each.
+    captured = handshake + [segments[place] for place in (1, 0, 3, 2, 4)]
+    assert Streams(captured, Limits(chunk_bytes=400)).bytes_of(0) == data

@@ -1,4 +1,5 @@
-"""The table `connections` of one vantage point, from the state that the tcp floor keeps and what was read from it."""
+"""What outputs say of connections, from the state that the tcp floor keeps and what was read: the table `connections`, and
+the columns that rows of `exchanges` take from it."""
 
 from __future__ import annotations
 
@@ -8,12 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from wiretrace.exchanges.message_table import integers
+from wiretrace.exchanges.record_batch import ConnectionColumns
 from wiretrace.model.schema import table_schema
 from wiretrace.tcp.connections import Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.threads import Thread
     from wiretrace.packets.columns import FlowTable
     from wiretrace.tcp.connections import ConnectionTable
 
@@ -25,6 +31,41 @@ class Spoken(NamedTuple):
     client: int
     """Direction of the client."""
     exchanges: int
+
+
+class ConnectionEnds:
+    """Who is at the ends of connections, for the rows of the table `exchanges`."""
+
+    def __init__(self, flows: FlowTable, table: ConnectionTable, first_connection: int) -> None:
+        self._flows = flows
+        self._table = table
+        self._first_connection = first_connection
+        self._addresses: dict[bytes, str] = {}
+
+    def columns(self, threads: Sequence[Thread]) -> ConnectionColumns:
+        """What the exchanges of `threads` have in common, in their order."""
+        table = self._table
+        number = integers([thread.conversation.connection for thread in threads])
+        client = integers([thread.conversation.client for thread in threads])
+        keys = [self._flows.keys[flow] for flow in table.flow_of[number].tolist()]
+        ends = [
+            ((self._text(key.address_a), key.port_a), (self._text(key.address_b), key.port_b))[:: -1 if swapped else 1]
+            for key, swapped in zip(keys, client.tolist(), strict=True)
+        ]
+        return ConnectionColumns(
+            number + self._first_connection,
+            [thread.conversation.protocol_name for thread in threads],
+            [each[0] for each in ends],
+            [each[1] for each in ends],
+            table.base_of[2 * number + client],
+            table.base_of[2 * number + 1 - client],
+        )
+
+    def _text(self, packed: bytes) -> str:
+        text = self._addresses.get(packed)
+        if text is None:
+            text = self._addresses[packed] = str(ipaddress.ip_address(packed))
+        return text
 
 
 def connection_table(

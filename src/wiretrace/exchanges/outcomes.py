@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wiretrace.model.message import Result, Role
 from wiretrace.model.outcome import Outcome
-from wiretrace.tcp.connections import Ending
+from wiretrace.model.side import Side
+from wiretrace.tcp.connections import NEVER, Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from wiretrace.exchanges.pairing import Located, Pair
+    from wiretrace.exchanges.threads import Thread
+    from wiretrace.tcp.connections import ConnectionTable
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,6 +55,28 @@ _CUT_SHORT = {
     Ending.SERVER_FIN: Outcome.SERVER_CLOSED,
     Ending.SERVER_RESET: Outcome.SERVER_RESET,
 }
+
+
+def closings(over: set[int], threads: Mapping[int, Thread], table: ConnectionTable) -> dict[int, Closing]:
+    """How the connections that are over stood in the end."""
+    if not over:
+        return {}
+    numbers = np.array(sorted(over), np.int64)
+    clients = np.array([threads[number].conversation.client for number in numbers.tolist()], np.int64)
+    asking, answering = 2 * numbers + clients, 2 * numbers + 1 - clients
+    acknowledged = table.acknowledged_of[asking]
+    columns = (
+        table.endings(clients, numbers).tolist(),
+        acknowledged.tolist(),
+        ((table.bytes_of[answering] > 0) | (acknowledged > NEVER)).tolist(),
+        table.next_of[answering].tolist(),
+    )
+    found = {}
+    for number, ending, acked, captured, known in zip(numbers.tolist(), *columns, strict=True):
+        gaps = threads[number].conversation.side(Side.SERVER).gaps
+        sent = max(known, gaps[-1][1]) if gaps else known
+        found[number] = Closing(Ending(ending), acked, captured, known, sent)
+    return found
 
 
 def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outcome, tuple[Outcome, ...]]:

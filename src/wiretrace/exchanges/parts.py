@@ -17,6 +17,7 @@ from wiretrace.model.note import NoteKind, Notes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.message_table import MessageTable
     from wiretrace.exchanges.pairing import Located
     from wiretrace.model.limits import Limits
 
@@ -35,14 +36,14 @@ class Assembly:
         self.size = 0
         self.frames: list[NDArray[np.int64]] = []
 
-    def add(self, piece: Located, frame: NDArray[np.int64], most: int, notes: Notes) -> None:
-        """Take one more piece; `frame` holds the frames of the chunk."""
+    def add(self, piece: Located, table: MessageTable, most: int, notes: Notes) -> None:
+        """Take one more piece; `table` holds the messages of the chunk."""
         if self.first is not piece:
             self.first.captured += piece.captured
             self.first.damaged |= piece.damaged
         self.last = piece
         self.size += piece.message.end - piece.message.start
-        self.frames.append(frames_of(piece, frame).copy())
+        self.frames.append(frames_of(piece, table))
         if len(self.frames) > COMPACTED_AT:
             joined = distinct(self.frames)
             if len(joined) > most:
@@ -50,12 +51,12 @@ class Assembly:
                 notes.add(NoteKind.LIMIT_REACHED, "message_segments")
             self.frames = [joined]
 
-    def finish(self, last: Located, frame: NDArray[np.int64]) -> Located:
+    def finish(self, last: Located, table: MessageTable) -> Located:
         """The whole message, in `last`, which is its last piece."""
         first, message = self.first, last.message
         size = self.size + message.end - message.start
         if message.end > message.start:
-            self.frames.append(frames_of(last, frame))
+            self.frames.append(frames_of(last, table))
         else:
             last.end_ns, last.last_ack = self.last.end_ns, self.last.last_ack
             message.end = self.last.message.end
@@ -71,7 +72,7 @@ class Assembly:
 def join_parts(
     located: list[Located],
     assemblies: dict[int, Assembly],
-    frame: NDArray[np.int64],
+    table: MessageTable,
     limits: Limits,
     notes: Notes,
 ) -> list[Located]:
@@ -84,18 +85,18 @@ def join_parts(
             assembly = assemblies.get(key)
             if assembly is None:
                 assembly = assemblies[key] = Assembly(piece)
-            assembly.add(piece, frame, limits.message_segments, notes)
+            assembly.add(piece, table, limits.message_segments, notes)
         elif message.role is Role.CONTROL or message.role is Role.CANCEL:
             whole.append(piece)
         else:
             assembly = assemblies.pop(key, None)
-            whole.append(piece if assembly is None else assembly.finish(piece, frame))
+            whole.append(piece if assembly is None else assembly.finish(piece, table))
     return whole
 
 
-def frames_of(located: Located, frame: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Frames behind a message; `frame` holds those of the chunk."""
-    return located.frames if located.frames is not None else frame[located.first : located.last + 1]
+def frames_of(located: Located, table: MessageTable) -> NDArray[np.int64]:
+    """Frames behind a message; `table` holds those of the chunk."""
+    return located.frames if located.frames is not None else table.frames_of(located.index)
 
 
 def distinct(frames: list[NDArray[np.int64]]) -> NDArray[np.int64]:

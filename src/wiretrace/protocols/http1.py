@@ -48,6 +48,10 @@ from wiretrace.protocols.http_semantics import TOO_MANY_OPERATIONS, admitted, op
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
+REPEATED_HEADS = 4096
+"""Heads of requests, and of responses, whose reading is remembered; beyond it all are forgotten."""
+REPEATED_HEAD_BYTES = 1024
+"""Longest head whose reading is remembered."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
 
@@ -86,6 +90,12 @@ class Http1(Protocol):
         """The last request that asked for an upgrade."""
         self._operations = operations_of(context)
         """Operations seen on all connections."""
+        heads = context.shared.setdefault("heads", ({}, {}))
+        assert isinstance(heads, tuple)
+        self._request_heads: dict[bytes, tuple[RequestLine, Fields, dict[str, str | int]]] = heads[0]
+        """Heads of requests on all connections, by their bytes: clients repeat them."""
+        self._response_heads: dict[bytes, tuple[StatusLine, Fields]] = heads[1]
+        """Likewise of responses."""
         self._switched: tuple[str, int] | None = None
         """The server left HTTP: the next protocol, and its stream offset on the server's side."""
 
@@ -146,6 +156,7 @@ class Http1(Protocol):
 
     def _read_requests(self, data: bytes, at: int, base: int) -> int:
         direction, size, requests, operations = self._client, len(data), self.requests, self._operations
+        heads = self._request_heads
         room, keep_values, most = self.context.value_bytes, self.context.keep_values, self.context.unparsed_bytes
         while at < size:
             if direction.building is not None:
@@ -166,9 +177,8 @@ class Http1(Protocol):
             line: RequestLine | None = None
             fields: Fields | None = None
             if end >= 0:
-                line_end = data.find(b"\r\n", at, end + 2)
-                line = read_request_line(data[at:line_end], keep_values)
-                fields = read_fields(data[line_end + 2 : end])
+                text = data[at:end]
+                line, fields, attributes = heads.get(text) or self._read_request_head(text)
                 body = end + 4
             if line is None or fields is None:
                 head = careful_head(Side.CLIENT, direction, data, at, base, most)
@@ -178,6 +188,7 @@ class Http1(Protocol):
                 fields = read_fields(head[1])
                 if line is None or fields is None:
                     raise Violation("not a request line")
+                attributes = line.attributes_for(fields.host, fields.user_agent)
                 body = head[2]
             if direction.padding >= 0 or direction.cut is not None:
                 settle(direction, requests, base + at)
@@ -202,7 +213,7 @@ class Http1(Protocol):
                 fields.damaged,
                 values[:room],
                 fields.identifiers,
-                line.attributes_for(fields.host, fields.user_agent),
+                attributes,
             )
             if fields.notes:
                 message.notes = fields.notes
@@ -229,8 +240,34 @@ class Http1(Protocol):
                     self._succeed()
         return at
 
+    def _read_request_head(self, head: bytes) -> tuple[RequestLine | None, Fields | None, dict[str, str | int] | None]:
+        """Start line and fields of a head, and the attributes that they make; remembered where both can be read."""
+        first, _, rest = head.partition(b"\r\n")
+        line, fields = read_request_line(first, self.context.keep_values), read_fields(rest)
+        if line is None or fields is None:
+            return line, fields, None
+        found = line, fields, line.attributes_for(fields.host, fields.user_agent)
+        if len(head) <= REPEATED_HEAD_BYTES:
+            if len(self._request_heads) >= REPEATED_HEADS:
+                self._request_heads.clear()
+            self._request_heads[head] = found
+        return found
+
+    def _read_response_head(self, head: bytes) -> tuple[StatusLine | None, Fields | None]:
+        """Start line and fields of a head, remembered where both can be read."""
+        first, _, rest = head.partition(b"\r\n")
+        line, fields = read_status_line(first), read_fields(rest)
+        if line is None or fields is None:
+            return line, fields
+        if len(head) <= REPEATED_HEAD_BYTES:
+            if len(self._response_heads) >= REPEATED_HEADS:
+                self._response_heads.clear()
+            self._response_heads[head] = line, fields
+        return line, fields
+
     def _read_responses(self, data: bytes, at: int, base: int) -> int:
         direction, size, responses = self._server, len(data), self.responses
+        heads = self._response_heads
         room, most = self.context.value_bytes, self.context.unparsed_bytes
         while at < size:
             if self._switched is not None:
@@ -255,9 +292,8 @@ class Http1(Protocol):
             line: StatusLine | None = None
             fields: Fields | None = None
             if end >= 0:
-                line_end = data.find(b"\r\n", at, end + 2)
-                line = read_status_line(data[at:line_end])
-                fields = read_fields(data[line_end + 2 : end])
+                text = data[at:end]
+                line, fields = heads.get(text) or self._read_response_head(text)
                 body = end + 4
             if line is None or fields is None:
                 head = careful_head(Side.SERVER, direction, data, at, base, most)

@@ -359,8 +359,8 @@ class ServerReader:
         if self._command in (EXECUTE, FETCH) or (self._command == _UNKNOWN and at < end and data[at] == 0):
             types = b"".join(bytes((kind, 0)) for kind in self._types)
             size = (len(self._types) + 9) // 8  # the bitmap of a row begins at its third bit
-            nulls = data[at + 1 : at + 1 + size]
-            return binary_values(data[:end], at + 1 + size, types, nulls, 2, limit)
+            row = data[at:end]
+            return binary_values(row, 1 + size, types, row[1 : 1 + size], 2, limit)
         return text_row(data, at, end, limit)
 
     def _append(

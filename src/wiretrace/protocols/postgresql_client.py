@@ -7,6 +7,7 @@ once are a request of their own, 'PREPARE ...'. Passwords and CopyData are passe
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, TypeVar
 
 from wiretrace.model.limits import Limits
@@ -41,11 +42,16 @@ _NOT_CAPTURED = Description("EXECUTE", "<not captured>", ATTRIBUTES, b"", (), 0,
 """An unnamed statement or portal whose Parse or Bind is missing: they stand in the same unit, so that was not captured."""
 _WITH_TEXT = frozenset(b"QPBEDCF")
 """Messages that are read, not passed over."""
-
+_REPEATED_BYTES = 512
+"""Longest parameters of a Bind whose reading is remembered."""
 
 _DIALECT = Dialect.STANDARD
 _REQUEST, _CONTROL = Role.REQUEST, Role.CONTROL
 """Members of enumerations by a short way: looking one up in its class takes longer than all else about a small packet."""
+
+
+_known_values = functools.lru_cache(maxsize=4096)(bound_values)
+"""As `bound_values`, remembering the answer: clients ask for the same things again and again."""
 
 
 class ClientReader:
@@ -269,7 +275,8 @@ class ClientReader:
             raise Violation("a Bind message without names")
         name = data[portal_end + 1 : name_end]
         limit = self._context.value_bytes
-        count, values = bound_values(data[name_end + 1 : min(end, name_end + 1 + 8 * limit)], 0, limit)
+        body = data[name_end + 1 : min(end, name_end + 1 + 8 * limit)]
+        count, values = (_known_values if len(body) <= _REPEATED_BYTES else bound_values)(body, 0, limit)
         described = self._statements.get(name)
         if described is None:
             described = self._unknown(name, count)

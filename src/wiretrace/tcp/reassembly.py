@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.packets.columns import ACK, FIN, RST, SYN, TCP, PacketColumns
-from wiretrace.tcp.connections import ConnectionTable
+from wiretrace.tcp.connections import NEVER, ConnectionTable
 from wiretrace.tcp.streams import NO_ACK, Run, Segments, StreamChunk
 
 if TYPE_CHECKING:
@@ -269,10 +269,11 @@ class Reassembler:
         Returns the number of segments delivered so far.
         """
         table = self.connections
-        overdue = False
+        # Where the bytes begin that wait since an earlier chunk: a hole in front of them has had its time.
+        held_from = NEVER
         if stream in held_before:
             held, _ = held_before[stream]
-            overdue = True
+            held_from = int(held["offset"][0])
             mine = {
                 name: np.concatenate(
                     [-1 - (held[name] + held_at[stream]) if name == "position" else held[name], mine[name]]
@@ -313,11 +314,10 @@ class Reassembler:
             settled = int(delivered["frame"][hole]) < self._settled_frame
             if final or (settled and acknowledged >= int(start[hole])):
                 continue
-            behind = int(delivered["length"][hole:].sum())
-            if overdue or behind > self._limits.out_of_order_bytes:
-                if not overdue:
-                    self._notes.add(NoteKind.LIMIT_REACHED, "out_of_order_bytes")
-                overdue = False
+            if int(start[hole]) <= held_from:
+                continue
+            if int(delivered["length"][hole:].sum()) > self._limits.out_of_order_bytes:
+                self._notes.add(NoteKind.LIMIT_REACHED, "out_of_order_bytes")
                 continue
             stop = hole
             break

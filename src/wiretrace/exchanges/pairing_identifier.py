@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.exchanges.pairing import REQUEST, RESPONSE, Habits, Located, Pair, Proof, pair_in_order
+from wiretrace.exchanges.pairing import Habits, Located, Pair, Proof
+from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.parts import frames_of
 from wiretrace.model.message import Result, Role
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from wiretrace.exchanges.message_table import MessageTable
 
 
 CALLED_OFF = (Result.CANCELLED, Result.TIMED_OUT)
@@ -30,8 +31,8 @@ def pair_before_identifiers(
 
     What is paired, and no longer waits, leaves both lists.
     """
-    plain = [each for each in requests if each.message.key < 0 and each.message.role is REQUEST]
-    answers = [each for each in responses if each.message.key < 0 and each.message.role is RESPONSE]
+    plain = [each for each in requests if each.message.key < 0 and each.message.role is Role.REQUEST]
+    answers = [each for each in responses if each.message.key < 0 and each.message.role is Role.RESPONSE]
     if plain and len(plain) == len(answers):
         pair_in_order(plain, answers, pairs, habits)
         requests[:] = [each for each in requests if each.message.key >= 0]
@@ -42,7 +43,7 @@ def pair_by_identifier(
     requests: list[Located],
     responses: list[Located],
     pairs: list[Pair],
-    frame: NDArray[np.int64],
+    table: MessageTable,
     *,
     unique: bool,
 ) -> tuple[list[Located], list[Located]]:
@@ -51,7 +52,7 @@ def pair_by_identifier(
     A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
     as soon as a later request is answered. So is one that was called off, by a client whose later request is answered.
     An answer may be complete before its request is; where identifiers are `unique` within a connection, it may even begin
-    before it. `frame` holds the frames of the chunk.
+    before it. `table` holds the messages of the chunk.
     """
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
@@ -98,7 +99,7 @@ def pair_by_identifier(
             if request is not None and (
                 response is None or response.end_ns > located.start_ns or is_cancelled(response)
             ):
-                call_off(request, located, frame)
+                call_off(request, located, table)
                 if response is not None and is_cancelled(response):
                     response.message.result = request.message.result
                 called_off[message.key] = located.message.end
@@ -110,10 +111,10 @@ def is_cancelled(response: Located) -> bool:
     return response.message.result is Result.CANCELLED
 
 
-def call_off(request: Located, last: Located, frame: NDArray[np.int64]) -> None:
+def call_off(request: Located, last: Located, table: MessageTable) -> None:
     """The request ends with `last`, by which the client calls it off."""
     message = request.message
-    request.frames = np.concatenate([frames_of(request, frame), frames_of(last, frame)])
+    request.frames = np.concatenate([frames_of(request, table), frames_of(last, table)])
     request.elsewhere += last.message.start - message.end
     message.end, request.end_ns = last.message.end, last.end_ns
     request.captured += last.captured

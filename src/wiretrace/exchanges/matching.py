@@ -1,0 +1,233 @@
+"""From the messages of one chunk to its exchanges: pairs them, judges what happened, and counts their bytes.
+
+Rules: plain connections, nearly all, are paired by array operations together; the others one by one, with the proof that
+each allows. What finds no partner waits in its thread, up to a limit, and is a half when its connection is over. Messages of
+role CONTROL are part of no exchange.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.exchanges.outcomes import Closing, judge
+from wiretrace.exchanges.pairing import Pair, Proof
+from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
+from wiretrace.exchanges.pairing_identifier import pair_before_identifiers, pair_by_identifier
+from wiretrace.exchanges.pairing_order import pair_in_order
+from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
+from wiretrace.exchanges.parts import join_parts
+from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
+from wiretrace.exchanges.transactions import number_transactions
+from wiretrace.model.analysis import Payload
+from wiretrace.model.message import Result, Role, Transaction
+from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.outcome import Outcome
+from wiretrace.model.side import Side
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from wiretrace.exchanges.message_table import MessageTable
+    from wiretrace.exchanges.pairing import Located
+    from wiretrace.exchanges.threads import Thread
+    from wiretrace.model.limits import Limits
+
+
+class Matcher:
+    """Pairs the messages of one vantage point, a chunk at a time."""
+
+    def __init__(self, limits: Limits, notes: Notes, accounting: Counter[Payload]) -> None:
+        """What bytes are in exchanges and in halves is counted in `accounting`."""
+        self._limits = limits
+        self._notes = notes
+        self._accounting = accounting
+
+    def match(self, table: MessageTable, closings: Mapping[int, Closing]) -> Rows:
+        """The exchanges among the messages of `table`; `closings` holds the connections that are over."""
+        rows = Rows()
+        if not table.threads:
+            return rows
+        bounds = table.bounds.tolist()
+        candidates = np.zeros(len(table.threads), np.bool_)
+        for rank, thread in enumerate(table.threads):
+            candidates[rank] = _prepare(thread, table, bounds[2 * rank], bounds[2 * rank + 1], bounds[2 * rank + 2])
+        pairs = pair_plain(table, candidates)
+        if len(pairs.request):
+            self._take_plain(table, pairs, closings, rows)
+        unanswered, unasked = pairs.unanswered.tolist(), pairs.unasked.tolist()
+        changed: list[Located] = []
+        for rank, (thread, plain) in enumerate(zip(table.threads, pairs.plain.tolist(), strict=True)):
+            middle, behind = bounds[2 * rank + 1], bounds[2 * rank + 2]
+            closing = closings.get(thread.conversation.connection)
+            found: list[Pair] = []
+            if plain:
+                if unanswered[rank] == middle and unasked[rank] == behind:
+                    continue
+                thread.requests = table.located(unanswered[rank], middle)
+                thread.responses = table.located(unasked[rank], behind)
+            else:
+                thread.requests = table.located(bounds[2 * rank], middle)
+                thread.responses = table.located(middle, behind)
+                _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
+            left = self._leave(thread, found, final=closing is not None)
+            if thread.conversation.interleaves:
+                both = [each for pair in found + left for each in (pair.request, pair.response)]
+                changed += [each for each in both if each is not None and each.frames is not None]
+            self._take(rank, thread, found, left, closing, rows)
+        table.correct(changed)
+        return rows
+
+    def _take_plain(self, table: MessageTable, pairs: PlainPairs, closings: Mapping[int, Closing], rows: Rows) -> None:
+        """Make rows of the exchanges of all plain connections."""
+        request, response = pairs.request, pairs.response
+        rank = table.rank[request]
+        firsts = np.flatnonzero(np.diff(rank, prepend=-1))
+        threads = [table.threads[number] for number in rank[firsts].tolist()]
+        answers = [table.messages[row] for row in response.tolist()]
+        failed = np.frombuffer(bytes([answer.result for answer in answers]), np.uint8) != Result.OK
+        state = np.frombuffer(bytes([answer.transaction for answer in answers]), np.uint8)
+        proof = np.where(
+            table.ack[response] >= table.end[request],
+            PROOF_CODES[Proof.ACKNOWLEDGED],
+            PROOF_CODES[Proof.ORDER],
+        )
+        proof[response == 0] = PROOF_CODES[Proof.NONE]
+        outcome = np.where(failed, OUTCOME_CODES[Outcome.ERROR], OUTCOME_CODES[Outcome.OK])
+        self._judge_cut_off(table, rank, request, response, closings, outcome)
+        transaction = number_transactions(state, firsts, [thread.transactions for thread in threads])
+        rows.set_plain(rank, request, response, proof, outcome, transaction)
+        for thread, count in zip(threads, np.diff(firsts, append=len(rank)).tolist(), strict=True):
+            thread.exchanges += count
+        captured = int(table.captured[request].sum()) + int(table.captured[response].sum())
+        self._accounting[Payload.IN_EXCHANGES] += captured
+
+    @staticmethod
+    def _judge_cut_off(
+        table: MessageTable,
+        rank: NDArray[np.int64],
+        request: NDArray[np.int64],
+        response: NDArray[np.int64],
+        closings: Mapping[int, Closing],
+        outcome: NDArray[np.int64],
+    ) -> None:
+        """Correct `outcome` where the end of a connection cut an answer off. All shapes (n,)."""
+        if not closings:
+            return
+        reached = table.reached[2 * rank + 1]
+        for at in np.flatnonzero((response > 0) & (table.end[response] > reached)).tolist():
+            closing = closings.get(table.threads[rank[at]].conversation.connection)
+            if closing is not None:
+                asked, answer = (table.located(row, row + 1)[0] for row in (int(request[at]), int(response[at])))
+                judged, _ = judge(Pair(asked, answer, Proof.NONE), closing, int(reached[at]))
+                outcome[at] = OUTCOME_CODES[judged]
+
+    def _leave(self, thread: Thread, pairs: list[Pair], *, final: bool) -> list[Pair]:
+        """Halves of what is left when the connection is over. Before that it waits, and what is too much joins `pairs`."""
+        bound = self._limits.pending_messages
+        excess = max(0, len(thread.requests) - bound, len(thread.responses) - bound)
+        if excess:
+            self._notes.add(NoteKind.LIMIT_REACHED, "pending_messages", excess)
+            pairs += _halves(thread.requests[:excess], thread.responses[:excess])
+            del thread.requests[:excess]
+            del thread.responses[:excess]
+        if not final:
+            return []
+        left = _halves(thread.requests, thread.responses)
+        thread.requests, thread.responses = [], []
+        return left
+
+    def _take(
+        self, rank: int, thread: Thread, pairs: list[Pair], left: list[Pair], closing: Closing | None, rows: Rows
+    ) -> None:
+        """Make rows of one connection's exchanges and halves."""
+        response_end = thread.conversation.side(Side.SERVER).next
+        transactions = thread.transactions
+        whole = half = count = 0
+        for at, pair in enumerate(pairs + left):
+            request, response = pair.request, pair.response
+            role = (request or response).message.role  # type: ignore[union-attr]
+            if role in (Role.CONTROL, Role.CANCEL):
+                continue
+            # How the connection ended judges what was left over then, and answers that were cut off.
+            ended = closing if response is not None or at >= len(pairs) else None
+            outcome, possible = judge(pair, ended, response_end)
+            transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
+            rows.add(rank, pair, outcome, possible, transaction)
+            count += 1
+            captured = (request.captured if request else 0) + (response.captured if response else 0)
+            if (request and response) or role in (Role.ONE_WAY, Role.PUSH) or pair.skipped:
+                whole += captured
+            else:
+                half += captured
+        thread.exchanges += count
+        self._accounting[Payload.IN_EXCHANGES] += whole
+        self._accounting[Payload.IN_HALVES] += half
+
+
+def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behind: int) -> bool:
+    """Note what the pairing needs to know of the connection. Whether nothing of it is missing and it has no identifiers.
+
+    Its requests are the rows ``[first, middle)``, its responses ``[middle, behind)``.
+    """
+    conversation, habits = thread.conversation, thread.habits
+    if conversation.protocol is not None:
+        habits.blocking = conversation.protocol.blocking
+        client = conversation.side(Side.CLIENT)
+        habits.origin = client.origin if client.started else None
+    if habits.opening is None and first < middle:
+        habits.opening = table.messages[first].start
+    return conversation.aligned and not (
+        conversation.interleaves
+        or (first < middle and table.messages[first].key >= 0)
+        or (middle < behind and table.messages[middle].key >= 0)
+    )
+
+
+def _pair_carefully(
+    thread: Thread, table: MessageTable, pairs: list[Pair], limits: Limits, notes: Notes, *, final: bool
+) -> None:
+    """Pair what waits in `thread` by the proof that it allows, adding to `pairs`; what finds no partner stays."""
+    conversation = thread.conversation
+    requests, responses = thread.requests, thread.responses
+    interleaves = conversation.interleaves
+    if interleaves or any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
+        if interleaves:
+            requests = join_parts(requests, thread.parts[Side.CLIENT], table, limits, notes)
+            responses = join_parts(responses, thread.parts[Side.SERVER], table, limits, notes)
+            # What came before the protocol that sends identifiers was answered in order.
+            pair_before_identifiers(requests, responses, pairs, thread.habits)
+        waiting = pair_by_identifier(requests, responses, pairs, table, unique=interleaves)
+        thread.requests, thread.responses = waiting
+        return
+    if conversation.aligned:
+        used, answered = pair_in_order(requests, responses, pairs, thread.habits)
+    else:
+        _pair_whole(thread, pairs)
+        reached = None if final else (conversation.side(Side.CLIENT).next, conversation.side(Side.SERVER).next)
+        used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, reached)
+    del requests[:used]
+    del responses[:answered]
+
+
+def _pair_whole(thread: Thread, pairs: list[Pair]) -> None:
+    """Pair in order what came before the first bytes that broke the rules of the protocol."""
+    client_end, server_end = thread.conversation.whole
+    requests = list(itertools.takewhile(lambda each: each.message.end <= client_end, thread.requests))
+    responses = list(itertools.takewhile(lambda each: each.message.end <= server_end, thread.responses))
+    if requests and responses:
+        used, answered = pair_in_order(requests, responses, pairs, thread.habits)
+        del thread.requests[:used]
+        del thread.responses[:answered]
+
+
+def _halves(requests: list[Located], responses: list[Located]) -> list[Pair]:
+    """Each of the messages as a half of its own."""
+    halves = [Pair(located, None, Proof.NONE) for located in requests]
+    halves += [Pair(None, located, Proof.NONE) for located in responses]
+    return halves

@@ -1,0 +1,216 @@
+"""Turns the rows of one chunk into an Arrow record batch of the table `exchanges`.
+
+Rules: what depends on packets or on the connection comes from array operations; what depends on a message's text is worked
+out once for each distinct text and looked up for the others. All text passes `redaction.scrub` on its way in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from wiretrace.exchanges.message_table import NO_MESSAGE
+from wiretrace.exchanges.redaction import scrub
+from wiretrace.exchanges.remembered_values import RememberedValues
+from wiretrace.exchanges.rows import OUTCOMES, PROOFS
+from wiretrace.model.message import Role
+from wiretrace.model.schema import table_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from wiretrace.exchanges.message_table import MessageTable
+    from wiretrace.exchanges.rows import Rows
+    from wiretrace.exchanges.values import ValueHasher
+    from wiretrace.model.message import Message
+
+REMEMBERED_ATTRIBUTES = 20_000
+"""Pairs of attributes whose text is remembered."""
+DAMAGED_NOTE = "bytes of it were not captured"
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class ConnectionColumns:
+    """What rows take from their connections. All of shape (ranks,)."""
+
+    number: NDArray[np.int64]
+    """As in the table `connections`."""
+    protocol: list[str]
+    client: list[tuple[str, int]]
+    """Address and port."""
+    server: list[tuple[str, int]]
+    client_base: NDArray[np.int64]
+    """TCP sequence number of the client's stream offset 0; -1 if not known."""
+    server_base: NDArray[np.int64]
+
+
+class BatchMaker:
+    """Makes the record batches of one vantage point."""
+
+    def __init__(self, capture: str, hasher: ValueHasher) -> None:
+        self._capture = pa.array([capture])
+        self._values = RememberedValues(hasher)
+        self._attributes: dict[tuple[int, int], str] = {}
+        self._alive: list[tuple[object, object]] = []
+        """The dicts whose identities are the keys of `_attributes`, so that their identities stay theirs."""
+
+    def make(self, table: MessageTable, rows: Rows, connections: ConnectionColumns) -> pa.RecordBatch:
+        """The batch of all `rows`."""
+        rows.arrange()
+        rank, request, response = rows.rank, rows.request, rows.response
+        count = len(rank)
+        messages = table.messages
+        asked = [messages[row] for row in request.tolist()]
+        answers = [messages[row] for row in response.tolist()]
+        named = asked
+        if not request.all():
+            named = [answer if each is NO_MESSAGE else each for each, answer in zip(asked, answers, strict=True)]
+        values = [each.values for each in asked]
+        request_tokens, response_tokens = self._values.tokens(values, [each.values for each in answers])
+        clients, servers = _Ends(connections.client), _Ends(connections.server)
+        arrays: dict[str, Any] = {
+            "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
+            "connection": connections.number[rank],
+            "protocol": _protocols(table, connections, rank, asked, answers),
+            "operation": pa.array([each.operation for each in named], pa.string()).dictionary_encode(),
+            "summary": _scrubbed([each.summary for each in named]),
+            "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
+            "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
+            "possible": _sparse_lists(count, rows.possible),
+            "proof": pa.DictionaryArray.from_arrays(rows.proof.astype(np.int32), pa.array(PROOFS, pa.string())),
+            "client_address": clients.addresses(rank),
+            "client_port": clients.ports[rank],
+            "server_address": servers.addresses(rank),
+            "server_port": servers.ports[rank],
+            "request_start_ns": table.start_ns[request],
+            "request_end_ns": table.end_ns[request],
+            "response_start_ns": table.start_ns[response],
+            "response_end_ns": table.end_ns[response],
+            "request_bytes": table.end[request] - table.start[request] - table.elsewhere[request],
+            "response_bytes": table.end[response] - table.start[response] - table.elsewhere[response],
+            "request_frames": _frames(table, request),
+            "response_frames": _frames(table, response),
+            "request_seq": _sequence(table, request, connections.client_base[rank]),
+            "response_seq": _sequence(table, response, connections.server_base[rank]),
+            "request_digest": self._values.digests([each.operation for each in asked], values),
+            "transaction": rows.transaction,
+            "one_way": table.role[request] == Role.ONE_WAY,
+            "request_tokens": request_tokens,
+            "response_tokens": response_tokens,
+            "identifiers": _sparse_lists(count, _identifiers(asked, answers)),
+            "attributes": self._attribute_texts(asked, answers),
+            "notes": _sparse_lists(count, _notes(asked, answers, table.damaged[request] | table.damaged[response])),
+        }
+        schema = table_schema("exchanges")
+        return pa.RecordBatch.from_arrays([pa.array(arrays[name]) for name in schema.names], schema=schema)
+
+    def _attribute_texts(self, asked: list[Message], answers: list[Message]) -> pa.Array:
+        """The attributes of both messages as one JSON object. Messages may share dicts: remembered by identity."""
+        ones, others = [each.attributes for each in asked], [each.attributes for each in answers]
+        known = self._attributes
+        keys = list(zip(map(id, ones), map(id, others), strict=True))
+        if len(known) > REMEMBERED_ATTRIBUTES:
+            known.clear()
+            self._alive.clear()
+        texts = list(map(known.get, keys))
+        if None in texts:
+            for at, text in enumerate(texts):
+                if text is None:
+                    texts[at] = known.get(keys[at]) or self._learn(keys[at], ones[at], others[at])
+        return pa.array(texts, pa.string())
+
+    def _learn(self, key: tuple[int, int], one: dict[str, str | int] | None, other: dict[str, str | int] | None) -> str:
+        merged = {**(one or {}), **(other or {})}
+        text = _encode(
+            {name: scrub(value) if isinstance(value, str) else value for name, value in merged.items()}
+        ).decode()
+        self._attributes[key] = text
+        self._alive.append((one, other))
+        return text
+
+
+class _Ends:
+    """Addresses and ports of one end of each connection."""
+
+    def __init__(self, ends: Sequence[tuple[str, int]]) -> None:
+        self._addresses = pa.array([address for address, _ in ends], pa.string()).dictionary_encode()
+        self.ports = np.fromiter([port for _, port in ends], np.int32, len(ends))
+
+    def addresses(self, rank: NDArray[np.int64]) -> pa.DictionaryArray:
+        """The addresses of the connections `rank` (n,)."""
+        return self._addresses.take(pa.array(rank))
+
+
+def _protocols(
+    table: MessageTable,
+    connections: ConnectionColumns,
+    rank: NDArray[np.int64],
+    asked: list[Message],
+    answers: list[Message],
+) -> pa.DictionaryArray:
+    """The protocol of each exchange: its connection's, unless its messages say otherwise."""
+    if not any(thread.conversation.interleaves for thread in table.threads):
+        return pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank))
+    usual = [connections.protocol[at] for at in rank.tolist()]
+    own = [one.protocol or other.protocol or known for one, other, known in zip(asked, answers, usual, strict=True)]
+    return pa.array(own, pa.string()).dictionary_encode()
+
+
+def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:
+    """The frames behind each message, as a list array."""
+    first = table.first_frame[rows]
+    lengths = table.last_frame[rows] + 1 - first
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    picks = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - first, lengths)
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(table.frame[picks].astype(np.int32)))
+
+
+def _sequence(table: MessageTable, rows: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.int64]:
+    """TCP sequence numbers of messages; -1 where there is no message. Shapes (n,)."""
+    return np.where((rows == 0) | (base < 0), -1, (base + table.start[rows]) & 0xFFFFFFFF)
+
+
+def _scrubbed(texts: list[str]) -> pa.Array:
+    """The texts, scrubbed, each distinct one once."""
+    scrubbed = {text: scrub(text) for text in set(texts)}
+    return pa.array(list(map(scrubbed.__getitem__, texts)), pa.string())
+
+
+def _sparse_lists(count: int, lists: Mapping[int, Sequence[str]]) -> pa.ListArray:
+    """`count` lists of strings, empty where `lists` has none for the row."""
+    lengths = np.zeros(count + 1, np.int32)
+    values: list[str] = []
+    for row in sorted(lists):
+        lengths[row + 1] = len(lists[row])
+        values += lists[row]
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(values, pa.string()))
+
+
+def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list[str]]:
+    """By row, where there are any: the identifiers of both messages."""
+    found: dict[int, list[str]] = {}
+    for messages in (asked, answers):
+        for row in [row for row, each in enumerate(messages) if each.identifiers]:
+            found.setdefault(row, []).extend(
+                f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in messages[row].identifiers
+            )
+    return found
+
+
+def _notes(asked: list[Message], answers: list[Message], damaged: NDArray[np.bool_]) -> dict[int, list[str]]:
+    """By row, where there are any: what could not be read of both messages."""
+    found: dict[int, list[str]] = {}
+    for messages in (asked, answers):
+        for row in [row for row, each in enumerate(messages) if each.notes]:
+            found.setdefault(row, []).extend(messages[row].notes)
+    for row in np.flatnonzero(damaged).tolist():
+        found.setdefault(row, []).append(DAMAGED_NOTE)
+    return found
