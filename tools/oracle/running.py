@@ -157,6 +157,8 @@ def _exchanges(path: Path, result: FileResult) -> None:
         spool = Path(folder) / "exchanges.arrow"
         [capture] = find_captures([path], Notes())
         read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
+        if not spool.stat().st_size:  # without an exchange, nothing is written
+            return
         with pa.OSFile(str(spool)) as source:
             result.exchanges = exchanges_of(pa.ipc.open_stream(source).read_all().to_pylist())
 
