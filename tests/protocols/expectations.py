@@ -11,8 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from wiretrace.exchanges.vantage import read_vantage_point
 from wiretrace.model.note import Notes
 from wiretrace.model.settings import Settings
@@ -29,8 +27,7 @@ def exchanges_of_capture(path: Path) -> dict[str, Any]:
         spool = Path(folder) / "exchanges.arrow"
         [capture] = find_captures([path], Notes())
         result = read_vantage_point(capture, 0, spool, b"", Settings(jobs=1))
-        with pa.OSFile(str(spool)) as source:
-            rows = pa.ipc.open_stream(source).read_all().to_pylist()
+        rows: list[dict[str, Any]] = [row for part in result.spool.parts() for row in part.to_pylist()]
     first = min((row[name] for row in rows for name in TIMES if row[name] >= 0), default=0)
     found = []
     for row in rows:

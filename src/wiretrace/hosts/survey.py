@@ -114,5 +114,6 @@ class Survey:
             chosen = chosen.filter(pa.array(drawn & (asked >= 0) & (answered >= 0)))
         # Texts are copied: a category would keep the whole part that it was read with.
         return pa.RecordBatch.from_arrays(
-            [chosen.column(field.name).cast(field.type).combine_chunks() for field in SAMPLE_SCHEMA], schema=SAMPLE_SCHEMA
+            [chosen.column(field.name).cast(field.type).combine_chunks() for field in SAMPLE_SCHEMA],
+            schema=SAMPLE_SCHEMA,
         )
