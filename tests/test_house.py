@@ -26,7 +26,8 @@ MOST_LINES = 500
 
 COVERED_BY = {
     # Parts of a protocol are tested through it, because only together do they keep the contract.
-    "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_semantics"),
+    "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
+    "protocols/test_http2.py": ("protocols/http2_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),
     "protocols/test_mysql.py": ("protocols/mysql_*",),
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
@@ -59,6 +60,8 @@ COVERED_BY = {
         "exchanges/threads",
         "tcp/connections",
     ),
+    # Pieces of messages, and pairs by identifier, are what streams of HTTP/2 are made of.
+    "protocols/test_recorded.py": ("exchanges/parts",),
     "tcp/test_reassembly.py": ("tcp/streams",),
     # Kernels over columns are tested through the decoder that calls them, against plain twins and dpkt.
     "packets/test_decode.py": (

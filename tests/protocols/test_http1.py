@@ -15,7 +15,8 @@ from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
-from wiretrace.protocols.http1 import DISTINCT_OPERATIONS, UNANSWERED_REQUESTS, Http1
+from wiretrace.protocols.http1 import UNANSWERED_REQUESTS, Http1
+from wiretrace.protocols.http_semantics import DISTINCT_OPERATIONS
 from wiretrace.protocols.registry import known_protocols
 
 if TYPE_CHECKING:

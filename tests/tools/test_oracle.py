@@ -124,3 +124,40 @@ def test_files_are_analyzed_in_processes_of_their_own(tmp_path: Path) -> None:
     assert (results["a.pcap"].unexplained_bytes, results["a.pcap"].defect) == (0, "")
     assert results["b.pcap"].refused
     assert (results["b.pcap"].exchanges, results["b.pcap"].defect) == ([], "")
+
+
+def oracle_file(tmp_path: Path, *entries: dict[str, object]) -> Path:
+    path = tmp_path / "oracle.json"
+    ends = {"stream": "t/0", "client": CLIENT, "server": SERVER}
+    path.write_text(json.dumps({"transactions": [{**ends, **entry} for entry in entries]}))
+    return path
+
+
+UPGRADE = {
+    "protocol": "http", "request": {"method": "GET", "path": "/a"}, "response": {"status": 101}, "req_frame": 4,
+    "resp_frame": 6,
+}  # fmt: skip
+
+
+def test_a_request_that_goes_over_to_http2_is_answered_on_stream_1(tmp_path: Path) -> None:
+    answer = {"protocol": "http2", "h2_stream": 1, "request": None, "response": {"status": "200"}, "req_frame": None,
+              "resp_frame": 9}  # fmt: skip
+    assert read_oracle(oracle_file(tmp_path, UPGRADE, answer)) == [
+        Transaction("http2", CLIENT, SERVER, 4, 9, "GET /a", "200")
+    ]
+
+
+def test_a_websocket_session_is_one_exchange_from_the_first_frames_of_its_sides(tmp_path: Path) -> None:
+    frames = [{"from": CLIENT, "frame": 8, "op": "9"}, {"from": CLIENT, "frame": 10, "op": "1"},
+              {"from": SERVER, "frame": 11, "op": "2"}, {"from": SERVER, "frame": 12, "op": "8"}]  # fmt: skip
+    session = {"protocol": "websocket", "frames": frames}
+    assert read_oracle(oracle_file(tmp_path, UPGRADE, session)) == [
+        Transaction("http", CLIENT, SERVER, 4, 6, "GET /a", "101"),
+        Transaction("websocket", CLIENT, SERVER, 10, 11, "", ""),
+    ]
+
+
+def test_the_status_of_a_call_is_compared_by_its_name(tmp_path: Path) -> None:
+    call = {"protocol": "grpc", "h2_stream": 3, "request": {"method": "POST", "path": "/a.B/C"}, "req_frame": 4,
+            "response": {"status": "200", "grpc_status": "5"}, "resp_frame": 7}  # fmt: skip
+    assert read_oracle(oracle_file(tmp_path, call)) == [Transaction("grpc", CLIENT, SERVER, 4, 7, "a.B/C", "NOT_FOUND")]

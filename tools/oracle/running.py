@@ -19,7 +19,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 from tools.oracle.transactions import Exchange, exchanges_of
 
 if TYPE_CHECKING:
@@ -156,9 +155,9 @@ def _exchanges(path: Path, result: FileResult) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "exchanges.arrow"
         [capture] = find_captures([path], Notes())
-        read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
-        with pa.OSFile(str(spool)) as source:
-            result.exchanges = exchanges_of(pa.ipc.open_stream(source).read_all().to_pylist())
+        read = read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
+        for part in read.spool.parts():
+            result.exchanges += exchanges_of(part.to_pylist())
 
 
 def _processor_seconds() -> float:

@@ -15,10 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-PROTOCOLS = {"http": "http", "pgsql": "postgresql", "mysql": "mysql", "redis": "redis", "memcache": "memcached"}
+PROTOCOLS = {
+    "http": "http",
+    "http2": "http2",
+    "grpc": "grpc",
+    "websocket": "websocket",
+    "pgsql": "postgresql",
+    "mysql": "mysql",
+    "redis": "redis",
+    "memcache": "memcached",
+}
 """Protocols that are compared: the oracle's word, and ours."""
 NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
 """PostgreSQL's questions before the first message: the oracle has no answers to them, because it is a single byte."""
+GRPC_STATUSES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+"""Names of gRPC's statuses by their numbers, which the oracle gives."""
+WEBSOCKET_CONTROL = frozenset({"9", "10"})
+"""Ping and Pong: bytes of the protocol, and of no session."""
 GREETING = "ServerGreeting"
 """MySQL's first packet: nobody asked for it."""
 GOODBYE = "Quit (1)"
@@ -65,7 +82,7 @@ def endpoint(address: str, port: int | str) -> str:
 def read_oracle(path: Path) -> list[Transaction]:
     """The transactions of an oracle file, of the protocols that are compared."""
     found = []
-    for entry in json.loads(path.read_text())["transactions"]:
+    for entry in _as_we_count(json.loads(path.read_text())["transactions"]):
         protocol = PROTOCOLS.get(entry["protocol"])
         if protocol is not None and not _left_out(entry):
             found.append(
@@ -77,7 +94,7 @@ def read_oracle(path: Path) -> list[Transaction]:
                     entry["resp_frame"],
                     _text(protocol, entry["request"] or {}),
                     _status(protocol, entry["response"] or {}),
-                    (entry["request"] or {}).get("kind") not in NEGOTIATION,
+                    (entry["request"] or {}).get("kind") not in NEGOTIATION and not entry.get("response_not_told"),
                 )
             )
     return found
@@ -103,6 +120,54 @@ def exchanges_of(rows: Iterable[dict[str, Any]]) -> list[Exchange]:
     return [exchange_of(row) for row in rows if row["protocol"] in compared]
 
 
+def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The oracle's entries, those that it counts in another way brought into ours.
+
+    A request that goes over to HTTP/2 (h2c) is answered on stream 1, and its 101 is an interim response. A WebSocket session
+    is one exchange; the oracle lists its frames.
+    """
+    upgraded = {
+        entry.get("stream"): entry
+        for entry in entries
+        if entry["protocol"] in ("http2", "grpc") and entry.get("h2_stream") == 1 and not entry["request"]
+    }
+    ends = {entry.get("stream"): entry for entry in entries if entry["protocol"] == "http"}
+    counted = []
+    for entry in entries:
+        answer = upgraded.get(entry.get("stream"))
+        switches = entry["protocol"] == "http" and (entry["response"] or {}).get("status") == 101
+        if answer is not None and switches:
+            kept = ("response", "resp_frame", "protocol")
+            counted.append({**entry, **{name: answer[name] for name in kept}})
+        elif entry is answer and entry["stream"] in ends:
+            continue
+        elif entry["protocol"] == "websocket":
+            if entry.get("stream") in ends:
+                counted.append(_session(entry, ends[entry["stream"]]))
+        else:
+            counted.append(entry)
+    return counted
+
+
+def _session(entry: dict[str, Any], opened_by: dict[str, Any]) -> dict[str, Any]:
+    """A WebSocket session as one entry: the first frames of the two sides stand for request and response."""
+    first: dict[str, int] = {}
+    for frame in entry["frames"]:
+        if frame["op"] not in WEBSOCKET_CONTROL:
+            first.setdefault(endpoint(*frame["from"].rsplit(":", 1)), frame["frame"])
+    asked = first.get(endpoint(*opened_by["client"].rsplit(":", 1)))
+    answered = first.get(endpoint(*opened_by["server"].rsplit(":", 1)))
+    return {
+        **opened_by,
+        "protocol": "websocket",
+        "request": {},
+        "response": {},
+        "req_frame": asked or opened_by["req_frame"],
+        "resp_frame": answered,
+        "response_not_told": answered is None,
+    }
+
+
 def _left_out(entry: dict[str, Any]) -> bool:
     response = entry["response"] or {}
     if response.get("interim"):
@@ -113,7 +178,11 @@ def _left_out(entry: dict[str, Any]) -> bool:
 
 def _text(protocol: str, request: dict[str, Any]) -> str:
     match protocol:
-        case "http":
+        case "grpc":
+            return (request.get("path") or "").removeprefix("/")
+        case "websocket":
+            return ""
+        case "http" | "http2":
             return (
                 f"{request['method']} {request.get('path') or request.get('uri') or ''}" if "method" in request else ""
             )
@@ -128,6 +197,9 @@ def _text(protocol: str, request: dict[str, Any]) -> str:
 
 
 def _status(protocol: str, response: dict[str, Any]) -> str:
-    if protocol == "http":
+    if protocol in ("http", "http2"):
         return str(response.get("status") or "")
+    if protocol == "grpc" and str(response.get("grpc_status") or "").isdigit():
+        number = int(response["grpc_status"])
+        return GRPC_STATUSES[number] if number < len(GRPC_STATUSES) else str(number)
     return ""

@@ -68,7 +68,8 @@ class Ending(NamedTuple):
     @property
     def is_client_error(self) -> bool:
         """Whether the server says that the request was wrong: HTTP 4xx (RFC 9110 section 15.5)."""
-        return self.protocol == "http" and self.outcome == Outcome.ERROR and self.status.startswith("4")
+        http = self.protocol in ("http", "http2")
+        return http and self.outcome == Outcome.ERROR and self.status.startswith("4")
 
 
 class CallColumns:

@@ -44,8 +44,8 @@ class Conversation:
 
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
-        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "last_end",
-        "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
+        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,8 @@ class Conversation:
         """Why the bytes are not read, where they are not."""
         self.hint: type[Protocol] | None = None
         """What the last connection to the same server spoke."""
+        self.interleaves = False
+        """Whether a protocol that it spoke sends messages in pieces."""
         self.messages: tuple[list[Message], list[Message]] = ([], [])
         """By side: messages read and not yet taken."""
         self.last_end = [-(2**62), -(2**62)]
@@ -192,7 +194,7 @@ class Conversation:
             reason = f"server port {port}" if port < EPHEMERAL_PORTS else "server port above 32767"
             self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN, reason)
 
-    def _adopt(self, protocol: type[Protocol]) -> None:
+    def _adopt(self, protocol: type[Protocol], opened_by: Message | None = None) -> None:
         self.decided = True
         started = self.side(Side.CLIENT).started, self.side(Side.SERVER).started
         self.protocol = protocol(
@@ -201,10 +203,12 @@ class Conversation:
                 keep_values=self._keep_values,
                 value_bytes=self._limits.value_bytes,
                 unparsed_bytes=self._limits.unparsed_bytes,
+                opened_by=opened_by,
                 shared=self._shared.setdefault(protocol.name, {}),
             )
         )
         self.protocol_name = protocol.name
+        self.interleaves |= protocol.interleaves
         self._unread_before = self.unread.copy()
         for state in self.directions:
             state.resync = not state.started
@@ -349,6 +353,9 @@ class Conversation:
         """Another protocol takes over."""
         offsets = (succession.client_offset, succession.server_offset)
         for side in Side:
+            for message in self.messages[side]:
+                if message.key < 0:
+                    message.protocol = message.protocol or self.protocol_name
             state = self.side(side)
             state.skip_to = state.origin = max(offsets[side], state.position)
             state.started, state.resync = True, False
@@ -359,7 +366,7 @@ class Conversation:
         self._produced = 0
         successor = known_protocols().get(succession.protocol)
         if successor is not None:
-            self._adopt(successor)
+            self._adopt(successor, succession.opened_by)
         elif succession.protocol:
             encrypted = succession.protocol == "tls"
             self._give_up(

@@ -15,9 +15,10 @@ import numpy as np
 from wiretrace.exchanges.outcomes import Closing, judge
 from wiretrace.exchanges.pairing import Pair, Proof
 from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
-from wiretrace.exchanges.pairing_identifier import pair_by_identifier
+from wiretrace.exchanges.pairing_identifier import pair_before_identifiers, pair_by_identifier
 from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
+from wiretrace.exchanges.parts import join_parts
 from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
 from wiretrace.exchanges.transactions import number_transactions
 from wiretrace.model.analysis import Payload
@@ -60,6 +61,7 @@ class Matcher:
         if len(pairs.request):
             self._take_plain(table, pairs, closings, rows)
         unanswered, unasked = pairs.unanswered.tolist(), pairs.unasked.tolist()
+        changed: list[Located] = []
         for rank, (thread, plain) in enumerate(zip(table.threads, pairs.plain.tolist(), strict=True)):
             middle, behind = bounds[2 * rank + 1], bounds[2 * rank + 2]
             closing = closings.get(thread.conversation.connection)
@@ -72,9 +74,13 @@ class Matcher:
             else:
                 thread.requests = table.located(bounds[2 * rank], middle)
                 thread.responses = table.located(middle, behind)
-                _pair_carefully(thread, found, final=closing is not None)
+                _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
             left = self._leave(thread, found, final=closing is not None)
+            if thread.conversation.interleaves:
+                both = [each for pair in found + left for each in (pair.request, pair.response)]
+                changed += [each for each in both if each is not None and each.frames is not None]
             self._take(rank, thread, found, left, closing, rows)
+        table.correct(changed)
         return rows
 
     def _take_plain(self, table: MessageTable, pairs: PlainPairs, closings: Mapping[int, Closing], rows: Rows) -> None:
@@ -146,7 +152,7 @@ class Matcher:
         for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
             role = (request or response).message.role  # type: ignore[union-attr]
-            if role is Role.CONTROL:
+            if role in (Role.CONTROL, Role.CANCEL):
                 continue
             # How the connection ended judges what was left over then, and answers that were cut off.
             ended = closing if response is not None or at >= len(pairs) else None
@@ -177,16 +183,27 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
     if habits.opening is None and first < middle:
         habits.opening = table.messages[first].start
     return conversation.aligned and not (
-        (first < middle and table.messages[first].key >= 0) or (middle < behind and table.messages[middle].key >= 0)
+        conversation.interleaves
+        or (first < middle and table.messages[first].key >= 0)
+        or (middle < behind and table.messages[middle].key >= 0)
     )
 
 
-def _pair_carefully(thread: Thread, pairs: list[Pair], *, final: bool) -> None:
+def _pair_carefully(
+    thread: Thread, table: MessageTable, pairs: list[Pair], limits: Limits, notes: Notes, *, final: bool
+) -> None:
     """Pair what waits in `thread` by the proof that it allows, adding to `pairs`; what finds no partner stays."""
     conversation = thread.conversation
     requests, responses = thread.requests, thread.responses
-    if any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
-        thread.requests, thread.responses = pair_by_identifier(requests, responses, pairs), []
+    interleaves = conversation.interleaves
+    if interleaves or any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
+        if interleaves:
+            requests = join_parts(requests, thread.parts[Side.CLIENT], table, limits, notes)
+            responses = join_parts(responses, thread.parts[Side.SERVER], table, limits, notes)
+            # What came before the protocol that sends identifiers was answered in order.
+            pair_before_identifiers(requests, responses, pairs, thread.habits)
+        waiting = pair_by_identifier(requests, responses, pairs, table, unique=interleaves)
+        thread.requests, thread.responses = waiting
         return
     if conversation.aligned:
         used, answered = pair_in_order(requests, responses, pairs, thread.habits)

@@ -95,7 +95,11 @@ class MessageTable:
         fresh = np.arange(1, count)
         if self._waited:
             fresh = np.setdiff1d(fresh, list(self._waited), assume_unique=True)
-        first, last = provenance.locate(stream[fresh], self.start[fresh], held[fresh])
+        if not len(provenance.stream):
+            fresh = fresh[:0]
+        # An empty message stands for the byte before it.
+        starts = self.start[fresh] - (self.start[fresh] == held[fresh])
+        first, last = provenance.locate(stream[fresh], starts, held[fresh])
 
         def placed(none: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
             column = np.full(count, none)
@@ -121,15 +125,28 @@ class MessageTable:
         """Index in `frame` of its last packet."""
         self.frame = provenance.frame
         """Frame numbers, those behind a message side by side. Its shape is its own."""
+        self.elsewhere = np.zeros(count, np.int64)
+        """As `Located.elsewhere`."""
         if self._waited:
             self._correct_waited()
 
     def _correct_waited(self) -> None:
         """What came in an earlier chunk knows its packets itself."""
-        rows, waited = list(self._waited), list(self._waited.values())
-        for name in ("start_ns", "end_ns", "ack", "last_ack", "captured", "damaged"):
-            getattr(self, name)[rows] = [getattr(located, name) for located in waited]
-        pieces = [located.frames for located in waited if located.frames is not None]
+        self._take(list(self._waited), list(self._waited.values()))
+
+    def correct(self, changed: list[Located]) -> None:
+        """Take what was learned of messages since: those that were put together of pieces, or called off."""
+        if changed:
+            rows = [located.index for located in changed]
+            self.start[rows] = [located.message.start for located in changed]
+            self.end[rows] = [located.message.end for located in changed]
+            self._take(rows, changed)
+
+    def _take(self, rows: list[int], known: list[Located]) -> None:
+        """Set the columns of `rows` to what `known` says; all of these have frames."""
+        for name in ("start_ns", "end_ns", "ack", "last_ack", "captured", "damaged", "elsewhere"):
+            getattr(self, name)[rows] = [getattr(located, name) for located in known]
+        pieces = [located.frames for located in known if located.frames is not None]
         ends = len(self.frame) + np.cumsum([len(piece) for piece in pieces])
         self.last_frame[rows] = ends - 1
         self.first_frame[rows] = np.concatenate([[len(self.frame)], ends[:-1]])
@@ -166,7 +183,7 @@ class MessageTable:
             for located in found:
                 waited = self._waited.get(located.index)
                 if waited is not None:
-                    located.frames = waited.frames
+                    located.frames, located.elsewhere = waited.frames, waited.elsewhere
         return found
 
     def frames_of(self, index: int) -> NDArray[np.int64]:

@@ -38,6 +38,17 @@ class Closing:
 ALONE: tuple[Outcome, ...] = ()
 """No outcome but the one given is possible."""
 
+OUTCOME_OF = {
+    Result.OK: Outcome.OK,
+    Result.CLIENT_ERROR: Outcome.ERROR,
+    Result.SERVER_ERROR: Outcome.ERROR,
+    Result.CANCELLED: Outcome.CLIENT_ABORTED,
+    Result.TIMED_OUT: Outcome.CLIENT_TIMEOUT,
+    Result.ABANDONED: Outcome.SERVER_RESET,
+    Result.CUT_OFF: Outcome.UNFINISHED,
+}
+"""What happened to an exchange, by how its response judges it."""
+
 _CUT_SHORT = {
     Ending.CLIENT_FIN: Outcome.CLIENT_ABORTED,
     Ending.CLIENT_RESET: Outcome.CLIENT_ABORTED,
@@ -80,15 +91,22 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
             return Outcome.OK, ALONE
         if pair.request is None:
             return Outcome.NOT_CAPTURED, ALONE
+        result = response.message.result
+        if closing is not None and result is Result.CUT_OFF:
+            return _CUT_SHORT.get(closing.ending, Outcome.UNFINISHED), ALONE
         if closing is not None and response.message.end > response_end:
             return _cut_short(response, closing)
-        return (Outcome.OK if response.message.result is Result.OK else Outcome.ERROR), ALONE
+        return OUTCOME_OF[result], ALONE
     request = pair.request
     assert request is not None
     if pair.skipped:
         return Outcome.ERROR, ALONE
     if request.message.role is Role.ONE_WAY:
         return Outcome.OK, ALONE
+    if request.message.result is Result.CANCELLED:
+        return Outcome.CLIENT_ABORTED, (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT, Outcome.SERVER_SILENT)
+    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT):
+        return OUTCOME_OF[request.message.result], ALONE
     if closing is None:
         return Outcome.NOT_CAPTURED, ALONE
     return _unanswered(request, closing)
@@ -96,7 +114,7 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
 
 def _cut_short(response: Located, closing: Closing) -> tuple[Outcome, tuple[Outcome, ...]]:
     if response.message.end <= closing.server_sent:
-        return (Outcome.OK if response.message.result is Result.OK else Outcome.ERROR), ALONE
+        return OUTCOME_OF[response.message.result], ALONE
     return _CUT_SHORT.get(closing.ending, Outcome.UNFINISHED), ALONE
 
 

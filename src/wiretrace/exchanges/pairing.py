@@ -56,7 +56,9 @@ class Located(msgspec.Struct, gc=False):
     index: int = 0
     """Its place in the chunk's `MessageTable`."""
     frames: NDArray[np.int64] | None = None
-    """Frames behind it, once it waits for a later chunk."""
+    """Frames behind it, once it waits for a later chunk, or came in pieces."""
+    elsewhere: int = 0
+    """Bytes between its start and its end that belong to others."""
 
 
 class Habits(msgspec.Struct):

@@ -79,7 +79,7 @@ class BatchMaker:
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
             "connection": connections.number[rank],
-            "protocol": pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank)),
+            "protocol": _protocols(table, connections, rank, asked, answers),
             "operation": pa.array([each.operation for each in named], pa.string()).dictionary_encode(),
             "summary": _scrubbed([each.summary for each in named]),
             "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
@@ -94,8 +94,8 @@ class BatchMaker:
             "request_end_ns": table.end_ns[request],
             "response_start_ns": table.start_ns[response],
             "response_end_ns": table.end_ns[response],
-            "request_bytes": table.end[request] - table.start[request],
-            "response_bytes": table.end[response] - table.start[response],
+            "request_bytes": table.end[request] - table.start[request] - table.elsewhere[request],
+            "response_bytes": table.end[response] - table.start[response] - table.elsewhere[response],
             "request_frames": _frames(table, request),
             "response_frames": _frames(table, response),
             "request_seq": _sequence(table, request, connections.client_base[rank]),
@@ -147,6 +147,21 @@ class _Ends:
     def addresses(self, rank: NDArray[np.int64]) -> pa.DictionaryArray:
         """The addresses of the connections `rank` (n,)."""
         return self._addresses.take(pa.array(rank))
+
+
+def _protocols(
+    table: MessageTable,
+    connections: ConnectionColumns,
+    rank: NDArray[np.int64],
+    asked: list[Message],
+    answers: list[Message],
+) -> pa.DictionaryArray:
+    """The protocol of each exchange: its connection's, unless its messages say otherwise."""
+    if not any(thread.conversation.interleaves for thread in table.threads):
+        return pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank))
+    usual = [connections.protocol[at] for at in rank.tolist()]
+    own = [one.protocol or other.protocol or known for one, other, known in zip(asked, answers, usual, strict=True)]
+    return pa.array(own, pa.string()).dictionary_encode()
 
 
 def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:

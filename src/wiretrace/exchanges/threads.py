@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from wiretrace.exchanges.pairing import Located
+    from wiretrace.exchanges.parts import Assembly
     from wiretrace.model.limits import Limits
     from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable
@@ -35,7 +36,7 @@ OPENINGS = 8
 class Thread:
     """A conversation with the messages that wait for their other half or for their end."""
 
-    __slots__ = ("conversation", "exchanges", "habits", "requests", "responses", "transactions", "unended")
+    __slots__ = ("conversation", "exchanges", "habits", "parts", "requests", "responses", "transactions", "unended")
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -45,6 +46,8 @@ class Thread:
         """Responses that wait for their requests."""
         self.unended: tuple[list[Message], list[Message]] = ([], [])
         """By side: the message whose end has not arrived."""
+        self.parts: tuple[dict[int, Assembly], dict[int, Assembly]] = ({}, {})
+        """By side: messages of which some pieces have arrived, by key."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
         self.habits = Habits()
@@ -63,9 +66,10 @@ class Thread:
         if self.unended[side]:
             return self.unended[side][0].start
         state = self.conversation.side(side)
-        return (
-            max(self.conversation.last_end[side], state.origin or 0) if self.conversation.protocol else state.position
-        )
+        if not self.conversation.protocol:
+            return state.position
+        # An empty piece may follow, which stands for the byte before it.
+        return max(self.conversation.last_end[side], state.origin or 0) - self.conversation.interleaves
 
 
 class Threads:

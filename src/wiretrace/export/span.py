@@ -94,7 +94,8 @@ def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[
         trace_of = [next(known) if row >= 0 else None for row in found.tolist()]
         trace_of_named = iter(trace_of)
         for call, trace, of_call in zip(calls, traces, others, strict=True):
-            is_error = call.outcome not in NO_ERROR and not (call.protocol == "http" and call.status.startswith("4"))
+            asked_wrongly = call.protocol in ("http", "http2") and call.status.startswith("4")
+            is_error = call.outcome not in NO_ERROR and not asked_wrongly
             yield Span(
                 trace,
                 None if call.id == trace else call.parent,

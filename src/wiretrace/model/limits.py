@@ -52,5 +52,11 @@ class Limits:
     """Bytes of an SQL statement that are read; its text is cut there."""
     prepared_statements: int = 10_000
     """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""
+    open_streams: int = 10_000
+    """Streams of one HTTP/2 connection that are followed at once; beyond it the oldest is finished as it stands."""
+    header_block_bytes: int = 256 << 10
+    """Compressed header fields of one HTTP/2 message that are read; a longer block breaks the rules."""
+    header_table_bytes: int = 64 << 10
+    """Size of an HPACK table, as RFC 7541 section 4.1 counts; of a larger one the oldest fields are taken for unknown."""
     stretch_exchanges: int = 50_000
     """Exchanges that are merged and linked at once, beside those that surround them; a longer capture is cut by time."""

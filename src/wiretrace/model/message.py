@@ -2,7 +2,8 @@
 
 Offsets are stream offsets: 0 is the first byte after the SYN (or the first byte seen, in a connection that was joined
 midway; bytes before it have negative offsets). Spans of the messages of one direction tile its stream: a message ends
-where the next one begins, so that every payload byte is in a message or in a named gap.
+where the next one begins, so that every payload byte is in a message or in a named gap. A message whose bytes lie between
+those of others (a stream of HTTP/2) comes in pieces, which tile like messages do: each but the last one has role PART.
 """
 
 import enum
@@ -25,6 +26,11 @@ class Role(enum.IntEnum):
     """Sent by the server without having been asked (pub/sub messages, notifications)."""
     CONTROL = 4
     """Bytes that are part of the protocol and of no exchange (a goodbye, padding). Counted, never shown."""
+    PART = 5
+    """A piece of a message whose last piece is still to come. The pieces of one message have the same `key` and side; the
+    last one has the message's own role and says all else. It may be empty: then it ends where the piece before it did."""
+    CANCEL = 6
+    """The client's word that it no longer waits for the answer to the request with the same `key`."""
 
 
 class Result(enum.IntEnum):
@@ -36,6 +42,14 @@ class Result(enum.IntEnum):
     """The server says that the client is at fault (HTTP 4xx)."""
     SERVER_ERROR = 2
     """The server says that it failed, or a database refused a statement."""
+    CANCELLED = 3
+    """The client called the exchange off, and the connection goes on. Also of a request that it called off."""
+    ABANDONED = 4
+    """The server gave the exchange up without a whole answer, and the connection goes on. Also of a request."""
+    CUT_OFF = 5
+    """The connection ended before the answer did."""
+    TIMED_OUT = 6
+    """The client called the exchange off when the time was over that it had said it would wait. Also of a request."""
 
 
 class Transaction(enum.IntEnum):
@@ -86,3 +100,7 @@ class Message(msgspec.Struct, gc=False):
     """Responses of databases: the state of the session behind it."""
     notes: tuple[str, ...] = ()
     """What could not be read of it, each a short fixed phrase ('prepared before the capture')."""
+    protocol: str = ""
+    """The protocol of its exchange, where that is not the connection's: 'grpc' inside HTTP/2."""
+    patience_ms: int = -1
+    """Requests: how many milliseconds the client says that it will wait for the answer; -1: it does not say."""

@@ -10,6 +10,8 @@ Rules that hold for every protocol file:
 - Either direction may be missing, incomplete, ahead or behind: the client's side is usually parsed first, in whole
   windows, and a protocol that needs the other side's word (an answer to HEAD, Upgrade, a greeting) stops before the byte
   it can not read yet and returns that position; it is called again when the other side has moved.
+- Messages whose bytes alternate on one side come in pieces of role PART, so that spans still tile. The class says so in
+  `interleaves`, gives all that it appends a `key`, and keeps CONTROL messages apart with key 0.
 - A body is passed over, not collected: a message whose end is known is appended at once with its ``end``, and ``parse``
   returns the position behind it, which may lie beyond the data. The driver skips to it, gaps included.
 - A gap is a call (``lost``), not an exception, and is followed by ``resync`` calls until a boundary is found.
@@ -46,6 +48,8 @@ class Context:
     """How much of a message may be handed on as `Message.values`."""
     unparsed_bytes: int = 8 << 20
     """The most that the driver keeps of one direction while `parse` asks for more."""
+    opened_by: Message | None = None
+    """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
     shared: dict[str, object] = field(default_factory=dict)
     """For this protocol, by what it chooses: knowledge shared between its connections (statements by name)."""
 
@@ -58,6 +62,8 @@ class Succession:
     """Its name ('websocket', 'tls', or '' for: unknown, find out by probing)."""
     client_offset: int
     server_offset: int
+    opened_by: Message | None = None
+    """The request that asked for it, where there was one."""
 
 
 class Protocol(ABC):
@@ -69,6 +75,8 @@ class Protocol(ABC):
     """Where servers usually listen: breaks a tie between equal probes, decides nothing."""
     blocking: ClassVar[bool] = True
     """Whether a client usually waits for the answer before it sends the next request on the same connection."""
+    interleaves: ClassVar[bool] = False
+    """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

@@ -22,6 +22,7 @@ from typing import ClassVar
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol, Succession, Violation
+from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http1_boundary import boundary_in, likelihood
 from wiretrace.protocols.http1_framing import (
     Direction,
@@ -43,18 +44,21 @@ from wiretrace.protocols.http1_head import (
     read_request_line,
     read_status_line,
 )
-from wiretrace.protocols.http_semantics import response_attributes
+from wiretrace.protocols.http_semantics import TOO_MANY_OPERATIONS, admitted, operations_of, response_attributes
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
-DISTINCT_OPERATIONS = 2000
-"""Operations that are told apart; beyond it a new path is shown as 'GET /…'."""
 REPEATED_HEADS = 4096
 """Heads of requests, and of responses, whose reading is remembered; beyond it all are forgotten."""
 REPEATED_HEAD_BYTES = 1024
 """Longest head whose reading is remembered."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
+
+SUCCESSORS = {"websocket": "websocket", "h2c": "http2"}
+"""Protocols that take over behind 101, by their word in the Upgrade field."""
+UPGRADED_STREAM = 1
+"""The stream of HTTP/2 on which a request is answered that asked for the upgrade."""
 
 REQUEST, RESPONSE, OK = Role.REQUEST, Role.RESPONSE, Result.OK
 
@@ -82,9 +86,9 @@ class Http1(Protocol):
         self._waits_for = 0
         """The client's side goes on when this many responses were read; 0: it does not wait."""
         self._asked_connect = False
-        operations = context.shared.setdefault("operations", set())
-        assert isinstance(operations, set)
-        self._operations: set[str] = operations
+        self._upgrading: Message | None = None
+        """The last request that asked for an upgrade."""
+        self._operations = operations_of(context)
         """Operations seen on all connections."""
         heads = context.shared.setdefault("heads", ({}, {}))
         assert isinstance(heads, tuple)
@@ -214,7 +218,7 @@ class Http1(Protocol):
             if fields.notes:
                 message.notes = fields.notes
             if operation != target.operation:
-                message.notes = (*fields.notes, "more distinct operations than are told apart")
+                message.notes = (*fields.notes, TOO_MANY_OPERATIONS)
             if self._counted and self._asked >= self._answered:
                 self._methods.append(line.method)
                 if len(self._methods) > UNANSWERED_REQUESTS:
@@ -230,6 +234,7 @@ class Http1(Protocol):
             if fields.upgrade or line.method == b"CONNECT" or self._switched is not None:
                 self._waits_for = self._asked if self._counted else self._answered + 1
                 self._asked_connect = line.method == b"CONNECT"
+                self._upgrading = message
                 if length != CHUNKED:
                     direction.reached = message.end
                     self._succeed()
@@ -346,8 +351,11 @@ class Http1(Protocol):
         direction.building = None
         if status == "101" or (method == b"CONNECT" and status[0] == "2"):
             message.values = b""
+            protocol = SUCCESSORS.get(fields.upgrade, "") if status == "101" else ""
+            if protocol == "http2" and self._upgrading is not None:
+                # The answer comes on stream 1 of HTTP/2 (RFC 7540 section 3.2): this is an interim response.
+                message.role, self._upgrading.key = Role.CONTROL, UPGRADED_STREAM
             self.responses.append(message)
-            protocol = "websocket" if status == "101" and fields.upgrade == "websocket" else ""
             self._switched = (protocol, base + at)
             direction.reached = base + at
             self._succeed()
@@ -362,6 +370,7 @@ class Http1(Protocol):
             return at + length
         direction.building = message
         direction.stage = Stage.CHUNK if length == CHUNKED else Stage.CLOSE
+        direction.events = EventCounter() if fields.events and length == CHUNKED else None
         if length == CHUNKED and not fields.opaque:
             message.values = first_chunk(data, at, self.context.value_bytes)
         return at
@@ -398,6 +407,8 @@ class Http1(Protocol):
                 message = cut_response(start, line)
         if message is not None:
             message.end, message.damaged = max(offset, message.start), True
+            if direction.events is not None:
+                message.attributes = direction.events.told(message.attributes)
             messages.append(message)
         elif direction.padding >= 0:
             settle(direction, messages, offset)
@@ -421,16 +432,8 @@ class Http1(Protocol):
         there = self._waits_for and self._answered >= self._waits_for and client.building is None
         if there or client.finished or not self._counted:
             protocol, server_offset = self._switched
-            self.succession = Succession(protocol, client.reached, server_offset)
+            self.succession = Succession(protocol, client.reached, server_offset, self._upgrading if protocol else None)
 
     def _stop_counting(self) -> None:
         self._counted = False
         self._methods.clear()
-
-
-def admitted(operation: str, operations: set[str]) -> str:
-    """`operation`, or what stands for it where there are too many, made a member of `operations`."""
-    if len(operations) >= DISTINCT_OPERATIONS:
-        return operation.partition(" ")[0] + " /…"
-    operations.add(operation)
-    return operation

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Violation
 from wiretrace.protocols.http1_head import Fields, normalised_head, read_request_line, read_status_line
+
+if TYPE_CHECKING:
+    from wiretrace.protocols.event_stream import EventCounter
 
 LONGEST_CHUNK_LINE = 4096
 """Bytes of a chunk's size and extensions; a longer line is not one."""
@@ -49,7 +53,7 @@ class Stage(enum.IntEnum):
 class Direction:
     """How far one side was read."""
 
-    __slots__ = ("building", "cut", "fields", "finished", "padding", "reached", "searched", "stage")
+    __slots__ = ("building", "cut", "events", "fields", "finished", "padding", "reached", "searched", "stage")
 
     def __init__(self) -> None:
         self.reached = 0
@@ -62,6 +66,8 @@ class Direction:
         self.building: Message | None = None
         """The message whose head was read and whose end is not known yet."""
         self.stage = Stage.CHUNK
+        self.events: EventCounter | None = None
+        """Counts the events in the body of the message under construction, if it is a stream of them."""
         self.fields: Fields | None = None
         """Those of the message in doubt."""
         self.searched = 0
@@ -94,6 +100,8 @@ def pass_over_chunks(direction: Direction, messages: list[Message], data: bytes,
         chunk = int(found[1], 16)
         at = found.end()
         if chunk:
+            if direction.events is not None:
+                count_events(direction.events, data, at, at + chunk)
             at += chunk
             direction.stage = Stage.NEXT_CHUNK
         else:
@@ -112,9 +120,19 @@ def pass_over_chunks(direction: Direction, messages: list[Message], data: bytes,
             return at
         at = found.end()
     message.end = base + at
+    if direction.events is not None:
+        message.attributes = direction.events.told(message.attributes)
     messages.append(message)
     direction.building = None
     return at
+
+
+def count_events(events: EventCounter, data: bytes, at: int, end: int) -> None:
+    """Look into the chunk ``data[at:end]``; one that has not all arrived is passed over all the same."""
+    if end <= len(data):
+        events.feed(data[at:end])
+    else:
+        events.give_up()
 
 
 def finish_damaged(direction: Direction, messages: list[Message], offset: int, note: str) -> None:

@@ -13,10 +13,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Message, Result, Role
+from wiretrace.protocols.http_fields import (
+    CODING,
+    EVENT_STREAM,
+    GRPC,
+    HOST,
+    IRREGULAR,
+    LENGTH,
+    MALFORMED,
+    OPAQUE,
+    UPGRADE,
+    Meaning,
+    read_field,
+    stated_once,
+)
 from wiretrace.protocols.http_semantics import (
-    BREADCRUMBS,
     Target,
     read_target,
     request_attributes,
@@ -25,7 +37,7 @@ from wiretrace.protocols.http_semantics import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from wiretrace.model.identifier import IdentifierKind
 
 UNDECLARED = -1
 """No length is declared: a request has no body, a response ends with the connection."""
@@ -34,33 +46,10 @@ CHUNKED = -2
 UNTIL_CLOSE = -3
 """The body ends with the connection, whatever lengths are declared."""
 
-LENGTH = 0
-"""Effect of a header line: Content-Length; the value is the length, or -1 where it is not one number."""
-CODING = 1
-"""Transfer-Encoding; the value is 1 if chunked is its last coding."""
-HOST = 2
-"""Host; the value is its text."""
-UPGRADE = 3
-"""Upgrade; the value is the first protocol, in lower case."""
-OPAQUE = 4
-"""The body is compressed or not text: no values are looked for in it."""
-USER_AGENT = 5
-"""User-Agent; the value is its text."""
-IDENTIFIER = 6
-"""A breadcrumb; the value is a pair of kind and identifier."""
-IRREGULAR = 7
-"""The line is folded, or has a bare LF: the block must be normalised first."""
-MALFORMED = 8
-"""Not a header line."""
-
 CACHED_LINE_BYTES = 512
 """Longest header or start line whose reading is remembered."""
 CACHED_BLOCK_BYTES = 2048
 """Longest header block whose reading is remembered."""
-LONGEST_BODY = 1 << 53
-"""A declared length from here on is not believed."""
-LONGEST_USER_AGENT = 200
-
 LINES_OF_HEAD = re.compile(rb"\r?\n")
 FOLDED_LINE = re.compile(rb"\r?\n[ \t]+")
 REQUEST_LINE = re.compile(
@@ -69,10 +58,6 @@ REQUEST_LINE = re.compile(
 """A target with spaces in it is wrong, and common."""
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: [^\r\n]*)?\Z")
 CUT_REQUEST = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) ([^\x00-\x20\x7f]+)( )?")
-LENGTHS = re.compile(rb"([0-9]{1,30})(?:[ \t]*,[ \t]*\1)*\Z")
-OPAQUE_TYPE = re.compile(
-    rb"(?:image|audio|video|font)/|text/(?:css|javascript)|application/(?:octet-stream|zip|gzip|pdf|wasm|x?-?javascript)"
-)
 
 
 class RequestLine(msgspec.Struct, gc=False):
@@ -115,6 +100,8 @@ class Fields(msgspec.Struct, frozen=True, gc=False):
     """First protocol of the Upgrade field, in lower case."""
     opaque: bool = False
     """Whether no values can be read in the body."""
+    events: bool = False
+    """Whether the body is a stream of events."""
     identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
     damaged: bool = False
     notes: tuple[str, ...] = ()
@@ -169,7 +156,7 @@ def read_fields(block: bytes) -> Fields | None:
 def known_fields(block: bytes) -> Fields | None:
     """As `read_fields`, remembering the answer."""
     length = UNDECLARED
-    coded = chunked = damaged = opaque = False
+    coded = chunked = damaged = opaque = events = False
     host = user_agent = upgrade = ""
     identifiers: list[tuple[IdentifierKind, bytes]] = []
     notes: list[str] = []
@@ -185,8 +172,10 @@ def known_fields(block: bytes) -> Fields | None:
                 notes.append("Content-Length is given twice and differs")
             else:
                 length = value
-        elif effect == OPAQUE:
+        elif effect in (OPAQUE, GRPC):
             opaque = True
+        elif effect == EVENT_STREAM:
+            events = True
         elif isinstance(value, str):
             if effect == HOST:
                 host = value
@@ -212,19 +201,12 @@ def known_fields(block: bytes) -> Fields | None:
         length = UNTIL_CLOSE
     stated = stated_once(identifiers) if identifiers else ()
     return Fields(
-        length, host, user_agent, upgrade, opaque, stated, damaged, tuple(dict.fromkeys(notes)) if notes else ()
+        length, host, user_agent, upgrade, opaque, events, stated, damaged, tuple(dict.fromkeys(notes)) if notes else ()
     )
 
 
-def stated_once(identifiers: list[tuple[IdentifierKind, bytes]]) -> tuple[tuple[IdentifierKind, bytes], ...]:
-    """The identifiers, without traceparents that contradict each other (W3C Trace Context section 3.2: ignore them)."""
-    if len(identifiers) > 1 and [kind for kind, _ in identifiers].count(IdentifierKind.TRACEPARENT) > 1:
-        identifiers = [pair for pair in identifiers if pair[0] is not IdentifierKind.TRACEPARENT]
-    return tuple(identifiers)
-
-
 @lru_cache(maxsize=4096)
-def known_field(line: bytes) -> tuple[int, int | str | tuple[IdentifierKind, bytes]] | None:
+def known_field(line: bytes) -> Meaning | None:
     """What one header line means, remembering the answer; None if it does not matter."""
     if b"\n" in line or line[:1] in (b" ", b"\t"):
         return IRREGULAR, 0
@@ -232,63 +214,7 @@ def known_field(line: bytes) -> tuple[int, int | str | tuple[IdentifierKind, byt
     name = name.rstrip().lower()
     if not colon or not name:
         return MALFORMED, 0
-    reader = READERS.get(name)
-    if reader is not None:
-        return reader(value.strip(b" \t"))
-    breadcrumb = BREADCRUMBS.get(name)
-    if breadcrumb is None:
-        return None
-    identifier = breadcrumb[1](value.strip())
-    return None if identifier is None else (IDENTIFIER, (breadcrumb[0], identifier))
-
-
-def read_length(value: bytes) -> tuple[int, int | str]:
-    """Content-Length; a list of equal numbers is one number (RFC 9112 section 6.3)."""
-    found = LENGTHS.match(value)
-    length = int(found[1]) if found else -1
-    return LENGTH, length if length < LONGEST_BODY else -1
-
-
-def read_coding(value: bytes) -> tuple[int, int | str]:
-    """Transfer-Encoding: whether its last coding is chunked (RFC 9112 section 6.1)."""
-    return CODING, int(value.lower().rpartition(b",")[2].strip() == b"chunked")
-
-
-def read_host(value: bytes) -> tuple[int, int | str]:
-    """Host (RFC 9112 section 3.2); never holds user information."""
-    return HOST, value[:255].rpartition(b"@")[2].decode("utf-8", "replace")
-
-
-def read_upgrade(value: bytes) -> tuple[int, int | str]:
-    """Upgrade (RFC 9110 section 7.8): its first protocol."""
-    return UPGRADE, value[:64].partition(b",")[0].strip().lower().decode("latin-1")
-
-
-def read_user_agent(value: bytes) -> tuple[int, int | str]:
-    """User-Agent, cut to a length that is worth keeping."""
-    return USER_AGENT, value[:LONGEST_USER_AGENT].decode("utf-8", "replace")
-
-
-def read_content_encoding(value: bytes) -> tuple[int, int | str] | None:
-    """Content-Encoding: anything but identity hides the values of a body."""
-    return None if value.lower() in (b"", b"identity") else (OPAQUE, 0)
-
-
-def read_content_type(value: bytes) -> tuple[int, int | str] | None:
-    """Content-Type: media, archives, style sheets and programs hold no values of a request."""
-    return (OPAQUE, 0) if OPAQUE_TYPE.match(value.lower()) else None
-
-
-READERS: dict[bytes, Callable[[bytes], tuple[int, int | str] | None]] = {
-    b"content-length": read_length,
-    b"transfer-encoding": read_coding,
-    b"host": read_host,
-    b"upgrade": read_upgrade,
-    b"user-agent": read_user_agent,
-    b"content-encoding": read_content_encoding,
-    b"content-type": read_content_type,
-}
-"""Header fields, in lower case, that matter beside breadcrumbs, and how to read their values."""
+    return read_field(name, value)
 
 
 def cut_request(start: int, line: bytes, whole: bool, keep_values: bool) -> Message | None:

@@ -22,6 +22,8 @@ from wiretrace.protocols.sensitive import REDACTED, redact_query
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wiretrace.protocols.contract import Context
+
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 """Methods that OpenTelemetry reports by name (RFC 9110 section 9 and RFC 5789)."""
 LONGEST_PATH = 2000
@@ -30,6 +32,10 @@ LONGEST_SEGMENT = 64
 """Characters of a segment that may name a kind of request; a longer one is an identifier."""
 DEEPEST_TEMPLATE = 12
 """Segments of a path that an operation keeps."""
+DISTINCT_OPERATIONS = 2000
+"""Operations that are told apart; beyond it a new path is shown as 'GET /…'."""
+TOO_MANY_OPERATIONS = "more distinct operations than are told apart"
+"""Note of a message whose operation stands for others, too."""
 CACHED_TARGETS = 8192
 """Targets whose reading is remembered."""
 
@@ -165,6 +171,21 @@ def common_attributes(method: str, authority: str, user_agent: str, version: str
         attributes["user_agent.original"] = user_agent
     attributes["network.protocol.version"] = version
     return attributes
+
+
+def admitted(operation: str, operations: set[str]) -> str:
+    """`operation`, or what stands for it where there are too many, made a member of `operations`."""
+    if len(operations) >= DISTINCT_OPERATIONS:
+        return operation.partition(" ")[0] + " /…"
+    operations.add(operation)
+    return operation
+
+
+def operations_of(context: Context) -> set[str]:
+    """The operations seen on all connections of a protocol."""
+    operations = context.shared.setdefault("operations", set())
+    assert isinstance(operations, set)
+    return operations
 
 
 @lru_cache(maxsize=1000)

@@ -1,0 +1,96 @@
+"""Captures of real clients and servers are read as their expected files say, in any chunks, and with packets missing.
+
+They are recorded by `record_captures.py`, and the expected files written by `expectations.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING
+
+import dpkt
+import pytest
+from tests.protocols.expectations import CAPTURES, exchanges_of_capture
+from tests.support.captures import Packet
+from tests.support.packets import Exchanges
+
+from wiretrace.model.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATHS = sorted(CAPTURES.glob("*.pcap"))
+STATED = ("summary", "status", "protocol")
+MOST_BYTES = 50_000
+
+
+def packets_of(path: Path) -> list[Packet]:
+    """The packets of a capture; tcpdump counts microseconds."""
+    with path.open("rb") as file:
+        return [Packet(round(seconds * 1_000_000) * 1000, data) for seconds, data in dpkt.pcap.Reader(file)]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_capture_is_read_as_expected(path: Path) -> None:
+    assert exchanges_of_capture(path) == json.loads(path.with_suffix(".json").read_text())
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_byte_is_explained_and_times_lie_in_their_packets(path: Path) -> None:
+    read = Exchanges(packets_of(path))
+    assert read.unexplained == 0
+    assert set(read.accounting) <= {"in_exchanges", "in_halves", "control", "repeated"}
+    times = {at + 1: packet.time_ns for at, packet in enumerate(packets_of(path))}
+    for row in read.rows:
+        for side in ("request", "response"):
+            frames = row[f"{side}_frames"]
+            if frames:
+                assert row[f"{side}_start_ns"] == times[frames[0]]
+                assert row[f"{side}_end_ns"] == times[frames[-1]]
+                assert frames == sorted(set(frames))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("chunk", [500, 3000])
+def test_chunks_change_nothing(path: Path, chunk: int) -> None:
+    """Streams go on from chunk to chunk, in pieces or not. (What a window ends in is a matter of values alone.)"""
+    packets = packets_of(path)
+    whole, parts = Exchanges(packets), Exchanges(packets, Limits(chunk_bytes=chunk))
+    drop = ("request_tokens", "response_tokens", "request_digest")
+    as_told = [[{name: row[name] for name in row if name not in drop} for row in read.rows] for read in (whole, parts)]
+    by_frames = [sorted(rows, key=lambda row: (row["request_frames"], row["response_frames"])) for rows in as_told]
+    assert by_frames[0] == by_frames[1]
+    assert whole.accounting == parts.accounting
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_who_comes_late_or_misses_packets_pairs_nothing_wrongly(path: Path) -> None:
+    """With packets missing at the beginning or anywhere, a pair is one of the whole capture, and no field is made up."""
+    packets = packets_of(path)
+    truth = {(row["request_start_ns"], row["request_seq"]): row for row in Exchanges(packets).rows}
+    by_answer = {(row["response_start_ns"], row["response_seq"]): row for row in Exchanges(packets).rows}
+    chooser = random.Random(1)
+    worse = [packets[skipped:] for skipped in range(1, len(packets), max(1, len(packets) // 12))]
+    worse += [[packet for packet in packets if chooser.random() > 0.06] for _ in range(12)]
+    for left in worse:
+        read = Exchanges(left)
+        assert read.unexplained == 0
+        for row in read.rows:
+            asked = truth.get((row["request_start_ns"], row["request_seq"]))
+            answered = by_answer.get((row["response_start_ns"], row["response_seq"]))
+            if row["proof"] and asked is not None and answered is not None:
+                assert asked["request_seq"] == answered["request_seq"], row["summary"]
+            if asked is not None and row["request_start_ns"] >= 0 and "(not known)" not in row["summary"]:
+                # Without its kind a call is a POST, and without its upgrade a session has no path.
+                assert asked["summary"] in row["summary"] or asked["summary"].startswith(row["summary"])
+            if answered is not None and row["status"]:
+                attributes = json.loads(answered["attributes"])
+                assert row["status"] in (answered["status"], str(attributes.get("http.response.status_code")))
+
+
+def test_captures_are_small_and_each_has_its_expected_file() -> None:
+    assert PATHS
+    for path in PATHS:
+        assert path.stat().st_size < MOST_BYTES, path.name
+        assert path.with_suffix(".json").is_file(), path.name
