@@ -50,20 +50,21 @@ LEARNING_PLACES = 8
 
 
 def analyze(
-    captures: Sequence[Path],
+    captures: Sequence[Path | str],
     settings: Settings,
     progress: Progress,
     writer: CaseWriter,
     executor: Executor | None = None,
 ) -> None:
-    """Turn capture files and folders of them into a case, and commit it.
+    """Turn capture files and folders of them into a case, and commit it. Strings may be URLs, or - for standard input.
 
     `executor` runs the reading of vantage points; by default this process where there is one, else a process pool.
     Raises UserError for what is no capture or can not be read, and where the case can not be written.
     """
     notes = Notes()
-    sets = find_captures(captures, notes)
     with temporary_folder() as folder:
+        progress.stage("finding captures")
+        sets = find_captures(captures, notes, folder)
         points = _read(sets, folder, settings, progress, executor)
         give_back_memory()
         progress.stage("bringing the hosts together")
@@ -246,12 +247,13 @@ def _capture_info(point: VantagePoint) -> CaptureInfo:
     names: dict[str, str] = {}
     for _, summary in point.files:
         names.update(summary.names)
-    return CaptureInfo(point.name, next((summary.host for _, summary in point.files if summary.host), ""), (), names)
+    host = next((summary.host for _, summary in point.files if summary.host), "")
+    return CaptureInfo(point.name, host, (), names, point.hardware)
 
 
 def _inputs(point: VantagePoint) -> list[InputFile]:
     return [
-        InputFile(str(path), summary.bytes, summary.sha256, summary.packets, summary.dropped)
+        InputFile(path, summary.bytes, summary.sha256, summary.packets, summary.dropped)
         for path, summary in point.files
     ]
 
@@ -260,7 +262,7 @@ def _captures(points: list[VantagePoint]) -> pa.Table:
     rows = [
         {
             "capture": point.name,
-            "path": str(path),
+            "path": path,
             "format": summary.format,
             "bytes": summary.bytes,
             "sha256": summary.sha256,

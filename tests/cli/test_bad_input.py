@@ -351,8 +351,8 @@ def test_a_capture_that_vanishes_is_one_line(capture: Path, tmp_path: Path) -> N
     program = (
         "import wiretrace.pipeline as pipeline, sys\n"
         "search = pipeline.find_captures\n"
-        "def search_and_delete(paths, notes):\n"
-        "    found = search(paths, notes)\n"
+        "def search_and_delete(*given):\n"
+        "    found = search(*given)\n"
         "    found[0].paths[0].unlink()\n"
         "    return found\n"
         "pipeline.find_captures = search_and_delete\n" + PROGRAM

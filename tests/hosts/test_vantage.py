@@ -44,6 +44,48 @@ def test_a_capture_between_hosts_has_no_host() -> None:
     assert sorted(hosts.names) == [CLIENT, WEB, APP, DATABASE]
 
 
+ONE_MAC = {"02:00:00:00:00:01": 5}
+
+
+def test_addresses_of_one_mac_are_one_host() -> None:
+    """A host of a bridge has an address of each version."""
+    web6, app6 = "fd00::2", "fd00::3"
+    hardware = {WEB: ONE_MAC, web6: ONE_MAC, APP: {"02:00:00:00:00:02": 1}, app6: {"02:00:00:00:00:03": 1}}
+    seen = [(0, CLIENT, WEB), (0, web6, app6), (0, APP, DATABASE)]
+    hosts = recognise(seen, [CaptureInfo("bridge", names={web6: "web1"}, hardware=hardware)])
+    assert hosts.of_address[WEB] == hosts.of_address[web6] != hosts.of_address[APP]
+    assert hosts.names[hosts.of_address[WEB]] == "web1"
+    assert hosts.of_address[APP] != hosts.of_address[app6]
+
+
+def test_a_mac_of_many_addresses_is_that_of_a_router() -> None:
+    """So is one that shares an address with another."""
+    seen = [(0, CLIENT, WEB), (0, APP, DATABASE), (0, WEB, APP)]
+    many = dict.fromkeys((CLIENT, WEB, APP), ONE_MAC)
+    hosts = recognise(seen, [CaptureInfo("bridge", hardware=many)])
+    assert sorted(hosts.names) == [CLIENT, WEB, APP, DATABASE]
+    shared = {CLIENT: ONE_MAC, WEB: ONE_MAC, APP: {**ONE_MAC, "02:00:00:00:00:02": 1}}
+    hosts = recognise(seen, [CaptureInfo("bridge", hardware=shared)])
+    assert sorted(hosts.names) == [CLIENT, WEB, APP, DATABASE]
+
+
+def test_in_the_capture_of_one_host_the_gateway_is_not_taken_for_a_host() -> None:
+    """Two addresses of one version behind one MAC are two hosts there, and may be one where all hosts are seen."""
+    hardware = dict.fromkeys((APP, DATABASE), ONE_MAC)
+    hosts = recognise([(0, CLIENT, WEB), (0, WEB, APP), (0, WEB, DATABASE)], [CaptureInfo("web1", hardware=hardware)])
+    assert hosts.of_address[APP] != hosts.of_address[DATABASE]
+    seen = [(0, CLIENT, WEB), (0, WEB, APP), (0, APP, "10.0.0.5"), (0, DATABASE, "10.0.0.5")]
+    hosts = recognise(seen, [CaptureInfo("bridge", hardware=hardware)])
+    assert hosts.of_address[APP] == hosts.of_address[DATABASE]
+
+
+def test_addresses_of_a_link_and_of_loopback_say_nothing() -> None:
+    """Every host has them."""
+    hardware = dict.fromkeys(("fe80::1", "127.0.0.1", WEB), ONE_MAC)
+    hosts = recognise([(0, CLIENT, WEB), (0, "fe80::1", "fe80::2")], [CaptureInfo("bridge", hardware=hardware)])
+    assert hosts.of_address[WEB] != hosts.of_address["fe80::1"]
+
+
 def test_stray_connections_do_not_hide_the_host() -> None:
     seen = [(0, CLIENT, WEB), (0, WEB, APP)] * 60 + [(0, CLIENT, DATABASE)]
     hosts = recognise(seen, [CaptureInfo("web1")])

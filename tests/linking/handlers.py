@@ -84,3 +84,14 @@ def in_turn(world: Simulation, call: Call) -> float:
     time = max(call.arrive, free) + float(world.random.exponential(2e-3))
     world.busy_until[call.callee] = time
     return world.call(call.callee, "disk", "READ", time, call).end + float(world.random.exponential(4e-3))
+
+
+def left_behind_with_values(world: Simulation, call: Call) -> float:
+    """Read the database by a key and respond; publish an event of that key at any time afterwards."""
+    key = int(world.random.integers(1, 2**63))
+    call.request_tokens = [key, int(world.random.integers(1, 6))]
+    time = call.arrive + world.work(0.3e-3)
+    end = world.call(call.callee, "db", "SELECT", time, call, request_tokens=[key]).end + world.work(5e-3)
+    later = end + float(world.random.uniform(0, 4e-3))
+    world.call(call.callee, "queue", "PUBLISH", later, call, request_tokens=[key, int(world.random.integers(1, 6))])
+    return end

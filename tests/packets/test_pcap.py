@@ -35,7 +35,7 @@ def test_lanes_find_what_the_walk_finds(byte_order: str, lanes: int) -> None:
     end = walk(data.data, byte_order, HEADER_BYTES, USUAL_PACKET_BYTES, 0, len(data), offsets)
     assert (end, len(offsets)) == (len(data), 2000)
     starts = np.array(offsets[:: 2000 // lanes], np.int64)
-    found = walk_lanes(unaligned(data, byte_order + "u4"), HEADER_BYTES, starts)
+    found = walk_lanes(unaligned(data, byte_order + "u4"), HEADER_BYTES, USUAL_PACKET_BYTES, starts)
     assert found is not None
     assert found.tolist() == [offset for offset in offsets if offset < starts[-1]]
 
@@ -46,8 +46,8 @@ def test_lane_that_starts_at_no_record_is_refused() -> None:
     offsets: list[int] = []
     walk(data.data, "<", HEADER_BYTES, USUAL_PACKET_BYTES, 0, len(data), offsets)
     starts = np.array([0, offsets[500] + 1, offsets[1000]], np.int64)
-    assert walk_lanes(unaligned(data, "<u4"), HEADER_BYTES, starts) is None
-    assert walk_lanes(unaligned(data, "<u4"), HEADER_BYTES, np.array([0], np.int64)) is None
+    assert walk_lanes(unaligned(data, "<u4"), HEADER_BYTES, USUAL_PACKET_BYTES, starts) is None
+    assert walk_lanes(unaligned(data, "<u4"), HEADER_BYTES, USUAL_PACKET_BYTES, np.array([0], np.int64)) is None
 
 
 def test_captures_inside_a_capture_do_not_mislead(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import random
 import struct
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -45,6 +48,14 @@ if TYPE_CHECKING:
 
 SLOW_FIXTURES = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 PCAP_HEADER, RECORD_HEADER = 24, 16
+
+
+def lz4(data: bytes) -> bytes:
+    """A frame of LZ4."""
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "lz4") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
 
 
 def dialogue(client: str = "10.0.0.1", server: str = "10.0.0.2", port: int = 40000, turns: int = 3) -> list[Packet]:
@@ -138,7 +149,7 @@ def test_loopback_families_of_ipv6(tmp_path: Path, family: int) -> None:
         (1, bytes(12) + b"\x88\xcc" + bytes(40), "LLDP"),
         (1, bytes(12) + b"\x99\x99" + bytes(40), "ethertype 0x9999"),
         (1, bytes(12) + b"\x00\x20" + bytes(40), "IEEE 802.3 LLC"),
-        (1, bytes(12) + b"\x81\x00\0\1" * 9 + b"\x08\0" + bytes(60), "too many VLAN tags"),
+        (1, bytes(12) + b"\x81\x00\0\1" * 17 + b"\x08\0" + bytes(60), "too many VLAN tags or labels"),
         (1, b"", "cut before the transport header"),
         (1, layers.ethernet(layers.ipv4("1.2.3.4", "1.2.3.5", 1, bytes(8))), "ICMP"),
         (1, layers.ethernet(layers.ipv4("1.2.3.4", "1.2.3.5", 132, bytes(8))), "SCTP"),
@@ -153,7 +164,7 @@ def test_loopback_families_of_ipv6(tmp_path: Path, family: int) -> None:
         (0, bytes(40), "loopback, not IP"),
         (101, b"\x20" + bytes(40), "neither IPv4 nor IPv6"),
         (113, b"\0\0" + struct.pack(">H", 824) + bytes(60), "netlink"),
-        (127, bytes(40), "link type 127"),
+        (147, bytes(40), "link type 147"),
     ],
 )
 def test_what_is_not_read_is_counted_by_reason(tmp_path: Path, link_type: int, data: bytes, reason: str) -> None:
@@ -209,17 +220,23 @@ def test_chunks_do_not_show(tmp_path: Path) -> None:
 
 
 def test_compressed_files_read_the_same(tmp_path: Path) -> None:
-    """gzip of one member or several, and zstd, hold what they hold; the digest is that of the file as stored."""
+    """One stream or several, of every compression, hold what they hold; the digest is that of the file as stored."""
     plain = pcap_bytes(mixed())
     expected = read_rows(write_pcap(tmp_path / "plain", mixed())).rows
     forms = {
         "pcap": plain,
         "pcap+gzip": gzip.compress(plain),
         "pcap+zstd": zstd.compress(plain),
+        "pcap+xz": lzma.compress(plain),
+        "pcap+bzip2": bz2.compress(plain),
+        "pcap+lz4": lz4(plain),
     }
     forms_twice = {
         "pcap+gzip": gzip.compress(plain[:999]) + gzip.compress(plain[999:]) + bytes(100),
         "pcap+zstd": zstd.compress(plain[:999]) + zstd.compress(plain[999:]),
+        "pcap+xz": lzma.compress(plain[:999]) + lzma.compress(plain[999:]),
+        "pcap+bzip2": bz2.compress(plain[:999]) + bz2.compress(plain[999:]),
+        "pcap+lz4": lz4(plain[:999]) + lz4(plain[999:]),
     }
     for name, data in [*forms.items(), *forms_twice.items()]:
         path = tmp_path / "file"
@@ -231,7 +248,7 @@ def test_compressed_files_read_the_same(tmp_path: Path) -> None:
         assert (summary.format, summary.bytes, summary.sha256) == (name, len(data), hashlib.sha256(data).hexdigest())
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress, lzma.compress, lz4])
 def test_decompression_bomb_does_not_fill_memory(tmp_path: Path, compress: object) -> None:
     """Twenty megabytes of nothing in a small file pass through the buffer chunk by chunk."""
     path = tmp_path / "bomb"
@@ -262,7 +279,7 @@ def test_truncated_anywhere_keeps_all_whole_records(tmp_path: Path, share: float
     assert (NoteKind.FILE_DAMAGED, "cut") not in reading.notes.counts
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress, lzma.compress, lz4])
 def test_truncated_compressed_file_is_noted(tmp_path: Path, compress: object) -> None:
     """What could be decompressed is read."""
     random.seed(5)
@@ -429,6 +446,70 @@ def test_patched_pcap_with_longer_record_headers(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(data)
     assert read_rows(path).rows == read_rows(write_pcap(tmp_path / "b", packets)).rows
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("magic", "scale", "more"), [(0xA12B3C4D, 1000, b""), (0x1C0001AC, 1, b"size"), (0x1C0001AB, 1000, b"size")]
+)
+def test_pcap_of_other_makers_reads_the_same(
+    tmp_path: Path, byte_order: str, magic: int, scale: int, more: bytes
+) -> None:
+    """Navtel's, and Ixia's two, whose file header has one more field."""
+    packets = dialogue()
+    data = struct.pack(byte_order + "IHHiIII", magic, 2, 4, 0, 0, 65535, 1) + more
+    for packet in packets:
+        seconds, fraction = divmod(packet.time_ns // scale, 1_000_000_000 // scale)
+        data += struct.pack(byte_order + "IIII", seconds, fraction, len(packet.data), len(packet.data)) + packet.data
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert read_rows(path).rows == read_rows(write_pcap(tmp_path / "b", packets)).rows
+
+
+def test_key_logs_of_the_file_are_handed_on(tmp_path: Path) -> None:
+    """Decryption secrets of TLS are kept as text, bounded; those of other protocols, and what is odd, are not."""
+    head = pcapng.section_header("<") + pcapng.interface("<")
+
+    def secrets(kind: int, data: bytes, length: int | None = None) -> bytes:
+        return pcapng.block("<", 10, struct.pack("<II", kind, len(data) if length is None else length) + data)
+
+    line = b"CLIENT_RANDOM 00 11\n"
+    path = tmp_path / "a"
+    blocks = [secrets(0x544C534B, line), secrets(0x57474B4C, b"other"), secrets(0x544C534B, b"odd", 1 << 31)]
+    path.write_bytes(head + b"".join(blocks) + pcapng.block("<", 10, b"") + secrets(0x544C534B, line * 2))
+    reading = read_rows(path)
+    assert reading.summary.secrets == [line.decode(), "odd\0", line.decode() * 2]
+    assert "CLIENT_RANDOM" not in repr(reading.summary)
+    small = read_rows(path, Limits(secret_bytes=30))
+    assert small.summary.secrets == [line.decode(), "odd\0"]
+    assert small.notes.counts == {(NoteKind.LIMIT_REACHED, "secret_bytes"): 1}
+
+
+def test_blocks_that_carry_no_packets_are_passed_over(tmp_path: Path) -> None:
+    """The systemd journal, custom blocks of both kinds, and types that nobody has defined; interfaces have names."""
+    packet = mixed()[0].data
+    named = struct.pack("<HHI", 1, 0, 0) + pcapng.option("<", 2, b"eth0") + pcapng.option("<", 0, b"")
+    blocks = [pcapng.block("<", kind, b"__REALTIME_TIMESTAMP=1\n") for kind in (9, 0x0BAD, 0x40000BAD, 7, 0x80000001)]
+    path = tmp_path / "a"
+    path.write_bytes(
+        pcapng.section_header("<")
+        + pcapng.block("<", 1, named)
+        + b"".join(blocks)
+        + pcapng.enhanced_packet("<", 5, packet)
+    )
+    reading = read_rows(path)
+    assert [row.time_ns for row in reading.rows] == [5000]
+    assert reading.summary.interfaces == {"eth0": 1}
+    assert reading.notes.counts == {}
+
+
+def test_what_the_capturing_host_dropped_is_noted(tmp_path: Path) -> None:
+    """With the count that the file gives."""
+    path = tmp_path / "web1.pcapng"
+    path.write_bytes(
+        pcapng.section_header("<") + pcapng.interface("<") + pcapng.interface_statistics("<", 1, counters={5: 2, 7: 9})
+    )
+    assert read_rows(path).notes.counts == {(NoteKind.PACKETS_DROPPED, "web1.pcapng"): 11}
 
 
 def test_flow_numbers_go_on_in_the_next_file(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_snap_length_cuts_leave_gaps() -> None:
     packets = conversation.packets
     streams = Streams(cut(packets, 4, len(packets[4].data) - 60))
     assert streams.runs[0] == [(0, CLIENT_BYTES[:140]), (200, CLIENT_BYTES[200:300])]
-    assert streams.notes.counts[NoteKind.PACKET_CUT, "TCP segments"] == 1
+    assert streams.notes.counts[NoteKind.PACKET_CUT, "packets.pcap"] == 1
 
 
 def test_endings() -> None:

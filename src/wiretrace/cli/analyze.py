@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 FILE = click.Path(path_type=Path, readable=False)
 """Whether it can be read is found out by reading it."""
+CAPTURE = click.Path(readable=False, allow_dash=True)
+"""Kept as a string: it may be a URL."""
 
 
 @click.command("analyze")
-@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=FILE)
+@click.argument("captures", metavar="CAPTURE...", nargs=-1, required=True, type=CAPTURE)
 @click.option("-o", "case_path", metavar="CASE", type=FILE, help="Keep the case, a directory, under this name.")
 @click.option("--html", "html_path", metavar="FILE", type=FILE, help="Write the report, one self-contained page.")
 @click.option("--json", "json_path", metavar="FILE", type=FILE, help="Write the request trees as JSON; - for stdout.")
@@ -31,7 +33,7 @@ FILE = click.Path(path_type=Path, readable=False)
     "--jobs", metavar="N", type=click.IntRange(min=1), help="Worker processes; as many as processors if not given."
 )
 def command(
-    captures: tuple[Path, ...],
+    captures: tuple[str, ...],
     case_path: Path | None,
     html_path: Path | None,
     json_path: Path | None,
@@ -42,9 +44,9 @@ def command(
 ) -> None:
     """Turn capture files into request trees, and say what is wrong.
 
-    CAPTURE is a pcap or pcapng file, also compressed, or a directory of them. Files of several hosts are
-    brought together. Without -o nothing is kept but what --html, --json and --jsonl write. With - for a file,
-    the summary is left out.
+    CAPTURE is a pcap or pcapng file, also compressed, a directory of them, a URL, or - for standard input.
+    Files of several hosts are brought together. Without -o nothing is kept but what --html, --json and --jsonl
+    write. With - for one of their files, the summary is left out.
     """
     to_stdout = [path for path in (json_path, jsonl_path) if path == STANDARD_OUTPUT]
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
@@ -91,18 +93,20 @@ def _place_of_case(case_path: Path | None, overwrite: bool) -> Iterator[Path]:
             yield folder / "case"
 
 
-def _analyze(captures: tuple[Path, ...], case_path: Path, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, keep_values: bool, jobs: int) -> Case:
     """Run the pipeline, and open the case that it wrote."""
     from wiretrace.case.reader import Case
     from wiretrace.case.writer import CaseWriter
     from wiretrace.cli.terminal.progress import progress_on_terminal
     from wiretrace.model.settings import Settings
+    from wiretrace.packets.fetch import is_elsewhere
     from wiretrace.pipeline import analyze
 
     progress = progress_on_terminal()
     try:
         with CaseWriter(case_path, overwrite) as writer:
-            analyze(captures, Settings(keep_values=keep_values, jobs=jobs), progress, writer)
+            given = [one if is_elsewhere(one) else Path(one) for one in captures]
+            analyze(given, Settings(keep_values=keep_values, jobs=jobs), progress, writer)
     finally:
         progress.finish()
     return Case.open(case_path)

@@ -17,7 +17,9 @@ from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.packets.columns import UDP, FlowTable
+from wiretrace.packets.hardware import hardware_addresses
 from wiretrace.packets.reader import CaptureReader
+from wiretrace.tcp.coverage import Coverage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,11 +45,14 @@ class VantagePoint:
     spool: Spool
     """Its exchanges, in the order in which they were complete."""
     connections: pa.Table
-    files: list[tuple[Path, CaptureSummary]] = field(default_factory=list)
+    files: list[tuple[str, CaptureSummary]] = field(default_factory=list)
+    """What was read, as given."""
     notes: Notes = field(default_factory=Notes)
     accounting: Counter[Payload] = field(default_factory=Counter)
     """Payload bytes by where they ended up; they add up to `payload_bytes` unless we have a defect."""
     payload_bytes: int = 0
+    hardware: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
 
 
 def value_key(paths: Iterable[Path]) -> bytes:
@@ -89,14 +94,16 @@ def read_vantage_point(
         keep_values=settings.keep_values,
         first_connection=number << CONNECTION_BITS,
     )
-    files: list[tuple[Path, CaptureSummary]] = []
+    files: list[tuple[str, CaptureSummary]] = []
+    coverage = Coverage()
     udp_bytes = 0
     with SpoolWriter(spool) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
             told = 0
             for columns in reader.chunks():
-                udp = columns.transport == UDP
+                coverage.feed(columns)
+                udp = (columns.transport == UDP) & ~columns.copy
                 if udp.any():
                     udp_bytes += int(columns.payload_length[udp].sum())
                 for batch in driver.feed(columns):
@@ -104,16 +111,15 @@ def read_vantage_point(
                 if advance is not None:
                     advance(reader.stored_bytes - told)
                     told = reader.stored_bytes
-            files.append((path, reader.summary))
+            files.append((capture.known_as(path), reader.summary))
         for batch in driver.finish():
             writer.write(batch)
     accounting = driver.accounting
     if udp_bytes:
         accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
         notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
-    lost = driver.lost_bytes
-    if lost:
-        notes.add(NoteKind.NOT_CAPTURED, capture.name, lost)
+    accounting[Payload.COPIED] += coverage.copied_bytes
+    coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
         name=capture.name,
         spool=writer.spool(),
@@ -121,5 +127,6 @@ def read_vantage_point(
         files=files,
         notes=notes,
         accounting=+accounting,
-        payload_bytes=driver.payload_bytes + udp_bytes,
+        payload_bytes=driver.payload_bytes + udp_bytes + coverage.copied_bytes,
+        hardware=hardware_addresses(flows),
     )

@@ -24,7 +24,10 @@ NO_HOST = -1
 """Stands for: the capture was not recorded by one end of its connections."""
 COVERAGE = 0.98
 """Share of the connections of a capture that its host takes part in; the rest is stray broadcast."""
-FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst))+$")
+ADDRESSES_OF_HOST = 2
+"""Addresses of one family that one MAC address carries where it is that of a host. In a capture of a single host only one
+is believed: there a virtual network's gateway, which leaves the time to live alone, stands for all others."""
+FILE_SUFFIX = re.compile(r"(?:\.(?:pcap|pcapng|cap|gz|zst|xz|lz4|bz2))+$")
 NOT_A_HOST = re.compile(
     r"(?:any|all|bridge|mirror|span|switch|tap|capture|dump|trace|packets|test)(?:[-_.]?\d+)?"
     r"|(?:lo|br|eth|ens|enp|wlan|docker|veth)(?:[-_.]?\d\w*)?|(?:br-|veth)\w+",
@@ -45,6 +48,8 @@ class CaptureInfo:
     """Addresses of that host, where the capture says so."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names by address, from name records."""
+    hardware: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
 
 
 @dataclass(slots=True)
@@ -237,11 +242,15 @@ def recognise_hosts(sightings: Sightings, captures: Sequence[CaptureInfo], addre
         hosts.of_loopback.append(host)
     for host, name in enumerate(hosts.names):
         by_label.setdefault(name, host)
+    together = same_hardware(captures, [addresses_of is not None for addresses_of in own])
     for address in addresses:
         if address in hosts.of_address or is_loopback(address):
             continue
-        name = names.get(address, "")
+        siblings = sorted(together.get(address, ()))
+        name = next((names[each] for each in (address, *siblings) if each in names), "")
         host = by_label.get(name, NO_HOST) if name else NO_HOST
+        if host == NO_HOST:
+            host = next((hosts.of_address[each] for each in siblings if each in hosts.of_address), NO_HOST)
         if host == NO_HOST:
             host = hosts.add(name or address, bool(name))
             if name:
@@ -249,6 +258,35 @@ def recognise_hosts(sightings: Sightings, captures: Sequence[CaptureInfo], addre
         hosts.own(host, address)
     make_unique(hosts)
     return hosts
+
+
+def same_hardware(captures: Sequence[CaptureInfo], of_one_host: Sequence[bool]) -> dict[str, set[str]]:
+    """By address: the addresses that share a MAC address with it, in captures that show it to be that of one host.
+
+    `of_one_host`: by capture, whether it was recorded by one end of its connections.
+
+    A router, a proxy of ARP and a virtual host with many tenants carry more addresses than a host does, and are not
+    believed; nor is an address that more than one MAC address claims.
+    """
+    together: dict[str, set[str]] = {}
+    for capture, alone in zip(captures, of_one_host, strict=True):
+        most = 1 if alone else ADDRESSES_OF_HOST
+        carried: dict[str, set[str]] = {}
+        for address, known in capture.hardware.items():
+            if len(known) == 1 and not is_loopback(address) and not is_link_local(address):
+                carried.setdefault(next(iter(known)), set()).add(address)
+        crowded = {mac for known in capture.hardware.values() if len(known) > 1 for mac in known}
+        for mac, shared in carried.items():
+            families = [sum((":" in address) == version6 for address in shared) for version6 in (False, True)]
+            if mac not in crowded and max(families) <= most:
+                for address in shared:
+                    together.setdefault(address, set()).update(shared - {address})
+    return together
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an address means something on its own link only (RFC 3927, RFC 4291 section 2.5.6)."""
+    return address.startswith(("169.254.", "fe8", "fe9", "fea", "feb"))
 
 
 def host_label(capture: str) -> str:

@@ -8,7 +8,7 @@ chosen links are, for requests that compete with each other, those of the likeli
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -37,7 +37,7 @@ LEARNED = 0.01
 """A round that makes the requests likelier by less than this, in nats a request, is the last one."""
 LEARNING_REQUESTS = 1600
 """Contested requests that a service is learned from."""
-LEARNING_CHAINS = 2
+LEARNING_CHAINS = 4
 """Chains that are learned from: the others would say much the same."""
 LEARNING_STRETCHES = 8
 """They are taken in this many stretches spread over the whole time."""
@@ -49,28 +49,39 @@ SETTLED_ROUNDS = 4
 """A unit's parent is settled if all draws of this many rounds agree on it."""
 SEED = 20240804
 """Of the draws: equal input gives equal output."""
-COLUMNS = 8000
-"""Columns that the chains of a service fill together where it is small: more chains, better averages."""
 MOST_CHAINS = 16
 """Chains of a small service."""
-LEAST_CHAINS = 4
-"""Chains of a large service."""
-SETTLING_SWEEPS = 5.0
-"""Sweeps with the learned model before draws count."""
-DRAWS = 20
-"""Draws of every chain from which confidences are counted."""
-DRAW_SWEEPS = 0.4
-"""Sweeps between draws."""
-COOLING_SWEEPS = 2.0
-"""Sweeps at each temperature, where the chains fill no more than `COLUMNS`; fewer where they fill more."""
-LEAST_COOLING_SWEEPS = 0.6
-"""Least sweeps at each temperature."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
-COOLING = (0.5, 0.25, 0.1, 0.05, 0.02)
-"""Temperatures at which the likeliest assignment is sought."""
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
+
+
+class Effort(NamedTuple):
+    """How much is drawn."""
+
+    columns: int
+    """Columns that the chains of a service fill together where it is small: more chains, better averages."""
+    least_chains: int
+    """Chains of a large service."""
+    settling: float
+    """Sweeps with the learned model before draws count."""
+    draws: int
+    """Draws of every chain from which confidences are counted."""
+    draw_sweeps: float
+    """Sweeps between draws."""
+    cooling: tuple[float, ...]
+    """Temperatures at which the likeliest assignment is sought."""
+    cooling_sweeps: float
+    """Sweeps at each temperature, where the chains fill no more than `columns`; fewer where they fill more."""
+    least_cooling_sweeps: float
+    """Least sweeps at each temperature."""
+
+
+THOROUGH = Effort(16_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
+"""For a service that is learned."""
+QUICK = Effort(8_000, 2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
+"""For a service in one of many stretches."""
 
 
 @dataclass(slots=True)
@@ -89,8 +100,11 @@ class Posterior:
     """Share of the draws in which the unit had no parent, shape (units,)."""
 
 
-def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
-    """Link the units of `service` to its requests, by habits that are `known`, or else learned."""
+def solve(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> Posterior:
+    """Link the units of `service` to its requests, by habits that are `known`, or else learned.
+
+    `quick`: a service whose habits are known is drawn less.
+    """
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
     may_be_alone = np.isfinite(model.background)[service.unit_class]
@@ -103,6 +117,7 @@ def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
     generator = np.random.default_rng(SEED)
+    effort = QUICK if quick and known is not None else THOROUGH
     sampler = None
     if known is None:
         held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
@@ -119,11 +134,11 @@ def solve(service: Service, known: ServiceHabits | None = None) -> Posterior:
         sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
-        sampler = _sampler(service, model, parent, contested, active, generator)
-    sampler.run(SETTLING_SWEEPS)
+        sampler = _sampler(service, model, parent, contested, active, effort, generator)
+    sampler.run(effort.settling)
     sampler.refresh()
-    pair_share, none_share = _count(service, sampler, pair_unit, contested)
-    chosen = np.where(contested, _likeliest(service, sampler, pair_unit), fixed)
+    pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
+    chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
 
@@ -134,6 +149,7 @@ def _sampler(
     parent: NDArray[np.int64],
     contested: NDArray[np.bool_],
     active: NDArray[np.int64],
+    effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
     """Chains over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
@@ -142,7 +158,7 @@ def _sampler(
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
     movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
-    chains = int(np.clip(COLUMNS // len(active), LEAST_CHAINS, MOST_CHAINS))
+    chains = int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
     sampler = Sampler(service, model, active, movable, chains, generator)
     sampler.start(np.where(inside[parent], parent, -1))
     return sampler
@@ -159,7 +175,7 @@ def _learn(
     generator: np.random.Generator,
 ) -> Sampler:
     """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
-    sampler = _sampler(service, model, parent, contested, _stretches(active), generator)
+    sampler = _sampler(service, model, parent, contested, _stretches(active), THOROUGH, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)
@@ -205,30 +221,30 @@ def hold(service: Service, parent: NDArray[np.int64], requests: NDArray[np.int64
 
 
 def _count(
-    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], contested: NDArray[np.bool_]
+    service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], contested: NDArray[np.bool_], effort: Effort
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw from the learned model; shares of the draws of each candidate pair, and of no parent for each unit."""
     key = pair_unit * np.int64(service.requests) + service.candidates
     counts, none = np.zeros(len(key)), np.zeros(service.units)
     units = np.flatnonzero(contested)
-    for _ in range(DRAWS):
-        sampler.run(DRAW_SWEEPS)
+    for _ in range(effort.draws):
+        sampler.run(effort.draw_sweeps)
         drawn = sampler.parents()[:, units]
         none[units] += (drawn < 0).sum(axis=0)
         chain, at = np.nonzero(drawn >= 0)
         position = np.searchsorted(key, units[at] * np.int64(service.requests) + drawn[chain, at])
         counts += np.bincount(position, minlength=len(key))
-    total = DRAWS * sampler.chains + 2 * UNSEEN_DRAWS
+    total = effort.draws * sampler.chains + 2 * UNSEEN_DRAWS
     options = np.diff(service.offsets)
     share = (counts + 2 * UNSEEN_DRAWS / np.maximum(options, 1)[pair_unit]) / total
     return share, none / total
 
 
-def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64]) -> NDArray[np.int64]:
+def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], effort: Effort) -> NDArray[np.int64]:
     """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
     columns = sampler.chains * len(sampler.active)
-    sweeps = max(LEAST_COOLING_SWEEPS, COOLING_SWEEPS * min(1.0, COLUMNS / columns))
-    for temperature in COOLING:
+    sweeps = max(effort.least_cooling_sweeps, effort.cooling_sweeps * min(1.0, effort.columns / columns))
+    for temperature in effort.cooling:
         sampler.run(sweeps, temperature)
     links = csr_matrix(
         (np.ones(len(pair_unit), np.int8), (pair_unit, service.units + service.candidates)),

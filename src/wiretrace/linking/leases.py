@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import find, joint_key, number_groups
+from wiretrace.linking.arrays import find, joint_key, look_up, number_groups, ranges
 from wiretrace.linking.habits import Leases
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SURE_BEFORE = 0.9
 """Confidence of the parent of the call before, from which it is asked."""
+LONGEST_CHAIN = 4
+"""Calls in turn that are decided one by the other."""
 LEAST_CASES = 20
 """Calls of two operations in turn that are needed to learn how often they share their parent."""
 ITERATIONS = 30
@@ -40,6 +42,41 @@ MOST_BOUND = 0.98
 """Share of one parent that is never exceeded by this."""
 IMAGINED = 2.0
 """Cases that are imagined to be as chance would have it."""
+
+
+def decide_by_leases(
+    observations: Observations, units: Units, chosen: NDArray[np.int64], links: Links, known: Leases
+) -> NDArray[np.bool_]:
+    """Decide in `links` those of the `chosen` units that practically always have the parent of the call before.
+
+    Only where that parent is decided and may be theirs. Returns which pairs of `units` rival a link decided so.
+    """
+    problem = observations.problem
+    rivals = np.zeros(len(units.pair_unit), bool)
+    bound = known.rate >= SURE_BEFORE
+    turns, rates = known.turn[bound], known.rate[bound]
+    if not len(turns) or not (problem.connection >= 0).any():
+        return rivals
+    before = _calls_before(observations)[units.first_call[chosen]]
+    turn = joint_key(problem.operation[before], problem.operation[units.first_call[chosen]])
+    rate = look_up(turns, rates, turn, np.float64(0.0))
+    options = np.diff(units.offsets)[chosen]
+    follows = (before >= 0) & (rate > 0) & (options > 1) & ~links.decided[units.first_call[chosen]]
+    chosen, before, rate, options = chosen[follows], before[follows], rate[follows], options[follows]
+    # A call may follow one that follows another.
+    for _ in range(LONGEST_CHAIN):
+        sure = links.decided[before] & (links.confidence[before] >= SURE_BEFORE) & (links.parent[before] >= 0)
+        sure &= ~links.decided[units.first_call[chosen]]
+        unit, parent = chosen[sure], links.parent[before[sure]]
+        pair = ranges(units.offsets[unit], options[sure])
+        of_pair = np.repeat(np.arange(len(unit)), options[sure])
+        same = units.pair_parent[pair] == parent[of_pair]
+        possible = np.bincount(of_pair, weights=same, minlength=len(unit)) > 0
+        if not possible.any():
+            break
+        links.set_units(units, unit[possible], parent[possible], rate[sure][possible])
+        rivals[pair[possible[of_pair] & ~same]] = True
+    return rivals
 
 
 def follow_leases(

@@ -94,8 +94,9 @@ def _believed(
     chosen = [kind[child[each]] for each in (follows & ~foretold, foretold & ~follows, ~foretold)]
     only_follows, only_foretold, without = (np.bincount(each, minlength=kinds) for each in chosen)
     excess = only_follows - only_foretold
-    explained: NDArray[np.bool_] = excess > SCATTER * np.sqrt(only_follows + only_foretold)
-    return explained & (excess >= LEAST_EXPLAINED * without)
+    clear = excess > SCATTER * np.sqrt(only_follows + only_foretold)
+    believed: NDArray[np.bool_] = clear & (excess >= LEAST_EXPLAINED * without)
+    return believed
 
 
 def _values(

@@ -21,7 +21,7 @@ from wiretrace.linking.evidence.contract import UNDECIDED
 from wiretrace.linking.evidence.registry import known_evidence
 from wiretrace.linking.habits import Habits, KindHabits, ServiceHabits, no_habits
 from wiretrace.linking.joint import Posterior, solve
-from wiretrace.linking.leases import follow_leases
+from wiretrace.linking.leases import decide_by_leases, follow_leases
 from wiretrace.linking.leftovers import follow_values
 from wiretrace.linking.links import Links
 from wiretrace.linking.observations import observe, observe_stretches
@@ -34,6 +34,7 @@ from wiretrace.linking.words import tell, usual_delays
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.habits import Leases
     from wiretrace.linking.observations import Observations
 
 SURE = 0.999
@@ -220,32 +221,67 @@ def _link_contested(
     service_of_unit = problem.callee_service[
         units.pair_parent[np.minimum(units.offsets[:-1], len(units.pair_parent) - 1)]
     ]
-    solved, known, numbers = [], [], distinct(service_of_unit[contested]).tolist()
-    for number in numbers:
-        chosen = np.flatnonzero((service_of_unit == number) & (counts > 0))
+    numbers = distinct(service_of_unit[contested]).tolist()
+    chosen = {number: np.flatnonzero((service_of_unit == number) & (counts > 0)) for number in numbers}
+    known = {number: habits.services.get(number) for number in numbers}
+    for number, own in known.items():
+        if own is not None and not _knows(own, units.kind_key[units.kind[chosen[number]]]):
+            known[number] = None
+
+    def solved_by(number: int, own: ServiceHabits | None, quick: bool) -> tuple[Service, Posterior]:
         name = problem.service_names[number] if 0 <= number < len(problem.service_names) else "the service"
-        own = habits.services.get(number)
-        if own is not None and not _knows(own, units.kind_key[units.kind[chosen]]):
-            own = None
-        service = build_service(observations, units, contents.weight, rate, chosen, name, own)
-        solved.append((service, solve(service, own)))
-        known.append(own.leases if own else None)
-    leases = follow_leases(observations, units, solved, links, known)
-    for number, (service, posterior), learned in zip(numbers, solved, leases, strict=True):
+        service = build_service(observations, units, contents.weight, rate, chosen[number], name, own)
+        return service, solve(service, own, quick)
+
+    def follow(numbers: list[int], of_service: dict[int, ServiceHabits | None]) -> list[int]:
+        rivals = np.zeros(len(units.pair_unit), bool)
+        followed = []
+        for number in numbers:
+            own = of_service[number]
+            if own is not None and own.leases is not None:
+                found = decide_by_leases(observations, units, chosen[number], links, own.leases)
+                followed += [number] if found.any() else []
+                rivals |= found
+        units.keep(~rivals)
+        contents.weight = contents.weight[~rivals]
+        return followed
+
+    follow(numbers, known)
+    solved = {number: solved_by(number, known[number], quick=True) for number in numbers}
+    leases = [own.leases if own else None for own in known.values()]
+    leases = follow_leases(observations, units, list(solved.values()), links, leases)
+    learned = {
+        number: _service_habits(*solved[number], of_service)
+        for number, of_service in zip(numbers, leases, strict=True)
+        if known[number] is None
+    }
+    for number, own in learned.items():
+        habits.services.setdefault(number, own)
+    # What connections tell was not known when these were learned: with it, the assignment is another one.
+    again = follow(list(learned), dict(learned))
+    for number in again:
+        solved[number] = solved_by(number, learned[number], quick=False)
+    follow_leases(
+        observations, units, [solved[number] for number in again], links, [learned[number].leases for number in again]
+    )
+    for service, posterior in solved.values():
         links.take(units, service, posterior)
-        if number not in habits.services:
-            model = posterior.model
-            habits.services[number] = ServiceHabits(
-                service.operations,
-                service.unit_kinds,
-                service.ranks,
-                model.delays,
-                model.plan,
-                model.groups,
-                model.order_weight,
-                learned,
-            )
-    return solved
+    return list(solved.values())
+
+
+def _service_habits(service: Service, posterior: Posterior, leases: Leases | None) -> ServiceHabits:
+    """What was learned of a service."""
+    model = posterior.model
+    return ServiceHabits(
+        service.operations,
+        service.unit_kinds,
+        service.ranks,
+        model.delays,
+        model.plan,
+        model.groups,
+        model.order_weight,
+        leases,
+    )
 
 
 def _knows(habits: ServiceHabits, kinds: NDArray[np.int64]) -> bool:

@@ -126,12 +126,13 @@ class RequestModel:
         if self.order_weight <= 0.0:
             return 0.0
         starts = self.service.starts
-        direction = np.sign(target - source)
+        direction = target - source
 
         def kept(of_source: NDArray[np.int64], of_target: NDArray[np.int64]) -> NDArray[np.float64]:
-            ahead = np.sign(np.take(starts, of_target, mode="wrap") - np.take(starts, of_source, mode="wrap"))
-            total: NDArray[np.float64] = self.order_weight * (np.nan_to_num(ahead) * direction > 0).sum(axis=0)
-            return total
+            pair, slot = np.nonzero(((of_source >= 0) & (of_target >= 0)).T)
+            ahead = starts[of_target[slot, pair]] - starts[of_source[slot, pair]]
+            in_order = ((ahead > 0) & (direction[pair] > 0)) | ((ahead < 0) & (direction[pair] < 0))
+            return self.order_weight * np.bincount(pair[in_order], minlength=len(source)).astype(np.float64)
 
         gain = kept(after_source, after_target) - kept(before_source, before_target)
         return np.where((source < 0) | (target < 0), 0.0, gain)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 40
 """Steps of one run: where hundreds of open calls meet in one moment, they are left less sure, and not waited for."""
+MOST_OPENNESS = 3.0
+"""Open choices a request beyond which no more is drawn: where hundreds of calls meet in one moment, nothing is told."""
 PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
 PROPOSALS_PER_OPENING = 0.3
@@ -111,7 +113,7 @@ class Sampler:
         """Take steps until every open choice has been tried `sweeps` times on average, in every chain."""
         if not len(self.movable) or not len(self.active):
             return
-        openness = self.openness()
+        openness = min(self.openness(), MOST_OPENNESS * len(self.active))
         if openness <= 0.0:
             return
         columns = self.chains * len(self.active)

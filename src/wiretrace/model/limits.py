@@ -16,8 +16,10 @@ class Limits:
     """Longest packet record that is believed; a longer one is damage in the file."""
     fragment_bytes: int = 16 << 20
     """Bytes of IP fragments that wait for their siblings; the oldest are given up beyond it."""
-    vlan_tags: int = 8
-    """VLAN tags of one packet that are passed over; a packet with more is not decoded."""
+    link_headers: int = 16
+    """VLAN tags, MPLS labels and the like before the IP header that are passed over; a packet with more is not decoded."""
+    tunnels: int = 8
+    """Tunnels inside of each other that are opened; a packet with more is not decoded."""
     extension_headers: int = 16
     """IPv6 extension headers of one packet that are passed over; a packet with more is not decoded."""
     decode_reasons: int = 64
@@ -26,6 +28,10 @@ class Limits:
     """Interfaces of one pcapng section; packets of further ones are not decoded."""
     name_records: int = 100_000
     """Names of addresses that are taken from one file; further ones are passed over."""
+    secret_bytes: int = 4 << 20
+    """Bytes of TLS key logs that are taken from one file; further ones are passed over."""
+    hardware_addresses: int = 100_000
+    """Addresses of one vantage point whose MAC addresses are remembered; those of further ones are not."""
     connections: int = 500_000
     """Connections followed at once; the longest idle are finished beyond it."""
     out_of_order_bytes: int = 4 << 20

@@ -39,11 +39,26 @@ class NoteKind(enum.StrEnum):
     )
     PACKET_CUT = (
         "packet_cut",
-        "The snap length cut packets short: the bytes behind it were not captured.",
+        "The snap length cut packets short, and what was behind it can not be read: capture whole packets (tcpdump -s 0).",
     )
     NOT_CAPTURED = (
         "not_captured",
-        "Bytes that the peer acknowledged and that the capture lacks.",
+        "Bytes that arrived, for the receiver acknowledged them, and that the capture lacks: whoever captured or mirrored "
+        "could not keep up, or they took another way. Capture on the hosts themselves, or with a larger buffer (-B).",
+    )
+    PACKETS_DROPPED = (
+        "packets_dropped",
+        "Packets that the capturing host says it dropped: give it a larger buffer (-B) or a narrower filter.",
+    )
+    ONE_DIRECTION = (
+        "one_direction",
+        "Connections of which only one direction was captured, though the other end spoke: mirror both directions of the "
+        "port, or capture where both pass; until then requests or responses are missing.",
+    )
+    COPIES = (
+        "copies",
+        "Packets that were captured more than once, on several interfaces of the host or at both sides of a mirror: each is "
+        "counted once. Capturing on one interface saves the rest.",
     )
     STARTED_MIDWAY = (
         "started_midway",

@@ -7,20 +7,21 @@ times of their first packets order them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wiretrace.model.errors import UserError
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.packets.columns import FlowTable
+from wiretrace.packets.fetch import fetch, is_elsewhere
 from wiretrace.packets.reader import CaptureReader, NotACaptureError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-COMPRESSION_SUFFIX = re.compile(r"\.(gz|zst|zstd)$", re.IGNORECASE)
+COMPRESSION_SUFFIX = re.compile(r"\.(gz|zst|zstd|xz|lz4|bz2)$", re.IGNORECASE)
 CAPTURE_SUFFIX = re.compile(r"\.(pcap|pcapng|cap|dmp|dump|tcpdump|trace|ntar)$", re.IGNORECASE)
 TIME = r"\d{8}[-_T]?\d{6}Z?|\d{4}-\d\d-\d\d[-_T]\d\d[-:._]?\d\d[-:._]?\d\dZ?|1\d{9}"
 ROTATIONS = (
@@ -41,16 +42,31 @@ class CaptureSet:
     name: str
     """Unique among the sets: the file name without suffixes, with folders before it where two would be equal."""
     paths: tuple[Path, ...]
+    origins: Mapping[Path, str] = field(default_factory=dict, compare=False)
+    """Where those of `paths` that are copies come from: a URL, or - for standard input."""
+
+    def known_as(self, path: Path) -> str:
+        """One of `paths` as it is told to people."""
+        return self.origins.get(path, str(path))
 
 
-def find_captures(paths: Sequence[Path], notes: Notes) -> list[CaptureSet]:
+def find_captures(given: Sequence[Path | str], notes: Notes, folder: Path | None = None) -> list[CaptureSet]:
     """The vantage points in files and folders, in the order given (a folder's by name; searched one level deep).
 
-    Files in a folder that are no captures are passed over with a note. Raises UserError for a path that is not there or
-    can not be read, a given file that is no capture, and a folder that holds none.
+    What is given as a string may be a URL, or - for standard input; it is copied into `folder`, which has to stay as long
+    as the captures are read. Files in a folder that are no captures are passed over with a note. Raises UserError for a
+    path that is not there or can not be read, a given file that is no capture, and a folder that holds none.
     """
     files: dict[Path, Path] = {}
-    for path in paths:
+    origins: dict[Path, str] = {}
+    for one in dict.fromkeys(given):
+        if isinstance(one, str) and is_elsewhere(one) and folder is not None:
+            copies = fetch(one, folder)
+            origins.update(copies)
+            for copy, origin in copies.items():
+                files[copy] = _checked(copy, origin)
+            continue
+        path = Path(one)
         for found in _in_folder(path, notes) if path.is_dir() else [_checked(path)]:
             files.setdefault(found.resolve(), found)
     groups: dict[tuple[Path, str], list[Path]] = {}
@@ -58,12 +74,15 @@ def find_captures(paths: Sequence[Path], notes: Notes) -> list[CaptureSet]:
         groups.setdefault((path.parent, _rotation(path.name)), []).append(path)
     sets = [_in_order(members) for members in groups.values()]
     names = [_stem(members[0].name if len(members) == 1 else common) for (_, common), members in groups.items()]
-    return [CaptureSet(name, members) for name, members in zip(_unique(names, sets), sets, strict=True)]
+    return [CaptureSet(name, members, origins) for name, members in zip(_unique(names, sets), sets, strict=True)]
 
 
-def _checked(path: Path) -> Path:
-    """`path`, if it is a capture; raises UserError if not."""
-    _first_packet_ns(path)
+def _checked(path: Path, origin: str = "") -> Path:
+    """`path`, if it is a capture; raises UserError, which names its `origin` where it has one, if not."""
+    try:
+        _first_packet_ns(path)
+    except UserError as error:
+        raise (type(error)(str(error).replace(str(path), origin, 1)) if origin else error) from None
     return path
 
 

@@ -41,6 +41,9 @@ class FlowTable:
     keys: list[FlowKey] = field(default_factory=list)
     numbers: dict[tuple[int, ...], int] = field(default_factory=dict, repr=False)
     """Number of each flow by its packed key; kept by `packets/flows.py` for the next file of the vantage point."""
+    hardware: dict[bytes, dict[int, int]] = field(default_factory=dict)
+    """By packed address: the MAC addresses that its packets carried when they came straight from it, and how many of the
+    packets looked at did. Only samples are looked at: packets of flows that are met."""
 
 
 @dataclass(slots=True)
@@ -75,6 +78,8 @@ class PacketColumns:
     """Payload bytes that were captured."""
     wire_length: NDArray[np.int32]
     """Payload bytes that the packet had on the wire; more than `payload_length` where the snap length cut it."""
+    copy: NDArray[np.bool_]
+    """Whether the packet is one that was captured before, on another interface or at the other side of a mirror."""
 
     def __len__(self) -> int:
         return len(self.time_ns)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.model.note import NoteKind
-from wiretrace.packets.careful import WAITING, CarefulPath
+from wiretrace.packets.careful import WAITING
 from wiretrace.packets.columns import PacketColumns
+from wiretrace.packets.copies import CopyFinder
 from wiretrace.packets.flows import FlowNumbers, ipv4_words, ipv6_words
-from wiretrace.packets.link import ETHERTYPE_IPV4, locate_network
-from wiretrace.packets.network import locate_segments
+from wiretrace.packets.hardware import learn_hardware
+from wiretrace.packets.layers import LayerWalk
 from wiretrace.packets.reasons import Reason, reason_words
-from wiretrace.packets.records import NO_INTERFACE
 from wiretrace.packets.summary import Count
 from wiretrace.packets.transport import Headers, read_headers
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wiretrace.model.note import Notes
     from wiretrace.packets.buffer import PacketBuffer
     from wiretrace.packets.columns import FlowTable
+    from wiretrace.packets.network import Segments
     from wiretrace.packets.records import Records
     from wiretrace.packets.summary import CaptureSummary
 
@@ -41,12 +42,15 @@ class BlockDecoder:
     def __init__(self, flows: FlowTable, limits: Limits, summary: CaptureSummary) -> None:
         self._limits = limits
         self._summary = summary
-        self._careful = CarefulPath(limits.fragment_bytes, limits.extension_headers)
+        self._layers = LayerWalk(limits)
+        self._copies = CopyFinder()
+        self._flow_table = flows
         self._ipv4_flows = FlowNumbers(flows, 2)
         self._ipv6_flows = FlowNumbers(flows, 5)
         self._frames = 0
         self._cut = 0
         self._reasons_over_limit = 0
+        self._hardware_over_limit = False
 
     def decode(self, buffer: PacketBuffer, records: Records) -> PacketColumns:
         """The rows of one chunk. Rebuilt datagrams are appended to `buffer`."""
@@ -64,7 +68,8 @@ class BlockDecoder:
 
     def finish(self, notes: Notes, name: str) -> None:
         """The file has ended: give up what waits, and note what was not decoded."""
-        careful, fragments = self._careful, self._careful.fragments
+        careful = self._layers.careful
+        fragments = careful.fragments
         fragments.finish()
         self._add(Reason.FRAGMENT_USED, careful.joined_packets, careful.joined_bytes)
         self._add(Reason.FRAGMENT_ALONE, fragments.given_up_packets, fragments.given_up_bytes)
@@ -74,23 +79,24 @@ class BlockDecoder:
             notes.add(NoteKind.PACKET_CUT, name, self._cut)
         if fragments.over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "fragment_bytes", fragments.over_limit)
+        if self._hardware_over_limit:
+            notes.add(NoteKind.LIMIT_REACHED, "hardware_addresses")
         if self._reasons_over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "decode_reasons", self._reasons_over_limit)
 
     def _block(self, buffer: PacketBuffer, block: Records, start: int) -> tuple[NDArray[np.generic], ...]:
         """The arrays of one block, in the order of the fields of PacketColumns."""
-        network, ethertype, reason = self._locate(buffer, block)
-        segments = locate_segments(
-            buffer, network, ethertype, reason, block.offset + block.captured, block.offset + block.wire
-        )
-        if (segments.reason < 0).any():
-            self._careful.resolve(buffer, segments, network, ethertype, block.captured, block.time_ns)
+        segments = self._layers.segments(buffer, block)
         headers = read_headers(buffer, segments)
         self._count(segments.reason, block.captured)
         row = headers.row
-        flow, direction = self._flows(buffer, network[row], ethertype[row], headers)
+        whole = len(row) == len(block)
+        network = segments.network if whole else segments.network[row]
+        is_ipv4 = segments.is_ipv4 if whole else segments.is_ipv4[row]
+        flow, direction = self._flows(buffer, segments, network, is_ipv4, headers)
+        copy = self._copies.copies(buffer, block, network, is_ipv4, headers, flow, direction)
         return (
-            block.time_ns[row],
+            block.time_ns if whole else block.time_ns[row],
             row + (self._frames + start + 1),
             flow,
             direction,
@@ -103,44 +109,39 @@ class BlockDecoder:
             headers.payload_offset,
             headers.payload_length.astype(np.int32),
             np.minimum(headers.wire_length, INT32_MAX).astype(np.int32),
+            copy,
         )
 
-    def _locate(
-        self, buffer: PacketBuffer, block: Records
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.int32]]:
-        """The network layer of each packet, whatever link types are mixed in the block."""
-        first = int(block.link_type[0])
-        tags = self._limits.vlan_tags
-        if (block.link_type == first).all() and first != NO_INTERFACE:
-            return locate_network(buffer, first, block.offset, block.captured, tags)
-        network = block.offset.copy()
-        ethertype = np.zeros(len(block), np.uint16)
-        reason = np.full(len(block), Reason.NO_INTERFACE, np.int32)
-        for link_type in np.unique(block.link_type).tolist():
-            if link_type != NO_INTERFACE:
-                rows = block.link_type == link_type
-                network[rows], ethertype[rows], reason[rows] = locate_network(
-                    buffer, link_type, block.offset[rows], block.captured[rows], tags
-                )
-        return network, ethertype, reason
-
     def _flows(
-        self, buffer: PacketBuffer, network: NDArray[np.int64], ethertype: NDArray[np.uint16], headers: Headers
+        self,
+        buffer: PacketBuffer,
+        segments: Segments,
+        network: NDArray[np.int64],
+        is_ipv4: NDArray[np.bool_],
+        headers: Headers,
     ) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-        """Flow number and direction of each row."""
-        is_ipv4 = ethertype == ETHERTYPE_IPV4
+        """Flow number and direction of each row. `network` and `is_ipv4` are those of the rows."""
+        row = headers.row
         if is_ipv4.all():
             words, direction = ipv4_words(buffer, network, headers.ports, headers.transport)
-            return self._ipv4_flows.number(words), direction
+            flow = self._ipv4_flows.number(words)
+            self._learn_hardware(buffer, segments, row[self._ipv4_flows.met])
+            return flow, direction
         flow = np.empty(len(network), np.int32)
         direction = np.empty(len(network), np.uint8)
-        for rows, pack, flows in (
+        for chosen, pack, flows in (
             (is_ipv4, ipv4_words, self._ipv4_flows),
             (~is_ipv4, ipv6_words, self._ipv6_flows),
         ):
+            rows = np.flatnonzero(chosen)
             words, direction[rows] = pack(buffer, network[rows], headers.ports[rows], headers.transport[rows])
             flow[rows] = flows.number(words)
+            self._learn_hardware(buffer, segments, row[rows[flows.met]])
         return flow, direction
+
+    def _learn_hardware(self, buffer: PacketBuffer, segments: Segments, rows: NDArray[np.int64]) -> None:
+        if len(rows) and not learn_hardware(self._flow_table, self._limits, buffer, segments, rows):
+            self._hardware_over_limit = True
 
     def _count(self, reason: NDArray[np.int32], captured: NDArray[np.int64]) -> None:
         """Count the packets that did not become a row; fragments that wait are counted when their fate is known."""

@@ -29,6 +29,7 @@ MULTIPLIERS = tuple(
 )
 """Odd numbers with mixed bits: multiplying by one moves every low bit upwards."""
 SHIFT_16, SHIFT_29, SHIFT_32, SHIFT_48 = (np.uint64(bits) for bits in (16, 29, 32, 48))
+NOTHING = np.empty(0, np.int64)
 LOW_16, LOW_32 = np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
 
 
@@ -94,6 +95,8 @@ class FlowNumbers:
         self._table = table
         self._recent = tuple(np.zeros(1 << SLOT_BITS, np.uint64) for _ in range(words))
         self._recent_flow = np.full(1 << SLOT_BITS, -1, np.int32)
+        self.met = NOTHING
+        """Indices of the packets of the last call that belong to flows that were met in it."""
 
     def number(self, words: Words) -> NDArray[np.int32]:
         """(n,) flow numbers of packets with these key words; new flows are numbered in the order of their first packets."""
@@ -104,12 +107,15 @@ class FlowNumbers:
         for recent, word in zip(self._recent, words, strict=True):
             known &= recent[slot] == word
         if known.all():
+            self.met = NOTHING
             return flow
         missing = np.flatnonzero(~known)
+        met_before = len(self._table.keys)
         flow[missing] = self._look_up(hashed[missing], tuple(word[missing] for word in words))
         for recent, word in zip(self._recent, words, strict=True):
             recent[slot[missing]] = word[missing]
         self._recent_flow[slot[missing]] = flow[missing]
+        self.met = missing[flow[missing] >= met_before]
         return flow
 
     def _look_up(self, hashed: NDArray[np.uint64], words: Words) -> NDArray[np.int32]:

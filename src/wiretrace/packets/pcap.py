@@ -28,21 +28,29 @@ if TYPE_CHECKING:
 FILE_HEADER_BYTES = 24
 HEADER_BYTES = 16
 MODIFIED_HEADER_BYTES = 24
-MAGICS = {
-    b"\xd4\xc3\xb2\xa1": ("<", 1000, HEADER_BYTES),
-    b"\xa1\xb2\xc3\xd4": (">", 1000, HEADER_BYTES),
-    b"\x4d\x3c\xb2\xa1": ("<", 1, HEADER_BYTES),
-    b"\xa1\xb2\x3c\x4d": (">", 1, HEADER_BYTES),
-    b"\x34\xcd\xb2\xa1": ("<", 1000, MODIFIED_HEADER_BYTES),
-    b"\xa1\xb2\xcd\x34": (">", 1000, MODIFIED_HEADER_BYTES),
+LONGER_FILE_HEADER_BYTES = 28
+MAGICS: dict[bytes, tuple[str, int, int, int]] = {
+    struct.pack(order + "I", magic): (order, scale, header, file_header)
+    for magic, scale, header, file_header in (
+        (0xA1B2C3D4, 1000, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA1B23C4D, 1, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA12B3C4D, 1000, HEADER_BYTES, FILE_HEADER_BYTES),
+        (0xA1B2CD34, 1000, MODIFIED_HEADER_BYTES, FILE_HEADER_BYTES),
+        (0x1C0001AC, 1, HEADER_BYTES, LONGER_FILE_HEADER_BYTES),
+        (0x1C0001AB, 1000, HEADER_BYTES, LONGER_FILE_HEADER_BYTES),
+    )
+    for order in ("<", ">")
 }
-"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header).
+"""First four bytes -> (byte order, nanoseconds in a unit of the fraction, bytes of a record header, of the file header).
 
-The last two are of a libpcap that was patched to record the interface, too, behind the usual fields.
+In the order of the magic numbers: microseconds, nanoseconds, Navtel's (the same as the first), a libpcap that was patched
+to record the interface, too, behind the usual fields, and Ixia's hardware and software captures, which say the size of all
+records behind the file header.
 """
 
 LINK_TYPE_MASK = 0x03FFFFFF
 """The bits above say whether and how long a frame check sequence is."""
+HALF_WORD, LOWER_WORD = np.uint64(32), np.uint64(0xFFFFFFFF)
 USUAL_PACKET_BYTES = 262_144
 """The largest snap length of libpcap: a longer record is believed only where the file's own snap length allows it."""
 
@@ -67,7 +75,7 @@ class PcapIndex:
     """The records of one classic pcap file."""
 
     def __init__(self, header: bytes, name: str, limits: Limits, notes: Notes, summary: CaptureSummary) -> None:
-        self._order, self._scale, self._header = MAGICS[header[:4]]
+        self._order, self._scale, self._header, _ = MAGICS[header[:4]]
         _, _, snap_length, link_word = struct.unpack(self._order + "iIII", header[8:FILE_HEADER_BYTES])
         self._link_type = link_word & LINK_TYPE_MASK
         self._longest = min(limits.record_bytes, max(snap_length, USUAL_PACKET_BYTES))
@@ -87,8 +95,8 @@ class PcapIndex:
         position = 0
         if not self._lost:
             starts = self._lane_starts(words, end)
-            lanes = walk_lanes(words, self._header, starts)
-            if lanes is not None and self._all_possible(words, lanes):
+            lanes = walk_lanes(words, self._header, self._longest, starts)
+            if lanes is not None:
                 first, position = lanes, int(starts[-1])
         rest: list[int] = []
         floor = 0  # no way back is taken twice: the search always moves on
@@ -117,7 +125,7 @@ class PcapIndex:
         offsets = np.concatenate([first, np.array(rest, np.int64)])
         if len(offsets):
             self._last_seconds = int(words[offsets[-1]])
-        return self._records(words, offsets), position
+        return self._records(buffer, offsets), position
 
     def _way_back(
         self,
@@ -170,11 +178,6 @@ class PcapIndex:
             ):
                 return count
         return 0 if lowest == 0 else len(offsets)
-
-    def _all_possible(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> bool:
-        """Whether every record has a header that is possible."""
-        captured = words[offsets + 8]
-        return not (captured > self._longest).any() and bool(captured.all())
 
     def _lane_starts(self, words: NDArray[np.unsignedinteger], end: int) -> NDArray[np.int64]:
         """Places where a record seems to begin, about evenly spread, the first of them 0."""
@@ -250,16 +253,26 @@ class PcapIndex:
             plausible &= np.abs(away) <= RESYNC_WINDOW_SECONDS
         return plausible
 
-    def _records(self, words: NDArray[np.unsignedinteger], offsets: NDArray[np.int64]) -> Records:
-        seconds = words[offsets].astype(np.int64)
-        fraction = words[offsets + 4].astype(np.int64)
+    def _records(self, buffer: PacketBuffer, offsets: NDArray[np.int64]) -> Records:
+        """(n,) offsets of record headers -> their records. Headers are spread over the chunk: each is gathered in two
+        pieces, and not in four."""
+        pairs = unaligned(buffer.u8, self._order + "u8")
+        seconds, fraction = self._halves(pairs[offsets])
+        captured, wire = self._halves(pairs[offsets + 8])
         return Records(
             offsets + self._header,
-            words[offsets + 8].astype(np.int64),
-            words[offsets + 12].astype(np.int64),
+            captured,
+            wire,
             seconds * 1_000_000_000 + fraction * self._scale,
             np.full(len(offsets), self._link_type, np.uint32),
+            np.zeros(len(offsets), np.int64),
         )
+
+    def _halves(self, pair: NDArray[np.unsignedinteger]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) 64-bit words in the file's byte order -> the 32-bit words that stand first and second in them."""
+        native = pair.astype(np.uint64)
+        upper, lower = (native >> HALF_WORD).astype(np.int64), (native & LOWER_WORD).astype(np.int64)
+        return (upper, lower) if self._order == ">" else (lower, upper)
 
 
 def walk(view: memoryview, order: str, header: int, longest: int, begin: int, end: int, offsets: list[int]) -> int:
@@ -285,23 +298,30 @@ def possible(view: memoryview, order: str, longest: int, offset: int) -> bool:
     return captured <= longest and (captured > 0 or any(view[offset : offset + HEADER_BYTES]))
 
 
-def walk_lanes(words: NDArray[np.unsignedinteger], header: int, starts: NDArray[np.int64]) -> NDArray[np.int64] | None:
+def walk_lanes(
+    words: NDArray[np.unsignedinteger], header: int, longest: int, starts: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
     """Offsets (n,) of the records from the first to before the last of `starts` (lanes,), all lanes in step.
 
-    None where a lane does not end exactly where the next one starts (then one of `starts` is no record), or where there
-    is but one lane.
+    None where a lane does not end exactly where the next one starts (then one of `starts` is no record), where a record
+    is empty or longer than `longest`, or where there is but one lane.
     """
     at, stop = starts[:-1], starts[1:]
-    steps = []
+    steps, sizes = [], []
     while len(at):
         steps.append(at)
-        at = at + words[at + 8] + header
+        captured = words[at + 8]
+        sizes.append(captured)
+        at = at + captured + header
         active = at < stop
         if not active.all():
             if (at > stop).any():
                 return None
             at, stop = at[active], stop[active]
     if not steps:
+        return None
+    captured = np.concatenate(sizes)
+    if (captured > longest).any() or not captured.all():
         return None
     offsets = np.concatenate(steps)
     offsets.sort()

@@ -14,7 +14,14 @@ import numpy as np
 
 from wiretrace.model.note import NoteKind
 from wiretrace.packets.buffer import unaligned
-from wiretrace.packets.pcapng_blocks import Interface, interface_counters, interface_of, names_of, section_host
+from wiretrace.packets.pcapng_blocks import (
+    Interface,
+    interface_counters,
+    interface_of,
+    key_log_of,
+    names_of,
+    section_host,
+)
 from wiretrace.packets.records import NO_INTERFACE, Records, join_records
 
 if TYPE_CHECKING:
@@ -29,6 +36,7 @@ SECTION_HEADER = 0x0A0D0D0A
 MAGIC = SECTION_HEADER.to_bytes(4, "big")
 BYTE_ORDER_MAGICS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, NAME_RESOLUTION, STATISTICS, ENHANCED_PACKET = 1, 2, 3, 4, 5, 6
+DECRYPTION_SECRETS = 10
 FEWEST_BYTES = {INTERFACE: 20, OBSOLETE_PACKET: 32, SIMPLE_PACKET: 16, STATISTICS: 24, ENHANCED_PACKET: 32}
 """Shortest block of a type; 12 for others, 28 for a section header."""
 SECTION_HEADER_BYTES = 28
@@ -165,6 +173,8 @@ class PcapngIndex:
             number, dropped = interface_counters(self._order, block)
             if dropped >= 0 and number < len(self._interfaces):
                 self._reported[number] = max(dropped, self._reported.get(number, 0))
+        elif kind == DECRYPTION_SECRETS:
+            self._add_secrets(key_log_of(self._order, block))
         elif kind == NAME_RESOLUTION:
             names = self._summary.names
             for address, name in names_of(self._order, block):
@@ -172,6 +182,13 @@ class PcapngIndex:
                     self._notes.add(NoteKind.LIMIT_REACHED, "name_records")
                     break
                 names.setdefault(address, name)
+
+    def _add_secrets(self, text: str) -> None:
+        held = self._summary.secrets
+        if sum(map(len, held)) + len(text) > self._limits.secret_bytes:
+            self._notes.add(NoteKind.LIMIT_REACHED, "secret_bytes")
+        elif text:
+            held.append(text)
 
     def _add_interface(self, block: bytes) -> None:
         if len(self._interfaces) >= self._limits.interfaces:
@@ -181,6 +198,8 @@ class PcapngIndex:
         self._interfaces.append(interface)
         self._summary.link_types.add(interface.link_type)
         self._summary.host = self._summary.host or interface.host
+        if interface.name and interface.name not in self._summary.interfaces:
+            self._summary.interfaces[interface.name] = interface.link_type
 
     def _drops(self) -> int:
         """Packets dropped so far, -1 where the file does not say: the statistics of a section, which are cumulative,
@@ -244,7 +263,7 @@ class PcapngIndex:
                 link_type[rows] = described.link_type
         self._fill_times(time_ns, simple)
         self._count_drops(buffer, blocks[kind == ENHANCED_PACKET], words)
-        return Records(offset, captured, wire, time_ns, link_type)
+        return Records(offset, captured, wire, time_ns, link_type, interface)
 
     def _fill_times(self, time_ns: NDArray[np.int64], simple: NDArray[np.bool_]) -> None:
         """Give simple packets, which have no time, the time of the packet before, in place."""

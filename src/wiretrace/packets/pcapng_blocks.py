@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 OPTION_END = 0
 OPTION_COMMENT = 1
+OPTION_NAME = 2
 OPTION_RESOLUTION = 9
 OPTION_OFFSET = 14
 OPTION_INTERFACE_DROPS = 5
 OPTION_SYSTEM_DROPS = 7
 NAME_IPV4, NAME_IPV6 = 1, 2
+TLS_KEY_LOG = 0x544C534B
+SECRETS_HEADER_BYTES = 16
 POWER_OF_TWO = 0x80
 MICROSECONDS = 6
 COMMENT_PREFIX = "wiretrace:"
@@ -51,6 +54,8 @@ class Interface:
     """if_tsresol: a negative power of 10, or with the top bit set of 2."""
     offset_seconds: int = 0
     """if_tsoffset: to be added to every time."""
+    name: str = ""
+    """if_name, as the system that captured calls it."""
     host: str = ""
     """Host named in the agent's comment."""
 
@@ -100,11 +105,23 @@ def interface_of(order: str, block: bytes) -> Interface:
     link_type, _, snap_length = struct.unpack_from(order + "HHI", block, 8)
     interface = Interface(link_type, snap_length, host=_host(order, block[16:-4]))
     for code, value in options(order, block[16:-4]):
-        if code == OPTION_RESOLUTION and len(value) >= 1:
+        if code == OPTION_NAME:
+            interface.name = value.decode("utf-8", "replace").rstrip("\0")
+        elif code == OPTION_RESOLUTION and len(value) >= 1:
             interface.resolution = value[0]
         elif code == OPTION_OFFSET and len(value) >= 8:
             interface.offset_seconds = struct.unpack_from(order + "q", value)[0]
     return interface
+
+
+def key_log_of(order: str, block: bytes) -> str:
+    """The text of a decryption secrets block that holds a TLS key log; empty where it holds anything else."""
+    if len(block) < SECRETS_HEADER_BYTES + 4:
+        return ""
+    kind, length = struct.unpack_from(order + "II", block, 8)
+    if kind != TLS_KEY_LOG:
+        return ""
+    return block[SECRETS_HEADER_BYTES : min(SECRETS_HEADER_BYTES + length, len(block) - 4)].decode("ascii", "replace")
 
 
 def interface_counters(order: str, block: bytes) -> tuple[int, int]:

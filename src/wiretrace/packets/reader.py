@@ -97,6 +97,7 @@ class CaptureReader:
         name = self._path.name
         if head[:4] in pcap.MAGICS and len(head) == pcap.FILE_HEADER_BYTES:
             summary.format = "pcap" + suffix
+            self._source.readinto(buffer.view[: pcap.MAGICS[head[:4]][3] - len(head)])
             buffer.used = 0
             return pcap.PcapIndex(head, name, self._limits, self._notes, summary)
         if head[:4] == pcapng.MAGIC and head[8:12] in pcapng.BYTE_ORDER_MAGICS:
@@ -105,7 +106,7 @@ class CaptureReader:
         with self._source:
             if not head:
                 raise NotACaptureError(f"{self._path}: the file is empty. Give a capture file (pcap or pcapng).")
-            raise NotACaptureError(f"{self._path}: not a capture. Give a pcap or pcapng file, plain, gzip or zstd.")
+            raise NotACaptureError(f"{self._path}: not a capture. Give a pcap or pcapng file, plain or compressed.")
 
     def _count(self, records: Records) -> None:
         if len(records):
@@ -125,4 +126,6 @@ class CaptureReader:
             notes.add(NoteKind.FILE_TRUNCATED, self._path.name)
         elif source.ending is Ending.CORRUPT:
             notes.add(NoteKind.FILE_DAMAGED, self._path.name)
+        if summary.dropped > 0:
+            notes.add(NoteKind.PACKETS_DROPPED, self._path.name, summary.dropped)
         self._decoder.finish(notes, self._path.name)

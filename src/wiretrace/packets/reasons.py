@@ -25,8 +25,8 @@ class Reason(enum.IntEnum):
     """Not IP; with its ethertype."""
     LLC = 4
     """An IEEE 802.3 frame with a length in place of an ethertype."""
-    VLAN_TAGS = 5
-    """More VLAN tags than are passed over."""
+    LINK_HEADERS = 5
+    """More VLAN tags, MPLS labels and the like before IP than are passed over."""
     ADDRESS_FAMILY = 6
     """A loopback frame of an address family that is not IP."""
     IP_VERSION = 7
@@ -51,12 +51,22 @@ class Reason(enum.IntEnum):
     """A pcapng packet of an interface that the file does not describe."""
     EXTENSION_HEADERS = 17
     """More IPv6 extension headers than are passed over."""
+    PPP = 18
+    """PPP that carries no IP; with its protocol number."""
+    WIFI_CONTROL = 19
+    """An IEEE 802.11 frame without data."""
+    WIFI_ENCRYPTED = 20
+    """An IEEE 802.11 frame whose data is encrypted."""
+    WIFI_PART = 21
+    """An IEEE 802.11 frame that holds part of a packet, or several."""
+    TUNNELS = 22
+    """More tunnels inside of each other than are opened."""
 
 
 SENTENCES = {
     Reason.CUT: "cut before the transport header",
     Reason.LLC: "IEEE 802.3 LLC",
-    Reason.VLAN_TAGS: "too many VLAN tags",
+    Reason.LINK_HEADERS: "too many VLAN tags or labels",
     Reason.ADDRESS_FAMILY: "loopback, not IP",
     Reason.IP_VERSION: "neither IPv4 nor IPv6",
     Reason.NETLINK: "netlink",
@@ -68,6 +78,10 @@ SENTENCES = {
     Reason.FRAGMENT_ALONE: "IP fragment without its siblings",
     Reason.NO_INTERFACE: "unknown interface",
     Reason.EXTENSION_HEADERS: "too many IPv6 extension headers",
+    Reason.WIFI_CONTROL: "802.11 without data",
+    Reason.WIFI_ENCRYPTED: "802.11, encrypted",
+    Reason.WIFI_PART: "802.11 fragment or aggregate",
+    Reason.TUNNELS: "too many tunnels",
 }
 ETHERTYPES = {
     0x0806: "ARP",
@@ -80,9 +94,22 @@ ETHERTYPES = {
     0x8864: "PPPoE",
     0x888E: "EAPOL",
     0x88CC: "LLDP",
+    0x8809: "LACP",
+    0x88E5: "MACsec",
     0x8906: "FCoE",
 }
 """IANA IEEE 802 numbers."""
+PPP_PROTOCOLS = {
+    0x003D: "PPP multilink",
+    0x00FD: "PPP compressed",
+    0x8021: "PPP IPCP",
+    0x8057: "PPP IPV6CP",
+    0x80FD: "PPP CCP",
+    0xC021: "PPP LCP",
+    0xC023: "PPP PAP",
+    0xC223: "PPP CHAP",
+}
+"""IANA PPP numbers."""
 IP_PROTOCOLS = {
     1: "ICMP",
     2: "IGMP",
@@ -93,6 +120,8 @@ IP_PROTOCOLS = {
     51: "AH",
     58: "ICMPv6",
     59: "IPv6 without next header",
+    46: "RSVP",
+    88: "EIGRP",
     89: "OSPF",
     103: "PIM",
     112: "VRRP",
@@ -119,6 +148,8 @@ def reason_words(code: int) -> str:
         return f"link type {number}"
     if reason is Reason.ETHERTYPE:
         return ETHERTYPES.get(number, f"ethertype 0x{number:04x}")
+    if reason is Reason.PPP:
+        return PPP_PROTOCOLS.get(number, f"PPP protocol 0x{number:04x}")
     if reason is Reason.IP_PROTOCOL:
         return IP_PROTOCOLS.get(number, f"IP protocol {number}")
     return SENTENCES[reason]

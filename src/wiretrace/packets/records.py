@@ -30,6 +30,8 @@ class Records:
     """Capture time, nanoseconds since the epoch."""
     link_type: NDArray[np.uint32]
     """Link type (LINKTYPE_ value), or `NO_INTERFACE`."""
+    interface: NDArray[np.int64]
+    """Number of the interface in the section of the file; 0 where the format knows only one."""
 
     def __len__(self) -> int:
         return len(self.offset)
@@ -38,14 +40,19 @@ class Records:
         """Records `start` to `end`, as views."""
         part = slice(start, end)
         return Records(
-            self.offset[part], self.captured[part], self.wire[part], self.time_ns[part], self.link_type[part]
+            self.offset[part],
+            self.captured[part],
+            self.wire[part],
+            self.time_ns[part],
+            self.link_type[part],
+            self.interface[part],
         )
 
 
 def no_records() -> Records:
     """Records of a chunk that holds none."""
     none = np.empty(0, np.int64)
-    return Records(none, none, none, none, np.empty(0, np.uint32))
+    return Records(none, none, none, none, np.empty(0, np.uint32), none)
 
 
 def join_records(parts: list[Records]) -> Records:
@@ -60,6 +67,7 @@ def join_records(parts: list[Records]) -> Records:
         np.concatenate([part.wire for part in parts]),
         np.concatenate([part.time_ns for part in parts]),
         np.concatenate([part.link_type for part in parts]),
+        np.concatenate([part.interface for part in parts]),
     )
 
 

@@ -6,11 +6,14 @@ early or is corrupt ends the bytes and is remembered in `ending`; all that could
 
 from __future__ import annotations
 
+import bz2
 import enum
 import hashlib
+import io
+import lzma
 import sys
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wiretrace.model.errors import UserError
 
@@ -24,8 +27,18 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO
 
-GZIP_MAGIC = b"\x1f\x8b"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+COMPRESSIONS = {
+    "gzip": b"\x1f\x8b",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "xz": b"\xfd7zXZ\0",
+    "lz4": b"\x04\x22\x4d\x18",
+    "bzip2": b"BZh",
+}
+"""First bytes of a stream."""
+LONGEST_MAGIC = 6
+LZ4_BYTES = 1 << 16
+XZ_MEMORY_BYTES = 128 << 20
+"""What a file may ask for; the highest preset of xz needs 65 MiB."""
 STORED_CHUNK_BYTES = 1 << 18
 GZIP_WINDOW = 31  # zlib: a gzip header and trailer around deflate
 
@@ -47,18 +60,18 @@ class ByteSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.compression = ""
-        """gzip, zstd, or empty."""
+        """A key of COMPRESSIONS, or empty."""
         self.ending = Ending.WHOLE
         self.stored_bytes = 0
         """Bytes of the file read so far."""
         self._digest = hashlib.sha256()
         self._file = self._open()
         self._waiting = self._read_stored(STORED_CHUNK_BYTES)
-        self._decompressor: zlib._Decompress | zstd.ZstdDecompressor | None = None
-        if self._waiting.startswith(GZIP_MAGIC):
-            self.compression = "gzip"
-        elif self._waiting.startswith(ZSTD_MAGIC):
-            self.compression = "zstd"
+        self._decompressor: Any = None
+        """zlib's, or one that follows the interface of bz2's."""
+        for name, magic in COMPRESSIONS.items():
+            if self._waiting.startswith(magic):
+                self.compression = name
 
     def __enter__(self) -> ByteSource:
         return self
@@ -128,8 +141,8 @@ class ByteSource:
                 return 0
             try:
                 data = self._decompress_some(wanted)
-            except (zlib.error, zstd.ZstdError):
-                self.ending = Ending.CORRUPT
+            except (zlib.error, zstd.ZstdError, lzma.LZMAError, EOFError, OSError) as error:
+                self.ending = Ending.CUT if "Truncated" in str(error) else Ending.CORRUPT  # so says lz4's reader
                 return 0
             if data:
                 target[: len(data)] = data
@@ -138,28 +151,45 @@ class ByteSource:
 
     def _next_stream(self) -> bool:
         """Begin the next member or frame. False at the end of the file; zeros behind a stream are padding."""
-        if len(self._waiting) < len(ZSTD_MAGIC):
+        if len(self._waiting) < LONGEST_MAGIC:
             self._waiting += self._read_stored(STORED_CHUNK_BYTES)
         if not self._waiting.strip(b"\0"):
             self.finish()
             return False
-        if self.compression == "gzip":
-            self._decompressor = zlib.decompressobj(GZIP_WINDOW)
-        else:
-            self._decompressor = zstd.ZstdDecompressor()
+        self._decompressor = self._new_decompressor()
         return True
+
+    def _new_decompressor(self) -> Any:
+        match self.compression:
+            case "gzip":
+                return zlib.decompressobj(GZIP_WINDOW)
+            case "zstd":
+                return zstd.ZstdDecompressor()
+            case "xz":
+                return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+            case "bzip2":
+                return bz2.BZ2Decompressor()
+        import pyarrow as pa  # loaded for lz4 only: it takes a second
+
+        return pa.CompressedInputStream(pa.PythonFile(_Stored(self), mode="r"), "lz4")
 
     def _decompress_some(self, wanted: int) -> bytes:
         """Up to `wanted` bytes; none where more has to be read, or a stream has ended."""
         stream = self._decompressor
-        assert stream is not None
-        if isinstance(stream, zstd.ZstdDecompressor):
+        if self.compression == "lz4":
+            # Of a stream that is cut off, all that this call could have given is lost.
+            data: bytes = stream.read(min(wanted, LZ4_BYTES))
+            if not data:
+                self.finish()
+                self._decompressor, self._waiting = None, b""
+            return data
+        if self.compression != "gzip":
             if stream.needs_input and not self._waiting:
                 self._waiting = self._read_stored(STORED_CHUNK_BYTES)
                 if not self._waiting:
                     self.ending = Ending.CUT
                     return b""
-            data: bytes = stream.decompress(self._waiting, wanted)
+            data = stream.decompress(self._waiting, wanted)
             self._waiting = b""
         else:
             if not self._waiting:
@@ -172,6 +202,25 @@ class ByteSource:
         if stream.eof:
             self._waiting = stream.unused_data
             self._decompressor = None
+        return data
+
+
+class _Stored(io.RawIOBase):
+    """The stored bytes of a source, for a decompressor that reads for itself."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int = STORED_CHUNK_BYTES) -> bytes:
+        """Up to `size` of the next bytes of the file."""
+        source = self._source
+        if not source._waiting:
+            source._waiting = source._read_stored(STORED_CHUNK_BYTES)
+        data, source._waiting = source._waiting[:size], source._waiting[size:]
         return data
 
 

@@ -35,10 +35,14 @@ class CaptureSummary:
     """Time of the last packet in the file; -1 if there is none."""
     link_types: set[int] = field(default_factory=set)
     """Link types (LINKTYPE_ values) of its interfaces."""
+    interfaces: dict[str, int] = field(default_factory=dict)
+    """Names of its interfaces, where the file says them, and their link types."""
     host: str = ""
     """Host that recorded it, from the agent's comment in the file; empty where there is none."""
     names: dict[str, str] = field(default_factory=dict)
     """Names of addresses, from the file's own name records."""
+    secrets: list[str] = field(default_factory=list, repr=False)
+    """TLS key logs that are in the file (NSS key log format, many lines each). They never leave this process group."""
     payload_bytes: int = 0
     """TCP and UDP payload bytes that were captured, repetitions included."""
     damaged_bytes: int = 0

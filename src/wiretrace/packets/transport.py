@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 TCP_HEADER_BYTES = 20
 UDP_HEADER_BYTES = 8
+ACK_SHIFT, DATA_OFFSET_SHIFT, FLAGS_SHIFT = np.uint64(32), np.uint64(26), np.uint64(16)
+DATA_OFFSET_MASK = np.uint64(0x3C)
+"""Where the fields stand in the second 8 bytes of a TCP header; the data offset, in words there, becomes bytes."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,8 @@ class Headers:
 
     row: NDArray[np.int64]
     """Which packet of the block."""
+    second: NDArray[np.uint64]
+    """The second 8 bytes of the TCP header: acknowledgement number, data offset, flags, window; meaningless for UDP."""
     transport: NDArray[np.uint8]
     ports: NDArray[np.uint32]
     """Source port above, destination port below."""
@@ -51,11 +56,12 @@ def read_headers(buffer: PacketBuffer, segments: Segments) -> Headers:
     captured = segments.captured if whole else segments.captured[row]
     wire = segments.wire if whole else segments.wire[row]
     transport = segments.protocol if whole else segments.protocol[row]
-    header = (buffer.u8[offset + 12] >> 4).astype(np.int64) << 2
     seq = buffer.be32[offset + 4].astype(np.uint32)
-    ack = buffer.be32[offset + 8].astype(np.uint32)
-    flags = buffer.u8[offset + 13]
-    window = buffer.be16[offset + 14].astype(np.uint16)
+    second = buffer.be64[offset + 8].astype(np.uint64)
+    ack = (second >> ACK_SHIFT).astype(np.uint32)
+    header = ((second >> DATA_OFFSET_SHIFT) & DATA_OFFSET_MASK).astype(np.int64)
+    flags = (second >> FLAGS_SHIFT).astype(np.uint8)
+    window = second.astype(np.uint16)
     silent = (flags & ACK) == 0
     if silent.any():
         ack[silent] = 0
@@ -71,6 +77,7 @@ def read_headers(buffer: PacketBuffer, segments: Segments) -> Headers:
     payload = offset + np.minimum(header, captured)
     return Headers(
         row=row,
+        second=second,
         transport=transport,
         ports=buffer.be32[offset].astype(np.uint32),
         seq=seq,
@@ -87,19 +94,25 @@ def read_headers(buffer: PacketBuffer, segments: Segments) -> Headers:
 def _judge(buffer: PacketBuffer, segments: Segments) -> None:
     """Give a reason to the segments whose header was not captured, or contradicts itself."""
     tcp = segments.protocol == TCP
-    least = np.where(tcp, TCP_HEADER_BYTES, UDP_HEADER_BYTES)
     readable = segments.reason == 0
-    short = readable & (segments.captured < least)
+    plain = bool(tcp.all()) and bool(readable.all())
+    least = TCP_HEADER_BYTES if plain else np.where(tcp, TCP_HEADER_BYTES, UDP_HEADER_BYTES)
+    short = segments.captured < least
+    if not plain:
+        short &= readable
     if short.any():
         malformed = np.where(tcp, Reason.MALFORMED_TCP, Reason.MALFORMED_UDP).astype(np.int32)
         segments.reason[short] = np.where(segments.wire < least, malformed, Reason.CUT)[short]
         readable &= ~short
+        plain = False
     # A header that could not be read is looked for at offset 0, where it harms nothing.
-    at = segments.offset if readable.all() else np.where(readable, segments.offset, 0)
+    at = segments.offset if plain else np.where(readable, segments.offset, 0)
     header = (buffer.u8[at + 12] >> 4).astype(np.int64) << 2
-    odd = readable & tcp & ((header < TCP_HEADER_BYTES) | (header > segments.wire))
-    if odd.any():
+    odd = (header < TCP_HEADER_BYTES) | (header > segments.wire)
+    if plain:
         segments.reason[odd] = Reason.MALFORMED_TCP
+        return
+    segments.reason[odd & readable & tcp] = Reason.MALFORMED_TCP
     udp = readable & ~tcp
     if udp.any():
         stated = buffer.be16[at[udp] + 4]

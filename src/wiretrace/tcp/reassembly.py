@@ -41,7 +41,7 @@ class Reassembler:
     def __init__(self, limits: Limits, notes: Notes) -> None:
         self.connections = ConnectionTable()
         self.payload_bytes = 0
-        """Payload bytes in the TCP packets seen."""
+        """Payload bytes in the TCP packets seen, copies left out."""
         self.delivered_bytes = 0
         """Of these, bytes that were delivered."""
         self._limits = limits
@@ -58,14 +58,11 @@ class Reassembler:
 
     def feed(self, columns: PacketColumns) -> StreamChunk:
         """Order one more chunk."""
-        tcp = np.flatnonzero(columns.transport == TCP)
+        tcp = np.flatnonzero((columns.transport == TCP) & ~columns.copy)
         flow, direction = columns.flow[tcp], columns.direction[tcp]
         seq, flags, time_ns = columns.seq[tcp], columns.flags[tcp], columns.time_ns[tcp]
         length = columns.payload_length[tcp].astype(np.int64)
         self.payload_bytes += int(length.sum())
-        cut = int(np.count_nonzero(columns.wire_length[tcp] > length))
-        if cut:
-            self._notes.add(NoteKind.PACKET_CUT, "TCP segments", cut)
         connection = self.connections.assign(flow, direction, seq, flags, time_ns)
         stream = connection.astype(np.int64) * 2 + direction
         has_ack = ((flags & (ACK | RST)) == ACK) & (columns.ack[tcp] > 0)

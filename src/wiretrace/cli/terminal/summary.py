@@ -36,6 +36,7 @@ FATES: dict[str, str] = {
     Payload.IN_HALVES: "in halves",
     Payload.CONTROL: "of the protocols themselves",
     Payload.REPEATED: "repeated",
+    Payload.COPIED: "captured twice",
     Payload.ENCRYPTED: "encrypted",
     Payload.PROTOCOL_UNKNOWN: "of unknown protocols",
     Payload.MALFORMED: "malformed",

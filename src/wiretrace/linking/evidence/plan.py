@@ -61,12 +61,16 @@ class PlanModel:
             code = (filled.T @ (1 << np.arange(self.slots))) if self.slots else np.zeros(held.shape[1], np.int64)
             known: NDArray[np.float64] = self.catalogue[kind, code]
             return known
-        open_slot = np.ones(filled.shape, bool)
-        later = np.flatnonzero(service.slot_rank > 0)
-        open_slot[later] = filled[later - 1]
-        terms = np.where(filled, self.present[kind].T, self.absent[kind].T)
-        total: NDArray[np.float64] = (terms * open_slot).sum(axis=0)
-        return total
+        # A slot that is filled opens that of the next rank; the first ranks are always open.
+        first = service.slot_rank == 0
+        gain = self.present - np.where(first, self.absent, 0.0)
+        later = np.flatnonzero(~first)
+        gain[:, later - 1] += self.absent[:, later]
+        gain[:, later] -= self.absent[:, later]
+        request, slot = np.nonzero(filled.T)
+        total = np.bincount(request, weights=gain[kind[request], slot], minlength=len(kind))
+        of_kind: NDArray[np.float64] = (self.absent * first).sum(axis=1)
+        return total + of_kind[kind]
 
     def learn(
         self, service: Service, held: NDArray[np.int64], request: NDArray[np.int64], weights: NDArray[np.float64]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.linking.arrays import run_starts
 from wiretrace.linking.densities import BINS, delay_bins, fit_density
 
 if TYPE_CHECKING:
@@ -78,32 +79,37 @@ class DelayModel:
         responds: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Of the delays of requests that hold the units `held` (slots, requests); shape (requests,)."""
-        slots = self.slots
-        events = event_rows(service, held, arrives, responds)
-        present = held >= 0
-        columns = np.arange(held.shape[1])
-        cue = self.cue[kind].T
-        since = events[cue, columns]
+        slots, count = self.slots, held.shape[1]
+        # Most slots are empty: only what is held is looked at, request by request.
+        request, slot = np.nonzero((held >= 0).T)
+        unit, of_kind = held[slot, request], kind[request]
+        row = self.cue[of_kind, slot]
+        cue_unit = held[np.where((row > 0) & (row <= 2 * slots), (row - 1) % max(slots, 1), slot), request]
+        since = np.where(row <= slots, service.ends[cue_unit], service.starts[cue_unit])
+        since = np.where(row == 0, arrives[request], np.where(row > 2 * slots, responds[request], since))
         missing = np.isnan(since)
-        since = np.where(missing, arrives, since)
-        delays = np.empty((slots + 1, held.shape[1]))
-        np.subtract(events[1 + slots : -1], since, out=delays[:slots])
-        last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0)
+        since = np.where(missing, arrives[request], since)
+        bins, stretch = delay_bins(service.starts[unit] - since, service.resolution)
+        table = self.table.reshape(-1, BINS)
+        log_density = table[of_kind * (2 * slots + 1) + slot + missing * slots, bins] - stretch
+        total: NDArray[np.float64] = np.bincount(request, weights=log_density, minlength=count).astype(np.float64)
+
         closing = self.closing[kind]
-        closing_time = np.where(closing == LAST_END, last_end, events[closing, columns])
+        busy = np.flatnonzero(run_starts(request)) if len(request) else request
+        last_end = np.full(count, np.nan)
+        last_end[request[busy]] = np.fmax.reduceat(service.ends[unit], busy) if len(busy) else np.nan
+        column = np.arange(count)
+        closing_unit = held[np.where(closing == LAST_END, 0, (closing - 1) % max(slots, 1)), column]
+        closing_time = np.where(closing <= slots, service.ends[closing_unit], service.starts[closing_unit])
+        closing_time = np.where(closing == LAST_END, last_end, np.where(closing == 0, arrives, closing_time))
         absent = np.isnan(closing_time)
-        np.subtract(responds, np.where(absent, last_end, closing_time), out=delays[slots])
-        unknown = np.isnan(delays)
-        delays[unknown] = 0.0
-        bins, stretch = delay_bins(delays, service.resolution)
-        row = np.empty(bins.shape, np.int64)
-        row[:slots] = np.arange(slots)[:, None] + missing * slots
-        row[slots] = 2 * slots
-        row += kind * (2 * slots + 1)
-        log_density = self.table.reshape(-1, BINS)[row, bins] - stretch
-        log_density[unknown] = 0.0
-        log_density[slots] -= ABSENT_CLOSING_PENALTY * (absent & present.any(axis=0))
-        total: NDArray[np.float64] = log_density.sum(axis=0)
+        delay = responds - np.where(absent, last_end, closing_time)
+        known = np.flatnonzero(~np.isnan(delay))
+        bins, stretch = delay_bins(delay[known], service.resolution)
+        total[known] += table[kind[known] * (2 * slots + 1) + 2 * slots, bins] - stretch
+        present = np.zeros(count, bool)
+        present[request] = True
+        total -= ABSENT_CLOSING_PENALTY * (absent & present)
         return total
 
     def learn(
