@@ -93,7 +93,7 @@ class Conversation:
         self._shared = shared
         self._keep_values = keep_values
         self._excluded: frozenset[str] = frozenset()
-        self._unread_before: Counter[Payload] = Counter()
+        self._unread_before: dict[Payload, int] = {}
         self._violations = 0
         self._produced = 0
 
@@ -209,7 +209,7 @@ class Conversation:
         )
         self.protocol_name = protocol.name
         self.interleaves |= protocol.interleaves
-        self._unread_before = self.unread.copy()
+        self._unread_before = dict(self.unread)
         for state in self.directions:
             state.resync = not state.started
         if not all(started):
@@ -315,7 +315,7 @@ class Conversation:
         self.protocol = None
         self.protocol_name = ""
         self.decided = False
-        self.unread = self._unread_before.copy()
+        self.unread = Counter(self._unread_before)
         self._decide(final=True)
         return True
 

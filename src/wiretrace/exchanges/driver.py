@@ -113,7 +113,8 @@ class ExchangeDriver:
             thread = threads.pop(connection)
             conversation = thread.conversation
             self._spoken[connection] = Spoken(conversation.protocol_name, conversation.client, thread.exchanges)
-            self.accounting.update(conversation.unread)
+            if conversation.unread:
+                self.accounting.update(conversation.unread)
         batches = self._batch(messages, rows)
         if final:
             batches += self._attempts()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of one analysis."""
 
-    chunk_bytes: int = 16 << 20
+    chunk_bytes: int = 8 << 20
     """Bytes of a capture file that are decoded at once."""
     record_bytes: int = 1 << 24
     """Longest packet record that is believed; a longer one is damage in the file."""

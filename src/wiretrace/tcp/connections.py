@@ -257,8 +257,10 @@ class ConnectionTable:
                 by_flow.setdefault(int(flow[index]), []).append(index)
             order = np.argsort(flow, kind="stable")
             sorted_flow = flow[order]
-            for flow_number, indices in by_flow.items():
-                first, last = np.searchsorted(sorted_flow, [flow_number, flow_number + 1])
+            # Of the same type as what is searched: otherwise NumPy would convert all of that.
+            wanted = np.fromiter(by_flow, flow.dtype, len(by_flow))
+            firsts, lasts = (np.searchsorted(sorted_flow, wanted, side).tolist() for side in ("left", "right"))
+            for (flow_number, indices), first, last in zip(by_flow.items(), firsts, lasts, strict=True):
                 members = order[first:last]
                 for index in indices:
                     number = int(current[flow_number])

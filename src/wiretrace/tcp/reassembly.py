@@ -171,18 +171,16 @@ class Reassembler:
         frame: NDArray[np.int64],
     ) -> None:
         table = self.connections
-        for index in np.flatnonzero(flags & (FIN | RST)).tolist():
-            number = int(stream[index])
-            connection, direction = divmod(number, 2)
-            if flags[index] & RST:
-                if table.reset_by_of[connection] < 0:
-                    table.reset_by_of[connection] = direction
-                    table.reset_ns_of[connection] = time_ns[index]
-                    table.reset_frame_of[connection] = frame[index]
-            else:
-                if table.first_fin_by_of[connection] < 0:
-                    table.first_fin_by_of[connection] = direction
-                table.fin_of[number] = max(int(offset[index] + length[index]), 0)
+        # Where an index occurs more than once, NumPy keeps the last assignment: the first packet, where they are reversed.
+        resets = np.flatnonzero(flags & RST)[::-1]
+        resets = resets[table.reset_by_of[stream[resets] >> 1] < 0]
+        table.reset_by_of[stream[resets] >> 1] = stream[resets] & 1
+        table.reset_ns_of[stream[resets] >> 1] = time_ns[resets]
+        table.reset_frame_of[stream[resets] >> 1] = frame[resets]
+        fins = np.flatnonzero((flags & (FIN | RST)) == FIN)
+        table.fin_of[stream[fins]] = np.maximum(offset[fins] + length[fins], 0)
+        fins = fins[table.first_fin_by_of[stream[fins] >> 1] < 0][::-1]
+        table.first_fin_by_of[stream[fins] >> 1] = stream[fins] & 1
 
     def _deliver(self, piece: Piece, buffer: Buffer, *, final: bool, events: list[int]) -> StreamChunk:
         table = self.connections
