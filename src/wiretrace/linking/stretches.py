@@ -32,6 +32,8 @@ LEARNING_CALLS = 48_000
 """Calls that are learned from."""
 LEARNING_STRETCHES = 8
 """They are taken in this many stretches spread over the whole time."""
+LEAST_LEARNING_CALLS = 4000
+"""Each is at least this long: at its ends, requests lack some of their calls."""
 CUT_SHARE = 0.05
 """A cut moves by up to this share of a stretch to where fewer calls are in flight."""
 MOST_MARGIN = 0.1
@@ -104,12 +106,12 @@ def learn_habits(
     start: NDArray[np.int64],
     end: NDArray[np.int64],
     calls: int = LEARNING_CALLS,
-    number: int = LEARNING_STRETCHES,
 ) -> Habits:
-    """Learn from about `calls` calls of `problem`, in `number` stretches spread over the whole time."""
+    """Learn from about `calls` calls of `problem`, in stretches spread over the whole time."""
     if len(start) <= calls:
         return learn(problem)
     order = np.argsort(start, kind="stable")
+    number = min(LEARNING_STRETCHES, max(calls // LEAST_LEARNING_CALLS, 1))
     length = calls // number
     first = np.linspace(0, len(start) - length, number).astype(np.int64)
     parts = [_stretch(start, end, order, low, low + length, 0) for low in first.tolist()]
