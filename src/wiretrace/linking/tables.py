@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wiretrace.linking.linker import link
 from wiretrace.linking.problem import BASES, QUESTION_BELOW, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.stretches import link_in_stretches
 from wiretrace.linking.trees import Trees, grow_trees
 from wiretrace.model.outcome import Outcome
 from wiretrace.model.schema import table_schema
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.hosts.columns import LinkColumns, Lists
+    from wiretrace.linking.stretches import Run
 
 
-def link_tables(calls: pa.Table, columns: LinkColumns) -> dict[str, pa.Table]:
-    """Link `calls`, whose rows `columns` describes in numbers. Returns the tables calls, links, evidence and trees."""
-    solution = link(_problem(columns))
+def link_tables(calls: pa.Table, columns: LinkColumns, run: Run = map) -> dict[str, pa.Table]:
+    """Link `calls`, whose rows `columns` describes in numbers. Returns the tables calls, links, evidence and trees.
+
+    `run` maps a function over the stretches of a long capture, in worker processes or in this one.
+    """
+    solution = link_in_stretches(_problem(columns), run)
     trees = grow_trees(solution.parent, solution.confidence, calls.column("start_ns").to_numpy())
     solution.parent = trees.parent
     return {
