@@ -103,7 +103,7 @@ class Posterior:
 def solve(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> Posterior:
     """Link the units of `service` to its requests, by habits that are `known`, or else learned.
 
-    `quick`: a service whose habits are known is drawn less.
+    `quick`: less is drawn.
     """
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
@@ -117,7 +117,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
     generator = np.random.default_rng(SEED)
-    effort = QUICK if quick and known is not None else THOROUGH
+    effort = QUICK if quick else THOROUGH
     sampler = None
     if known is None:
         held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)
