@@ -7,8 +7,8 @@ caller_service, callee_service, operation, start_us, end_us (seen at the callee)
 callee_instance, caller_start_us, caller_end_us, and the truth: true_parent_id (null for a root), true_trace_id. The
 truth is taken away before the linker sees the calls.
 
-A second row of a set, "in stretches", links it as a long capture is linked: learned from a part of the calls, then
-linked stretch by stretch. No share of its right edges may be more than `NOT_WORSE` below the first row's.
+A second row of a set, "in stretches", links it as a long capture is linked: learned first, then linked stretch by
+stretch. Its share of right edges may be no more than `NOT_WORSE` below the first row's.
 
 edge        calls with a parent whose parent is right
 tree        request trees in which every parent is right
@@ -53,8 +53,6 @@ PUBLISHED = {
 SURE = 0.95
 STRETCHES = 4
 """Stretches of the second row."""
-LEARNING_SHARE = 70
-"""Percentage of the calls that the second row is learned from."""
 NOT_WORSE = 0.003
 """Share of the edges that may be lost by linking in stretches."""
 BELOW_PUBLISHED = 0.5
@@ -71,8 +69,7 @@ def measure(path: Path, parts: int = 1) -> dict[str, float]:
     calls = _read(path)
     problem, order = problem_of([_row(number, call) for number, call in enumerate(calls)])
     begin = time.process_time()
-    stretch = len(problem) // parts + 1
-    solution = link_in_stretches(problem, calls=stretch, learning_calls=LEARNING_SHARE * len(problem) // 100)
+    solution = link_in_stretches(problem, calls=len(problem) // parts + 1, learning_calls=len(problem))
     seconds = time.process_time() - begin
     position = np.empty(len(order), np.int64)
     position[order] = np.arange(len(order))

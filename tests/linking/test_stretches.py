@@ -7,13 +7,11 @@ import pickle
 import handlers
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from simulator import Simulation, accuracy, simulate
 
 from wiretrace.linking.canonical import reordered
 from wiretrace.linking.linker import learn, link
-from wiretrace.linking.stretches import cut_stretches, learn_habits, link_in_stretches, times
+from wiretrace.linking.stretches import link_in_stretches
 
 NOT_WORSE = 0.003
 """Share of the links by which linking in stretches may be worse than linking the whole at once."""
@@ -110,31 +108,3 @@ def test_stretches_of_time_that_lie_apart_are_not_idle_time_between() -> None:
     apart = learn(problem, late.astype(np.int64))
     at = int(np.argmax(whole.kinds.rate))
     assert apart.kinds.rate[at] == pytest.approx(whole.kinds.rate[at], rel=0.3)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 40)), min_size=1, max_size=40),
-    st.integers(1, 12),
-    st.integers(0, 20),
-)
-def test_every_call_is_decided_once_among_all_that_was_in_flight(spans, calls, margin) -> None:
-    """Stretches partition the calls, and hold every call in flight when one of theirs starts, up to a bound."""
-    start = np.array([first for first, _ in spans], np.int64)
-    end = start + np.array([length for _, length in spans], np.int64)
-    stretches = cut_stretches(start, end, margin, calls)
-    decided = np.concatenate([stretch.rows[stretch.decide] for stretch in stretches])
-    assert sorted(decided.tolist()) == list(range(len(spans)))
-    for stretch in stretches:
-        own = stretch.rows[stretch.decide]
-        assert len(stretch.rows) <= 3 * len(own)
-        first = start[own].min()
-        before = np.flatnonzero((start < first) & (end >= first))
-        near = np.count_nonzero((start <= first) & (end >= first - margin))
-        assert near > len(own) or np.isin(before, stretch.rows).all()
-
-
-def test_a_short_capture_is_learned_from_as_a_whole() -> None:
-    """Habits of a capture that is no longer than what is learned from are those of the whole."""
-    problem = simulate(handlers.cached, rate=100, count=100).problem()
-    assert pickle.dumps(learn_habits(problem, *times(problem))) == pickle.dumps(learn(problem))

@@ -15,8 +15,8 @@ def command(calls: Path) -> None:
     callee_end_ns (or all four, each side on its own clock), and may have caller_service and callee_service. For each
     row one JSON line with its parent (null: none), the confidence, the runners-up and the evidence is printed.
     """
-    from wiretrace.linking.linker import link
     from wiretrace.linking.rows import problem_of, read_rows, write_rows
+    from wiretrace.linking.stretches import link_in_stretches
     from wiretrace.model.errors import UserError
 
     try:
@@ -25,6 +25,6 @@ def command(calls: Path) -> None:
     except UserError as error:
         raise UserError(f"{calls}: {error}") from None
     problem, order = problem_of(rows)
-    for line in write_rows(rows, order, link(problem)):
+    for line in write_rows(rows, order, link_in_stretches(problem)):
         sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()

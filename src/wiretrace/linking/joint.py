@@ -37,7 +37,7 @@ LEARNED = 0.01
 """A round that makes the requests likelier by less than this, in nats a request, is the last one."""
 LEARNING_REQUESTS = 1600
 """Contested requests that a service is learned from."""
-LEARNING_CHAINS = 4
+LEARNING_CHAINS = 2
 """Chains that are learned from: the others would say much the same."""
 LEARNING_STRETCHES = 8
 """They are taken in this many stretches spread over the whole time."""
@@ -78,7 +78,7 @@ class Effort(NamedTuple):
     """Least sweeps at each temperature."""
 
 
-THOROUGH = Effort(16_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
+THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
 """For a service that is learned."""
 QUICK = Effort(8_000, 2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
 """For a service in one of many stretches."""
@@ -103,7 +103,7 @@ class Posterior:
 def solve(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> Posterior:
     """Link the units of `service` to its requests, by habits that are `known`, or else learned.
 
-    `quick`: a service whose habits are known is drawn less.
+    `quick`: less is drawn.
     """
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
@@ -117,7 +117,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
     everybody = np.arange(service.requests)
     generator = np.random.default_rng(SEED)
-    effort = QUICK if quick and known is not None else THOROUGH
+    effort = QUICK if quick else THOROUGH
     sampler = None
     if known is None:
         held_alone = hold(service, np.where(in_contest[fixed], -1, fixed), alone)

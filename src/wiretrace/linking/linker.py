@@ -75,7 +75,7 @@ def learn(
     problem = reordered(problem, order)
     wanted = np.ones(len(problem), bool) if decide is None else decide[order]
     observations = observe(problem) if stretch is None else observe_stretches(problem, stretch[order])
-    linking = _Linking(observations, wanted, None)
+    linking = _Linking(observations, wanted, None, learning=True)
     linking.run()
     return linking.habits
 
@@ -83,8 +83,10 @@ def learn(
 class _Linking:
     """One problem, in canonical order, on its way to the links. The habits are known before, or are learned."""
 
-    def __init__(self, observations: Observations, wanted: NDArray[np.bool_], known: Habits | None) -> None:
-        self.observations, self.wanted, self.known = observations, wanted, known
+    def __init__(
+        self, observations: Observations, wanted: NDArray[np.bool_], known: Habits | None, learning: bool = False
+    ) -> None:
+        self.observations, self.wanted, self.known, self.learning = observations, wanted, known, learning
         self.links = Links.none(len(observations))
 
     def run(self) -> None:
@@ -129,7 +131,9 @@ class _Linking:
             self.habits.kinds = kinds = kinds._replace(noticed=noticed[: len(kind_key)])
             self.habits.evidence = self.contents.learned
         rate[: len(kind_key)][~kinds.noticed] = 0.0
-        self.services = _link_contested(observations, units, self.contents, rate, self.links, self.habits)
+        self.services = _link_contested(
+            observations, units, self.contents, rate, self.links, self.habits, self.learning
+        )
         self.links.parent = cut_circles(self.links.parent, self.links.confidence)
         if known is None:
             self.habits.usual = usual_delays(observations, np.where(self.wanted, self.links.parent, -1))
@@ -211,8 +215,12 @@ def _link_contested(
     rate: NDArray[np.float64],
     links: Links,
     habits: Habits,
+    learning: bool,
 ) -> list[tuple[Service, Posterior]]:
-    """Solve every service that has contested units; returns what was solved. What is learned goes to `habits`."""
+    """Solve every service that has contested units; returns what was solved. What is learned goes to `habits`.
+
+    While `learning`, the links matter only as far as something is learned from them.
+    """
     problem = observations.problem
     counts = np.diff(units.offsets)
     contested = np.flatnonzero(counts > 1)
@@ -247,7 +255,7 @@ def _link_contested(
         return followed
 
     follow(numbers, known)
-    solved = {number: solved_by(number, known[number], quick=True) for number in numbers}
+    solved = {number: solved_by(number, known[number], learning or known[number] is not None) for number in numbers}
     leases = [own.leases if own else None for own in known.values()]
     leases = follow_leases(observations, units, list(solved.values()), links, leases)
     learned = {
@@ -258,7 +266,7 @@ def _link_contested(
     for number, own in learned.items():
         habits.services.setdefault(number, own)
     # What connections tell was not known when these were learned: with it, the assignment is another one.
-    again = follow(list(learned), dict(learned))
+    again = [] if learning else follow(list(learned), dict(learned))
     for number in again:
         solved[number] = solved_by(number, learned[number], quick=False)
     follow_leases(

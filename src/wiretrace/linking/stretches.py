@@ -1,17 +1,16 @@
-"""A long capture in stretches of time: learned from a few of them, linked one by one, with bounded memory.
+"""Calls that others observed, many of them, in stretches of time: learned from a few of them, linked one by one.
 
-Rules: every call is decided in exactly one stretch. Calls from before and after it that compete, or may be parents,
-come along as context. Stretches are cut where few calls are in flight. What a stretch gives depends on its calls and
-the habits alone, so it does not matter which process links it, or when.
+Rules: every call is decided in exactly one stretch; those that surround it come along as context. Captures are cut the
+same way before their exchanges are merged (`pipeline.py`); what is here is for calls that come as they are.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.hosts.stretches import Stretch, plan_sample, plan_stretches
 from wiretrace.linking.canonical import reordered
 from wiretrace.linking.linker import learn, link
 from wiretrace.linking.problem import MISSING, LinkProblem, LinkSolution
@@ -27,40 +26,29 @@ if TYPE_CHECKING:
     Run = Callable[[Callable[[Task], LinkSolution], Iterable[Task]], Iterable[LinkSolution]]
 
 STRETCH_CALLS = 50_000
-"""Calls that are linked at once."""
-LEARNING_CALLS = 48_000
-"""Calls that are learned from."""
-LEARNING_STRETCHES = 8
-"""They are taken in this many stretches spread over the whole time."""
-CUT_SHARE = 0.05
-"""A cut moves by up to this share of a stretch to where fewer calls are in flight."""
-MOST_MARGIN = 0.1
-"""Context reaches at most this share of a stretch's duration beyond it, but for calls in flight at its ends."""
-
-
-class Stretch(NamedTuple):
-    """Some calls of a capture."""
-
-    rows: NDArray[np.int64]
-    """Numbers of the calls, rising."""
-    decide: NDArray[np.bool_]
-    """Which of them belong to the stretch; the others are context. Shape as `rows`."""
+"""Calls that are linked at once, and that are learned from."""
+LEARNING_PLACES = 8
+"""Pieces of time, spread over the whole, that those come from."""
 
 
 def link_in_stretches(
-    problem: LinkProblem, run: Run = map, calls: int = STRETCH_CALLS, learning_calls: int = LEARNING_CALLS
+    problem: LinkProblem, run: Run = map, calls: int = STRETCH_CALLS, learning_calls: int = 0
 ) -> LinkSolution:
-    """Link `problem` in stretches of about `calls` calls, by habits learned from about `learning_calls` of them.
+    """Link `problem` in stretches of about `calls` calls, by habits learned from `learning_calls` (0: as many) of them.
 
     `run` maps a function over the stretches, as `Executor.map` does. A problem of no more than `calls` is linked whole.
     """
-    if len(problem) <= calls:
-        return link(problem)
     start, end = times(problem)
-    habits = learn_habits(problem, start, end, learning_calls)
-    stretches = cut_stretches(start, end, margin(habits), calls)
-    tasks = ((reordered(problem, stretch.rows), habits, stretch.decide) for stretch in stretches)
-    return join(len(problem), stretches, run(link_stretch, tasks))
+    stretches = plan_stretches([start], [end], calls)
+    if len(stretches) < 2:
+        return link(problem)
+    habits = _learn(problem, start, end, learning_calls or calls)
+    rows = [stretch.rows(start, end) for stretch in stretches]
+    tasks = (
+        (reordered(problem, part), habits, stretch.owns(start[part]))
+        for stretch, part in zip(stretches, rows, strict=True)
+    )
+    return _join(start, stretches, rows, run(link_stretch, tasks))
 
 
 def link_stretch(task: Task) -> LinkSolution:
@@ -69,17 +57,32 @@ def link_stretch(task: Task) -> LinkSolution:
     return link(problem, habits, decide)
 
 
-def join(n: int, stretches: list[Stretch], solutions: Iterable[LinkSolution]) -> LinkSolution:
-    """One solution for all `n` calls from those of the stretches, in their order."""
+def _learn(problem: LinkProblem, start: NDArray[np.int64], end: NDArray[np.int64], calls: int) -> Habits:
+    """Learn from about `calls` calls, of several pieces of time."""
+    if calls >= len(problem):
+        return learn(problem)
+    sample = plan_sample([start], calls, LEARNING_PLACES)
+    rows = sample.rows(start, end)
+    return learn(reordered(problem, rows), sample.piece(start[rows]), sample.owns(start[rows]))
+
+
+def _join(
+    start: NDArray[np.int64],
+    stretches: list[Stretch],
+    rows_of_stretches: list[NDArray[np.int64]],
+    solutions: Iterable[LinkSolution],
+) -> LinkSolution:
+    """One solution for all calls, by their starts (n,), from those of the stretches, in their order."""
+    n = len(start)
     parent, confidence = np.full(n, -1, np.int64), np.ones(n)
     whole = LinkSolution(parent, confidence, np.full(n, 2, np.uint8))
-    for stretch, solution in zip(stretches, solutions, strict=True):
-        rows = stretch.rows
-        own = rows[stretch.decide]
-        of_stretch = solution.parent[stretch.decide]
+    for stretch, rows, solution in zip(stretches, rows_of_stretches, solutions, strict=True):
+        decide = stretch.owns(start[rows])
+        own = rows[decide]
+        of_stretch = solution.parent[decide]
         parent[own] = np.where(of_stretch >= 0, rows[of_stretch], -1)
-        confidence[own] = solution.confidence[stretch.decide]
-        whole.basis[own] = solution.basis[stretch.decide]
+        confidence[own] = solution.confidence[decide]
+        whole.basis[own] = solution.basis[decide]
         whole.alternatives += [
             (int(rows[child]), int(rows[other]) if other >= 0 else -1, share)
             for child, other, share in solution.alternatives
@@ -97,68 +100,3 @@ def times(problem: LinkProblem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     start = np.where(starts == MISSING, np.iinfo(np.int64).max, starts).min(axis=0)
     # MISSING is below every time.
     return start, np.maximum(np.where(ends == MISSING, starts, ends).max(axis=0), start)
-
-
-def learn_habits(
-    problem: LinkProblem,
-    start: NDArray[np.int64],
-    end: NDArray[np.int64],
-    calls: int = LEARNING_CALLS,
-    number: int = LEARNING_STRETCHES,
-) -> Habits:
-    """Learn from about `calls` calls of `problem`, in `number` stretches spread over the whole time."""
-    if len(start) <= calls:
-        return learn(problem)
-    order = np.argsort(start, kind="stable")
-    length = calls // number
-    first = np.linspace(0, len(start) - length, number).astype(np.int64)
-    parts = [_stretch(start, end, order, low, low + length, 0) for low in first.tolist()]
-    rows = np.concatenate([part.rows for part in parts])
-    numbers = np.repeat(np.arange(number), [len(part.rows) for part in parts])
-    return learn(reordered(problem, rows), numbers, np.concatenate([part.decide for part in parts]))
-
-
-def margin(habits: Habits) -> int:
-    """Nanoseconds within which calls before and after a stretch compete with those of the stretch."""
-    return int(max(habits.longest_ns, float(habits.kinds.reach.max(initial=0.0))))
-
-
-def cut_stretches(
-    start: NDArray[np.int64], end: NDArray[np.int64], margin_ns: int, calls: int = STRETCH_CALLS
-) -> list[Stretch]:
-    """Stretches of about `calls` calls each, with what is within `margin_ns` of them as context."""
-    n = len(start)
-    order = np.argsort(start, kind="stable")
-    number = -(-n // calls)
-    bounds = [0, *(_quiet(start, end, order, n * i // number, calls) for i in range(1, number)), n]
-    return [_stretch(start, end, order, low, high, margin_ns) for low, high in pairwise(bounds)]
-
-
-def _quiet(start: NDArray[np.int64], end: NDArray[np.int64], order: NDArray[np.int64], at: int, calls: int) -> int:
-    """A place near `at` in the `order` of starts before which few calls are in flight."""
-    reach = int(CUT_SHARE * calls)
-    places = np.arange(max(at - reach, 1), min(at + reach, len(order)))
-    if not len(places):
-        return at
-    begun, ended = start[order[places]], np.sort(end)
-    in_flight = places - np.searchsorted(ended, begun, "left")
-    quietest = places[in_flight == in_flight.min()]
-    return int(quietest[np.argmin(np.abs(quietest - at))])
-
-
-def _stretch(
-    start: NDArray[np.int64], end: NDArray[np.int64], order: NDArray[np.int64], low: int, high: int, margin_ns: int
-) -> Stretch:
-    """The calls `order[low:high]`, with those in flight or about to start within `margin_ns` of their starts."""
-    own = order[low:high]
-    first, last = int(start[own[0]]), int(start[own[-1]])
-    wide = min(margin_ns, int(MOST_MARGIN * (last - first)))
-    most = high - low
-    before = order[:low]
-    before = before[end[before] >= first - wide][-most:]
-    later = int(np.searchsorted(start[order[high:]], max(last + wide, int(np.median(end[own]))), "right"))
-    after = order[high : high + min(later, most)]
-    rows = np.sort(np.concatenate((before, own, after)))
-    belongs = np.zeros(len(start), bool)
-    belongs[own] = True
-    return Stretch(rows, belongs[rows])
