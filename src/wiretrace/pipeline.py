@@ -45,8 +45,10 @@ if TYPE_CHECKING:
 
 """Pieces of time that the habits of a long capture are learned from, ..."""
 
+LEARNING_EXCHANGES = 30_000
+"""Exchanges from which the habits of a capture of several stretches are learned, ..."""
 LEARNING_PLACES = 8
-"""Pieces of time, together as long as one stretch, from which the habits of a long capture are learned."""
+"""... in so many pieces of time."""
 
 
 def analyze(
@@ -123,7 +125,8 @@ def _link(
     stretches = plan_stretches(starts, ends, size)
     habits = None
     if len(stretches) > 1:
-        habits = _learn_habits(plan_sample(starts, size, LEARNING_PLACES), spools, starts, ends, knowledge)
+        sample = plan_sample(starts, LEARNING_EXCHANGES, LEARNING_PLACES)
+        habits = _learn_habits(sample, spools, starts, ends, knowledge)
     tasks = [
         (
             stretch,

@@ -107,9 +107,9 @@ def plan_stretches(
 
 
 def plan_sample(starts: Sequence[NDArray[np.int64]], exchanges: int, places: int) -> Sample:
-    """So many pieces of time, spread over the whole, that hold about so many exchanges in all."""
+    """So many pieces of time, spread over the whole, that hold about so many exchanges in all (or all there are)."""
     start = _sorted_starts(starts)
-    length = exchanges // places
+    length = min(exchanges, len(start) - 1) // places
     first = np.linspace(0, len(start) - length - 1, places).astype(np.int64)
     return Sample(start[first], start[first + length])
 
