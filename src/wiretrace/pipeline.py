@@ -165,6 +165,7 @@ def _learn_habits(
 
     rows = tuple(sample.rows(start, end) for start, end in zip(starts, ends, strict=True))
     merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    give_back_memory()
     start = merged.calls.column("start_ns").to_numpy()
     habits = learn(link_problem(merged.columns), sample.piece(start), sample.owns(start))
     del merged
@@ -186,6 +187,7 @@ def link_stretch(
     from wiretrace.linking.tables import link_calls
 
     merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    give_back_memory()
     owned = stretch.owns(merged.calls.column("start_ns").to_numpy())
     linked = link_calls(merged.calls, merged.columns, owned, habits)
     part.write({"calls": linked.calls, "links": linked.links, "evidence": linked.evidence})

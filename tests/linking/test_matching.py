@@ -20,8 +20,9 @@ def test_blocks_find_the_values_that_both_sides_carry(monkeypatch) -> None:
     owner = np.repeat(np.arange(20), np.diff(values.offsets))
     of_call = np.sort(values.values ^ (owner.astype(np.uint64) * matching.MIX))
     counts = np.diff(values.offsets)[pairs.child]
-    pair, parent, value = matching._shared_values(pairs, values, of_call, counts)
-    assert (parent == pairs.parent[pair]).all()
+    blocks = list(matching._shared_values(pairs, values, of_call, counts))
+    assert len(blocks) == 15
+    pair, value = (np.concatenate(column) for column in zip(*blocks, strict=True))
     expected = [
         (number, one)
         for number, (child, other) in enumerate(zip(pairs.child.tolist(), pairs.parent.tolist(), strict=True))

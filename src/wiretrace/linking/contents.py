@@ -64,11 +64,12 @@ def weigh_contents(
             _drop_hopeless(units, weight, known)
         pairs, unit_pair = _call_pairs(observations, units)
         weight = np.zeros(len(units.pair_unit))
-        said = []
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
             if weighed is not None:
-                said.append((evidence, pairs, weighed))
+                # What is said of pairs that are dropped next would only take room.
+                if number + 1 == PASSES:
+                    said.append((evidence, pairs, weighed))
                 weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
         _decide(units, weight, known)
     return Contents(weight, said)

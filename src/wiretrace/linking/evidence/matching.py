@@ -15,6 +15,8 @@ from wiretrace.linking.arrays import find, joint_key, number_groups, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from wiretrace.linking.observations import Observations
@@ -28,7 +30,7 @@ OTHER_CALLS = 4000
 """Incoming calls that no pair asks for, from which the commonness of values is measured."""
 UNSEEN_CARRIERS = 0.05
 """Other calls that are imagined to carry a value that only one was seen to carry."""
-BLOCK_PAIRS = 250_000
+BLOCK_PAIRS = 20_000
 """Pairs that are compared at once; bounds the memory that it takes."""
 MOST_TABLE_BITS = 24
 """Leading bits of a value that the table of present values tells apart."""
@@ -69,26 +71,27 @@ def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent:
     of_call = np.sort(values ^ (owner.astype(np.uint64) * MIX))
 
     counts = np.diff(of_child.offsets)[pairs.child]
-    pair, parent, value = _shared_values(pairs, of_child, of_call, counts)
-    wanted = value ^ (callee[parent] * MIX)
-    carried = np.searchsorted(of_process, wanted, "right") - np.searchsorted(of_process, wanted, "left")
-    # How many others carry it: the parent in question does in any case.
-    common = (carried - 1 + UNSEEN_CARRIERS) / served[callee[parent].astype(np.int64)]
-    telling = (common <= COMMON_SHARE) | (carried <= 2)
-    pair, common = pair[telling], common[telling]
-    # Every value of the child had its chance to be shared.
-    common = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[pair])
-    chance = np.ones(len(pairs))
-    np.minimum.at(chance, pair, common)
-    shared = np.bincount(pair, minlength=len(pairs))
+    chance, shared = np.ones(len(pairs)), np.zeros(len(pairs), np.int64)
+    for pair, value in _shared_values(pairs, of_child, of_call, counts):
+        process = callee[pairs.parent[pair]]
+        wanted = value ^ (process * MIX)
+        carried = np.searchsorted(of_process, wanted, "right") - np.searchsorted(of_process, wanted, "left")
+        # How many others carry it: the parent in question does in any case.
+        common = (carried - 1 + UNSEEN_CARRIERS) / served[process.astype(np.int64)]
+        telling = (common <= COMMON_SHARE) | (carried <= 2)
+        pair, common = pair[telling], common[telling]
+        # Every value of the child had its chance to be shared.
+        common = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[pair])
+        np.minimum.at(chance, pair, common)
+        np.add.at(shared, pair, 1)
     comparable = (counts > 0) & (np.diff(of_parent.offsets)[pairs.parent] > 0)
     return Match(shared, chance, comparable)
 
 
 def _shared_values(
     pairs: Pairs, of_child: Ragged, of_call: NDArray[np.uint64], counts: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
-    """Pairs and the values that both sides carry: numbers of the pairs, their parents, the values.
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
+    """The values that both sides carry, a block of pairs at a time: numbers of the pairs, and the values.
 
     `of_call` are the parents' values mixed with the parents' numbers, sorted; `counts` (pairs,) the children's values.
     """
@@ -96,21 +99,15 @@ def _shared_values(
     shift = np.uint64(64 - min(MOST_TABLE_BITS, len(of_call).bit_length() + 4))
     present = np.zeros(1 << (64 - int(shift)), bool)
     present[of_call >> shift] = True
-    found_pair: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    found_value: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
-    for begin in range(0, len(pairs), BLOCK_PAIRS):
+    for begin in range(0, len(pairs) if len(of_call) else 0, BLOCK_PAIRS):
         block = np.arange(begin, min(begin + BLOCK_PAIRS, len(pairs)))
         pair = np.repeat(block, counts[block])
         value = of_child.values[ranges(of_child.offsets[pairs.child[block]], counts[block])]
         wanted = value ^ (pairs.parent[pair].astype(np.uint64) * MIX)
         maybe = np.flatnonzero(present[wanted >> shift])
         wanted = wanted[maybe]
-        found = np.minimum(np.searchsorted(of_call, wanted), max(len(of_call) - 1, 0))
-        shares = maybe[of_call[found] == wanted] if len(of_call) else maybe[:0]
-        found_pair.append(pair[shares])
-        found_value.append(value[shares])
-    pair = np.concatenate(found_pair)
-    return pair, pairs.parent[pair], np.concatenate(found_value)
+        shares = maybe[of_call[np.minimum(np.searchsorted(of_call, wanted), len(of_call) - 1)] == wanted]
+        yield pair[shares], value[shares]
 
 
 def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
