@@ -7,7 +7,7 @@ from concurrent import futures
 from typing import TYPE_CHECKING
 
 import grpc
-from tests.protocols.record_captures import free_port, nginx, prior_knowledge
+from tests.protocols.recording.http import free_port, nginx, prior_knowledge
 from tests.support.dissect import dissect
 from tests.support.http2 import joined, told
 from tests.support.relay import Recording, Relay

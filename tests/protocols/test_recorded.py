@@ -1,6 +1,6 @@
 """Captures of real clients and servers are read as their expected files say, in any chunks, and with packets missing.
 
-They are recorded by `record_captures.py`, and the expected files written by `expectations.py`.
+They are recorded by `recording/`, and the expected files written by `expectations.py`.
 """
 
 from __future__ import annotations

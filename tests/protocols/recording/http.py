@@ -1,43 +1,29 @@
-"""Records the captures in tests/protocols/captures/: real clients and servers on loopback, seen by tcpdump.
-
-Usage: python -m tests.protocols.record_captures [NAME...]
-Run as root, with nginx, curl and tcpdump installed. Each scenario is a function below; its capture has the function's name.
-The expected files beside the captures are written by `python -m tests.protocols.expectations`, and read by a person before
-they are believed.
-"""
+"""HTTP/2 and server-sent events: nginx, curl, httpx, hypercorn, and a server that does what others seldom do."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
-from concurrent import futures
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
 import httpx
-import websockets
-import websockets.asyncio.client
-import websockets.asyncio.server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
-CAPTURES = Path(__file__).parent / "captures"
-SETTLE_SECONDS = 0.4
-"""Time that tcpdump is given to begin, and to see the last packets."""
+from tests.protocols.recording.loopback import free_port, recorded, wait_for
+
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 NGINX = """
@@ -61,42 +47,6 @@ http {{
 """
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def recorded(name: str, port: int) -> Iterator[None]:
-    """Record the packets from and to `port` on loopback as the capture `name`."""
-    path = CAPTURES / f"{name}.pcap"
-    path.unlink(missing_ok=True)
-    arguments = [
-        "tcpdump",
-        "-i",
-        "lo",
-        "-s",
-        "0",
-        "-U",
-        "--immediate-mode",
-        "-Z",
-        "root",
-        "-w",
-        str(path),
-        f"tcp port {port}",
-    ]
-    recorder = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
-    time.sleep(SETTLE_SECONDS)
-    try:
-        yield
-        time.sleep(SETTLE_SECONDS)
-    finally:
-        recorder.send_signal(signal.SIGINT)
-        recorder.wait(timeout=10)
-
-
 @contextlib.contextmanager
 def nginx(port: int) -> Iterator[None]:
     """An nginx that speaks HTTP/2 in clear text."""
@@ -116,18 +66,6 @@ def nginx(port: int) -> Iterator[None]:
         finally:
             server.terminate()
             server.wait(timeout=10)
-
-
-def wait_for(port: int) -> None:
-    """Wait until somebody listens."""
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.05)
 
 
 def curl(*arguments: str) -> None:
@@ -337,137 +275,4 @@ def http2_unusual() -> None:
     server.join(timeout=5)
 
 
-def grpc_calls() -> None:
-    """Calls of every kind, with the statuses that a server gives and those that a client gives itself."""
-
-    def unary(request: bytes, context: grpc.ServicerContext) -> bytes:
-        return b"\x0a\x08" + b"order-42" + b"\x10\x2a"
-
-    def failing(request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.NOT_FOUND, "no order of mary@example.com")
-        return b""
-
-    def slow(request: bytes, context: grpc.ServicerContext) -> bytes:
-        time.sleep(0.5)
-        return b""
-
-    def streaming(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        for number in range(4):
-            yield b"\x08" + bytes((number + 100,))
-            time.sleep(0.01)
-
-    def collecting(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        return b"\x08" + bytes((sum(1 for _ in requests),))
-
-    def talking(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield from requests
-
-    handlers = {
-        "Get": grpc.unary_unary_rpc_method_handler(unary),
-        "Fail": grpc.unary_unary_rpc_method_handler(failing),
-        "Slow": grpc.unary_unary_rpc_method_handler(slow),
-        "Watch": grpc.unary_stream_rpc_method_handler(streaming),
-        "Collect": grpc.stream_unary_rpc_method_handler(collecting),
-        "Talk": grpc.stream_stream_rpc_method_handler(talking),
-    }
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.Orders", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    message = b"\x0a\x07user-88\x12\x02\x08\x4d"
-    with recorded("grpc_calls", port), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        channel.unary_unary("/shop.Orders/Get")(message, metadata=(("traceparent", TRACE),), timeout=5)
-        with contextlib.suppress(grpc.RpcError):
-            channel.unary_unary("/shop.Orders/Fail")(message)
-        with contextlib.suppress(grpc.RpcError):
-            channel.unary_unary("/shop.Orders/Missing")(message)
-        with contextlib.suppress(grpc.RpcError):
-            channel.unary_unary("/shop.Orders/Slow")(message, timeout=0.1)
-        list(channel.unary_stream("/shop.Orders/Watch")(message))
-        channel.stream_unary("/shop.Orders/Collect")(iter([message] * 3))
-        list(channel.stream_stream("/shop.Orders/Talk")(iter([message] * 2)))
-        called_off = channel.unary_stream("/shop.Orders/Watch")(message)
-        next(called_off)
-        called_off.cancel()
-        several = [channel.unary_unary("/shop.Orders/Get").future(message) for _ in range(3)]
-        for each in several:
-            each.result()
-        time.sleep(0.6)
-    server.stop(None).wait()
-
-
-def websocket_sessions() -> None:
-    """Sessions that end well, that end with an error, and one that is cut; text, binary, fragments, compression, pings."""
-
-    async def serve_one(connection: websockets.asyncio.server.ServerConnection) -> None:
-        if connection.request is not None and connection.request.path == "/broken":
-            await connection.recv()
-            raise RuntimeError("on purpose")
-        async for message in connection:
-            await connection.send(message)
-
-    async def fragments() -> AsyncIterator[str]:
-        for part in ("one ", "message ", "in parts"):
-            yield part
-
-    async def visit() -> None:
-        import logging
-
-        logging.getLogger("websockets").setLevel(logging.CRITICAL)
-        async with websockets.asyncio.server.serve(serve_one, "127.0.0.1", 0) as server:
-            port = next(iter(server.sockets)).getsockname()[1]
-            url = f"ws://127.0.0.1:{port}"
-            recording = recorded("websocket_sessions", port)
-            await asyncio.to_thread(recording.__enter__)
-            connect = websockets.asyncio.client.connect
-            async with connect(
-                f"{url}/rooms/881", compression=None, additional_headers={"traceparent": TRACE}
-            ) as plain:
-                await plain.send("hello")
-                await plain.recv()
-                await plain.send(b"\x00\x01" * 700)
-                await plain.recv()
-                await plain.send(fragments())
-                await plain.recv()
-                await (await plain.ping())
-            async with connect(f"{url}/compressed") as packed:
-                for _ in range(3):
-                    await packed.send("the same words again and again " * 5)
-                    await packed.recv()
-            async with connect(f"{url}/broken", compression=None) as broken:
-                await broken.send("fail, please")
-                await broken.wait_closed()
-            cut = await connect(f"{url}/cut", compression=None)
-            await cut.send("and away")
-            await cut.recv()
-            cut.transport.abort()
-            await asyncio.sleep(0.1)
-            await asyncio.to_thread(recording.__exit__, None, None, None)
-
-    asyncio.run(visit())
-
-
-SCENARIOS = (
-    http2_nginx,
-    http2_curl,
-    http2_interleaved,
-    http2_upgrade,
-    http2_unusual,
-    http2_events,
-    http1_events,
-    grpc_calls,
-    websocket_sessions,
-)
-
-
-def main() -> None:
-    """Record what is asked for, by default everything."""
-    CAPTURES.mkdir(exist_ok=True)
-    for scenario in SCENARIOS:
-        if len(sys.argv) == 1 or scenario.__name__ in sys.argv[1:]:
-            scenario()
-            print(scenario.__name__, (CAPTURES / f"{scenario.__name__}.pcap").stat().st_size, "bytes")
-
-
-if __name__ == "__main__":
-    main()
+SCENARIOS = (http2_nginx, http2_curl, http2_interleaved, http2_upgrade, http2_unusual, http2_events, http1_events)

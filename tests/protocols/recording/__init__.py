@@ -1,0 +1,1 @@
+"""Records the captures in tests/protocols/captures/; one module a protocol, one function a capture."""
