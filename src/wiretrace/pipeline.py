@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.case.assembly import Part, assemble
+from wiretrace.case.assembly import assemble
 from wiretrace.case.files import temporary_folder
 from wiretrace.case.manifest import Manifest
+from wiretrace.case.parts import Part
 from wiretrace.exchanges.vantage import VantagePoint, read_vantage_point, value_key
 from wiretrace.memory import give_back_memory
 from wiretrace.model.analysis import InputFile, Payload
