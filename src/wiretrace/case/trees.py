@@ -92,7 +92,8 @@ class AllTrees:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
-        numbers = [part.read("calls", ("id",)).column("id").to_numpy() for part in parts]
+        # Copied: what a part read is freed with its last column.
+        numbers = [part.read("calls", ("id",)).column("id").to_numpy().copy() for part in parts]
         self._renamed = _tell_apart(numbers)
         self._numbers = distinct(np.concatenate([np.zeros(0, np.uint64), *numbers]))
         del numbers
