@@ -93,7 +93,20 @@ def analyze(
         accounting.update(point.accounting)
         accounting[Payload.CAPTURED] += point.payload_bytes
     inputs = [each for point in points for each in _inputs(point)]
-    writer.commit(Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting)))
+    manifest = Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting))
+    progress.stage("looking for what is wrong")
+    for name, table in _diagnose(writer, manifest).items():
+        writer.write_table(name, table)
+    writer.commit(manifest)
+
+
+def _diagnose(writer: CaseWriter, manifest: Manifest) -> dict[str, pa.Table]:
+    """What the written tables tell of what went wrong."""
+    from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.diagnose import diagnose
+
+    give_back_memory()
+    return diagnose(Case.unfinished(writer.directory, manifest))
 
 
 def _learn_hosts(
