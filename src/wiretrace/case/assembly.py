@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wiretrace.case.self_time import self_times
 from wiretrace.linking.trees import Trees, grow_trees
 from wiretrace.model.outcome import Outcome
 from wiretrace.model.schema import table_schema
@@ -78,6 +79,8 @@ class _Calls(NamedTuple):
     """The numbers, rising."""
     trees: Trees
     failed: NDArray[np.bool_]
+    self_ns: NDArray[np.int64]
+    """Time of each in which nothing ran that it caused."""
 
 
 def assemble(writer: CaseWriter, parts: Sequence[Part]) -> None:
@@ -101,8 +104,9 @@ def hexadecimal(numbers: NDArray[np.uint64]) -> pa.Array:
 
 def _number_calls(parts: Sequence[Part]) -> _Calls:
     """Find the parents of all calls, and the trees that they make."""
-    wanted = ("id", "parent", "confidence", "outcome")
+    wanted = ("id", "parent", "confidence", "question", "outcome", "start_ns", "end_ns")
     firsts, number, parent, confidence, failed = [0], [], [], [], []
+    question, start, end = [np.zeros(0, bool)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     harmless = pa.array([str(outcome) for outcome in NO_FAILURE])
     for part in parts:
         table = part.read("calls", wanted)
@@ -112,6 +116,9 @@ def _number_calls(parts: Sequence[Part]) -> _Calls:
         confidence.append(table.column("confidence").fill_null(1.0).to_numpy())
         is_harmless = pc.is_in(table.column("outcome").cast(pa.string()), value_set=harmless)
         failed.append(~is_harmless.to_numpy())
+        question.append(table.column("question").to_numpy())
+        start.append(table.column("start_ns").to_numpy())
+        end.append(table.column("end_ns").to_numpy())
     numbers = np.concatenate([np.zeros(0, np.uint64), *number])
     renamed = _tell_apart(numbers, firsts)
     parents = np.concatenate([np.zeros(0, np.uint64), *(_apply(*each) for each in zip(parent, renamed, strict=True))])
@@ -121,7 +128,9 @@ def _number_calls(parts: Sequence[Part]) -> _Calls:
     found = (rising[place] == parents) & (parents != NO_CALL)
     rows = np.where(found, order[place], -1).astype(np.int32)
     trees = grow_trees(rows, np.concatenate([np.zeros(0), *confidence]))
-    return _Calls(firsts, numbers, renamed, rising, trees, np.concatenate([np.zeros(0, bool), *failed]))
+    cause = np.where(np.concatenate(question), np.int32(-1), trees.parent)
+    alone = self_times(cause, np.concatenate(start), np.concatenate(end))
+    return _Calls(firsts, numbers, renamed, rising, trees, np.concatenate([np.zeros(0, bool), *failed]), alone)
 
 
 def _tell_apart(numbers: NDArray[np.uint64], firsts: list[int]) -> list[dict[int, int]]:
@@ -162,6 +171,7 @@ def _final_calls(parts: Sequence[Part], calls: _Calls, roots: list[pa.Table]) ->
             "parent": hexadecimal(np.where(parent >= 0, calls.number[parent], NO_CALL)),
             "confidence": pc.if_else(cut, None, table.column("confidence")),
             "question": pc.and_not(table.column("question"), cut),
+            "self_ns": pa.array(calls.self_ns[begin:end]),
         }
         if len(table) and not pc.equal(pc.is_null(table.column("basis")), cut).to_numpy().all():
             final["basis"] = pc.if_else(cut, None, table.column("basis").cast(pa.string())).cast(
