@@ -16,6 +16,7 @@ from wiretrace.exchanges.pairing import Habits
 from wiretrace.exchanges.transactions import TransactionCounter
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.side import Side
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -36,7 +37,18 @@ OPENINGS = 8
 class Thread:
     """A conversation with the messages that wait for their other half or for their end."""
 
-    __slots__ = ("conversation", "exchanges", "habits", "parts", "requests", "responses", "transactions", "unended")
+    __slots__ = (
+        "conversation",
+        "exchanges",
+        "habits",
+        "last_answer_ns",
+        "parts",
+        "requests",
+        "responses",
+        "think_ns",
+        "transactions",
+        "unended",
+    )
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -50,15 +62,30 @@ class Thread:
         """By side: messages of which some pieces have arrived, by key."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
+        self.last_answer_ns = -1
+        """When the last answer ended; -1 before the first."""
+        self.think_ns = 0
+        """Time between answers and the requests behind them."""
         self.habits = Habits()
 
-    def ready(self, side: int, *, final: bool) -> list[Message]:
-        """Messages of `side` whose bytes are all there (or never will be)."""
+    @property
+    def waits(self) -> bool:
+        """Whether any message is not yet in an exchange."""
+        return bool(self.requests or self.responses or any(self.unended) or any(self.parts))
+
+    def ready(self, side: int, acknowledged: int, *, final: bool) -> list[Message]:
+        """Messages of `side` whose bytes are all there (or never will be).
+
+        The server's last one waits until the client has acknowledged it, up to the offset `acknowledged`, too: before that
+        it may still be lost.
+        """
         messages = self.unended[side] + self.conversation.messages[side]
         self.conversation.messages[side].clear()
         self.unended[side].clear()
-        if messages and not final and messages[-1].end > self.conversation.side(side).next:
-            self.unended[side].append(messages.pop())
+        if messages and not final:
+            last = messages[-1].end
+            if last > self.conversation.side(side).next or (side == Side.SERVER and last > acknowledged):
+                self.unended[side].append(messages.pop())
         return messages
 
     def keep_from(self, side: int) -> int:

@@ -105,6 +105,10 @@ def split_time(
         left = take(blocked, stopped, transfer)
         take(blocked, left, network)
     first = views.opens[base]
-    before = (np.where(first, column[base], 0) for column in (set_up.lookup, set_up.connect, set_up.tls))
-    values = (*before, request, queued, network, server, response, lost, blocked)
+    lookup, connect, tls = (np.where(first, column[base], 0) for column in (set_up.lookup, set_up.connect, set_up.tls))
+    # An attempt to connect that came to nothing is nothing else.
+    attempt = views.attempts[base]
+    connect = np.where(attempt, network + server, connect)
+    network, server = np.where(attempt, 0, network), np.where(attempt, 0, server)
+    values = (lookup, connect, tls, request, queued, network, server, response, lost, blocked)
     return dict(zip(PARTS, values, strict=True)), measured

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.hosts.names import HINTED_CALLS, WEB_PROTOCOLS, name_hints
+from wiretrace.hosts.timeouts import find_timeouts, waits_given_up
 from wiretrace.hosts.views import VIEW_COLUMNS, category, integers, mix, number_groups
 from wiretrace.model.schema import table_schema
 
@@ -64,6 +65,8 @@ class Survey:
         sampled = SAMPLED_EXCHANGES if vantage_points > 1 else SAMPLED_EXCHANGES // 10
         self._one_in = -(-max(exchanges, 1) // sampled)
         self._sampled: list[pa.RecordBatch] = []
+        self._waits: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]] = []
+        """Capture, caller and length of the waits that clients gave up."""
 
     def add(self, capture: str, parts: Iterable[pa.RecordBatch]) -> None:
         """Look at all exchanges of one vantage point; `parts` have the schema of the table `exchanges`."""
@@ -79,6 +82,9 @@ class Survey:
             )
             self._look_at_servers(table)
             self._sampled.append(self._sample(table))
+            callers, waited = waits_given_up(table)
+            if len(callers):
+                self._waits.append((np.full(len(callers), len(self.captures)), callers, waited))
         self.captures.append(capture)
         self.start_ns.append(np.concatenate(starts))
         self.end_ns.append(np.concatenate(ends))
@@ -87,6 +93,13 @@ class Survey:
     def sample(self) -> pa.Table:
         """The sampled exchanges: the columns of the table `exchanges` that views are made of."""
         return pa.Table.from_batches(self._sampled, SAMPLE_SCHEMA)
+
+    def timeouts(self) -> dict[int, list[tuple[int, int]]]:
+        """The waits that clients show again and again; see `find_timeouts`."""
+        if not self._waits:
+            return {}
+        capture, caller, waited = (np.concatenate(column) for column in zip(*self._waits, strict=True))
+        return find_timeouts(capture, caller, waited)
 
     def _look_at_servers(self, table: pa.Table) -> None:
         capture = len(self.captures)

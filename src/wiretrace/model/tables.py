@@ -190,7 +190,12 @@ CALLS = (
     Column(
         "start_ns", "int64", "First byte of the request, at the caller where it was captured, on the common time line."
     ),
-    Column("end_ns", "int64", "Last byte of the response (of the request where there is none), likewise."),
+    Column(
+        "end_ns",
+        "int64",
+        "Last byte of the response, likewise; where there is none, what ended the wait for it, or the last packet of the "
+        "request.",
+    ),
     Column(
         "server_start_ns",
         "int64",
@@ -210,7 +215,8 @@ CALLS = (
         "whole_ns",
         "int64",
         "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
-        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0.",
+        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0. An attempt to "
+        "connect that came to nothing is all connect_ns.",
     ),
     Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
     Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),

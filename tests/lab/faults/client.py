@@ -12,9 +12,9 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 from tests.lab import topology
@@ -34,6 +34,9 @@ from tests.lab.faults.truth import (
     FaultyCall,
     write_truth,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 THREADS = 8
 TIMEOUT_SECONDS = 0.5
