@@ -52,10 +52,13 @@ def show(scores: dict[str, Score], calls: int, verbose: bool) -> bool:
             print(f"  {fault:<18}{figure:>9}   {words}")
     good = both.macro_f1 >= F1_AT_LEAST
     print(f"  macro-F1 {both.macro_f1:.4f} (goal {F1_AT_LEAST})")
-    print(f"{'':<20}{'unseen':>8}{'truth outside':>15}{'wrong claims':>14}{'mean size':>11}")
+    print(f"{'':<20}{'unseen':>8}{'truth outside':>15}{'wrong claims':>14}{'spoiled':>9}{'mean size':>11}")
     for name, each in scores.items():
         unseen = sum(number for (_, taken), number in each.confusion.items() if taken == UNSEEN)
-        print(f"{name:<20}{unseen:>8}{len(each.outside):>15}{len(each.claims):>14}{each.mean_size:>11.2f}")
+        print(
+            f"{name:<20}{unseen:>8}{len(each.outside):>15}{len(each.claims):>14}{len(each.spoiled):>9}{each.mean_size:>11.2f}"
+        )
+        good &= not each.spoiled
         if name != "both sides":
             good &= not each.outside and each.mean_size <= SIZE_AT_MOST
         if verbose:

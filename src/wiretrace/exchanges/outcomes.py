@@ -186,7 +186,11 @@ def _unanswered(request: Located, closing: Closing, again: Resent) -> Judgement:
             (Outcome.NOT_CAPTURED, Outcome.REQUEST_LOST, Outcome.RESPONSE_LOST, Outcome.SERVER_SILENT),
         )
     departure, by_client = _first_to_leave(request, closing)
+    unheard = closing.acknowledged < request.message.end and 0 <= again.first_ns
     if departure is not None and not by_client:
+        if unheard and not departure.by_reset and again.first_ns < departure.time_ns:
+            # The server closed an idle connection: its FIN acknowledges nothing of the request that was sent long before.
+            return Judgement(Outcome.REQUEST_LOST, ALONE, departure.time_ns, (*again.frames, departure.frame))
         return _server_left(departure)
     ended_ns = departure.time_ns if departure is not None else -1
     proof = (*again.frames, *((departure.frame,) if departure is not None else ()))

@@ -24,11 +24,11 @@ from wiretrace.hosts.merge import (
     split_by_time,
     translate_addresses,
 )
-from wiretrace.hosts.outcome import Verdicts, judge, read_verdicts
+from wiretrace.hosts.outcome import Verdicts, judge, number, read_verdicts
 from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.table import CallFacts, calls_table, identify
 from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
-from wiretrace.hosts.timeouts import callers_of, shows_timeout
+from wiretrace.hosts.timeouts import callers_of, shown_timeouts
 from wiretrace.hosts.views import Views, read_views
 from wiretrace.model.outcome import Outcome
 
@@ -134,14 +134,16 @@ def call_outcomes(
 ) -> Verdicts:
     """What happened to each call, and what else may have."""
     said = read_verdicts(exchanges)
-    caller, callee = said.at(roles.client), said.at(roles.server)
+    # A view of both ends, of a loopback interface or between them, says its word once.
+    once = roles.client == roles.server
+    caller, callee = said.at(roles.client), said.at(np.where(once, -1, roles.server))
     # The callee's own capture would have seen the answer leave, and has seen the request arrive.
     unanswered = roles.server_own & (with_rows(views.response_start, roles.server) < 0)
     asked = with_rows(views.request_start, roles.server) >= 0
     callee.rule_out(unanswered & asked, Outcome.RESPONSE_LOST, Outcome.REQUEST_LOST)
     request = with_rows(moments.request_start, roles.client)
     watched = knowledge.watched[server_host]
-    watching = (watched[:, 0] <= request) & (request < watched[:, 1])
+    watching = (watched[:, 0] <= request) & (request < watched[:, 1]) & ~roles.server_own
     verdicts = judge(caller, callee, watching, knowledge.may_have_missed[server_host])
     _tell_timeouts(exchanges, roles, moments, knowledge, verdicts)
     return verdicts
@@ -159,10 +161,12 @@ def _tell_timeouts(
     waited = moments.given_up[row[calls]] - moments.request_start[row[calls]]
     known = moments.given_up[row[calls]] >= 0
     calls, waited = calls[known], waited[known]
-    shows = shows_timeout(callers_of(exchanges.take(pa.array(row[calls]))), waited, knowledge.timeouts)
+    sure, likely = shown_timeouts(callers_of(exchanges.take(pa.array(row[calls]))), waited, knowledge.timeouts)
     timed_out = np.zeros(len(row), np.bool_)
-    timed_out[calls[shows]] = True
+    timed_out[calls[sure]] = True
     verdicts.rule_out(timed_out, Outcome.CLIENT_ABORTED)
+    likely_calls = calls[likely & verdicts.is_one_of((Outcome.CLIENT_ABORTED,))[calls]]
+    verdicts.outcome[likely_calls] = number(Outcome.CLIENT_TIMEOUT)
 
 
 def with_rows(column: NDArray[Number], rows: NDArray[np.int64]) -> NDArray[Number]:

@@ -64,7 +64,7 @@ def split_time(
     callee = np.maximum(roles.server, 0)
     callee_wait = moments.response_start[callee] - moments.request_end[callee]
     seen = (moments.response_start[base] >= 0) & (moments.request_end[base] >= 0)
-    measured = seen & (roles.client >= 0) & (roles.server >= 0)
+    measured = seen & (roles.client >= 0) & (roles.server >= 0) & (roles.client != roles.server)
     measured &= (moments.response_start[callee] >= 0) & (moments.request_end[callee] >= 0)
     server = np.where(measured, np.clip(callee_wait, 0, wait), wait)
     network = wait - server

@@ -2,6 +2,7 @@
 
 Rules: a timeout belongs to the calls of one client to one operation of one server. It shows as several waits that agree
 within 2 %, and that most of the waits of about that length belong to: people, who give up at any time, make no such peak.
+A busy client notices late that the time is over, never early: what is a little longer is likely the same timeout.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 AGREE = 1.02
 """The longest of the waits of one timeout, over the shortest."""
+LATE = 1.05
+"""How much later than that a busy client may notice."""
 ABOUT = 1.5
 """Waits up to so many times longer or shorter are of about that length."""
 CALLS_AT_LEAST = 3
@@ -96,13 +99,16 @@ def _peaks(waited: NDArray[np.int64]) -> list[tuple[int, int]]:
     return peaks
 
 
-def shows_timeout(
+def shown_timeouts(
     caller: NDArray[np.uint64], waited: NDArray[np.int64], known: dict[int, list[tuple[int, int]]]
-) -> NDArray[np.bool_]:
-    """Which of the waits, (n,), are timeouts of their callers. A wait within 2 % of those that were seen is one of them."""
-    shows = np.zeros(len(caller), np.bool_)
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of the waits are timeouts of their callers, and which are likely to be. Shapes (n,).
+
+    A wait that agrees with those that were seen is one of them; one that is a little longer likely so.
+    """
+    sure, likely = np.zeros(len(caller), np.bool_), np.zeros(len(caller), np.bool_)
     if not known:
-        return shows
+        return sure, likely
     names = np.array(sorted(known), np.uint64)
     place = np.minimum(np.searchsorted(names, caller), len(names) - 1)
     rows = np.flatnonzero((names[place] == caller) & (waited > 0))
@@ -110,5 +116,7 @@ def shows_timeout(
         mine = rows[place[rows] == each]
         for low, high in known[int(names[each])]:
             slack = (AGREE - high / low) / 2
-            shows[mine] |= (waited[mine] >= low * (1 - slack)) & (waited[mine] <= high * (1 + slack))
-    return shows
+            begins = waited[mine] >= low * (1 - slack)
+            sure[mine] |= begins & (waited[mine] <= high * (1 + slack))
+            likely[mine] |= begins & (waited[mine] <= low * LATE)
+    return sure, likely & ~sure

@@ -84,7 +84,8 @@ class Views:
     @property
     def attempts(self) -> NDArray[np.bool_]:
         """Which are attempts to connect that came to nothing: a request without a byte."""
-        return np.logical_and(self.request_start >= 0, self.request_bytes == 0)
+        attempts: NDArray[np.bool_] = (self.request_start >= 0) & (self.request_bytes == 0)
+        return attempts
 
     @property
     def completeness(self) -> NDArray[np.int64]:

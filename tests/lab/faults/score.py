@@ -46,6 +46,8 @@ class Score:
     """Size of the set of what is possible of each call of a fault that was seen."""
     outside: list[tuple[FaultyCall, str, tuple[str, ...]]] = field(default_factory=list)
     """Calls whose true outcome is not among what is said to be possible."""
+    spoiled: list[tuple[FaultyCall, str]] = field(default_factory=list)
+    """Calls that succeeded, on connections that met with a fault later, and that are said to have failed for certain."""
     claims: list[tuple[FaultyCall, str]] = field(default_factory=list)
     """Those of them of which one single outcome is claimed."""
 
@@ -78,11 +80,22 @@ def analyzed(case: Path, captures: list[Path]) -> list[dict[str, Any]]:
 def score(calls: list[dict[str, Any]], truth: list[FaultyCall]) -> Score:
     """Compare the rows of the table `calls` with the truth."""
     by_ports: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    for call in calls:
+    for call in sorted(calls, key=lambda call: call["start_ns"]):
         by_ports.setdefault((call["client_port"], call["server_port"]), []).append(call)
     result = Score()
     for true in truth:
-        call = _found(by_ports.get((true.client_port, true.server_port), []), true)
+        of_connection = [
+            call
+            for call in by_ports.get((true.client_port, true.server_port), [])
+            if true.opened_ns - EARLY_NS <= call["start_ns"] <= true.end_ns + LATE_NS
+        ]
+        result.spoiled += [
+            (true, call["outcome"])
+            for call in of_connection[: true.earlier]
+            if "ok" not in (call["possible"] or (call["outcome"],))
+        ]
+        asked = [call for call in of_connection[true.earlier :] if call["start_ns"] >= true.start_ns - EARLY_NS]
+        call = asked[-1] if asked else None
         taken = class_of(call) if call is not None else UNSEEN
         result.confusion[true.fault, taken] += 1
         if call is None:
@@ -95,13 +108,6 @@ def score(calls: list[dict[str, Any]], truth: list[FaultyCall]) -> Score:
             if len(possible) == 1:
                 result.claims.append((true, call["outcome"]))
     return result
-
-
-def _found(calls: list[dict[str, Any]], true: FaultyCall) -> dict[str, Any] | None:
-    """The last call of the connection that began while the injector was at it, behind those that it made before."""
-    calls = sorted(calls, key=lambda call: call["start_ns"])[true.earlier :]
-    inside = [call for call in calls if true.start_ns - EARLY_NS <= call["start_ns"] <= true.end_ns + LATE_NS]
-    return inside[-1] if inside else None
 
 
 def class_of(call: dict[str, Any]) -> str:
