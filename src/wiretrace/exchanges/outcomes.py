@@ -186,7 +186,7 @@ def _unanswered(request: Located, closing: Closing, again: Resent) -> Judgement:
             (Outcome.NOT_CAPTURED, Outcome.REQUEST_LOST, Outcome.RESPONSE_LOST, Outcome.SERVER_SILENT),
         )
     departure, by_client = _first_to_leave(request, closing)
-    unheard = closing.acknowledged < request.message.end and 0 <= again.first_ns
+    unheard = closing.acknowledged < request.message.end and again.first_ns >= 0
     if departure is not None and not by_client:
         if unheard and not departure.by_reset and again.first_ns < departure.time_ns:
             # The server closed an idle connection: its FIN acknowledges nothing of the request that was sent long before.
