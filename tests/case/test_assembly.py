@@ -9,9 +9,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiretrace.case.assembly import NO_CALL, Part, assemble, hexadecimal
+from wiretrace.case.assembly import assemble, hexadecimal
 from wiretrace.case.manifest import Manifest
+from wiretrace.case.parts import Part
 from wiretrace.case.reader import Case
+from wiretrace.case.trees import NO_CALL
 from wiretrace.case.writer import CaseWriter
 from wiretrace.model.schema import table_schema
 

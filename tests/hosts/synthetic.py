@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,10 +103,11 @@ class Whole:
 def merge_all(exchanges: pa.Table, connections: pa.Table, captures: Sequence[CaptureInfo]) -> Whole:
     """Survey all exchanges, and merge them in one stretch."""
     notes = Notes()
-    survey = Survey(len(exchanges), len(captures))
-    for capture in captures:
-        survey.add(capture.name, exchanges.filter(pc.equal(exchanges.column("capture"), capture.name)).to_batches())
-    knowledge = learn_hosts(survey, connections, captures, notes)
+    with tempfile.TemporaryDirectory() as folder:
+        survey = Survey(len(exchanges), len(captures), Path(folder))
+        for capture in captures:
+            survey.add(capture.name, exchanges.filter(pc.equal(exchanges.column("capture"), capture.name)).to_batches())
+        knowledge = learn_hosts(survey, connections, captures, notes)
     merged = merge_exchanges(exchanges, np.arange(len(exchanges)), knowledge)
     return Whole(merged.calls, merged.columns, knowledge.hosts_table(), knowledge.clocks, notes)
 

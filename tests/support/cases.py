@@ -485,13 +485,44 @@ def build_analysis(calls: int = 280, seed: int = 7) -> Analysis:
     ]  # fmt: skip
     builder.rows["findings"].append(
         {
-            "code": "failing-dependency",
+            "number": 1,
+            "code": "first-cause",
             "severity": "critical",
             "title": "Requests to shop fail because postgresql reports deadlocks (40P01).",
             "detail": "Every failing GET /orders/{id} holds a failing SELECT orders.",
+            "component_kind": "statement",
+            "component": "SELECT orders (postgresql)",
+            "owner": "team-data",
+            "external": False,
+            "requests": sum(row["status"] == "40P01" for row in builder.rows["calls"]),
+            "occurrences": sum(row["status"] == "40P01" for row in builder.rows["calls"]),
             "calls": [row["id"] for row in builder.rows["calls"] if row["status"] == "40P01"][:20],
+            "frames": ["app1:17", "app1:18", "db1:9"],
+            "first_ns": START_NS,
+            "last_ns": START_NS + 1_000 * MILLISECOND,
+            "next_step": "Ask team-data which transactions lock orders in different orders.",
         }
     )
+    builder.rows["suspects"] += [
+        {
+            "rank": rank,
+            "component_kind": kind,
+            "component": component,
+            "owner": "team-data" if rank == 1 else "",
+            "external": False,
+            "score": score,
+            "failing": failing,
+            "good": 36,
+            "cleared": score == 0,
+            "words": words,
+            "next_step": "Ask for GET /orders/{id} again." if rank == 1 else "",
+        }
+        for rank, kind, component, score, failing, words in (
+            (1, "statement", "SELECT orders (postgresql)", 0.93, 4, "4 of 4 bad request trees failed here first."),
+            (2, "host", "db1", 0.31, 4, "It runs SELECT orders (postgresql), and 36 good trees used it, too."),
+            (3, "service", "redis", 0.0, 0, "36 good trees used it, and no bad one."),
+        )
+    ]
     builder.accounting[Payload.CAPTURED] += 4096
     builder.accounting[Payload.ENCRYPTED] += 4096
     builder.finish()

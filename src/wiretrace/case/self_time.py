@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def self_times(parent: NDArray[np.int32], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+def self_times(parent: NDArray[np.integer[Any]], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
     """``end - start`` of each call less the union of its children's time inside of it; all shapes (n,), nanoseconds.
 
     `parent` holds the rows of the parents, -1 for none.

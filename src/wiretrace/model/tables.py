@@ -294,11 +294,48 @@ HOSTS = (
 )
 
 FINDINGS = (
-    Column("code", "category", "Stable code of the rule."),
-    Column("severity", "category", "info, warning or critical."),
+    Column("number", "int32", "Its number, from 1: what touches most requests, and most gravely, comes first."),
+    Column("code", "category", "Stable code of the rule; `wiretrace explain CODE` tells about it."),
+    Column("severity", "category", "critical, warning or info; see Severity."),
     Column("title", "string", "The finding in one sentence."),
-    Column("detail", "string", "What it rests on."),
-    Column("calls", "list<string>", "Calls that show it."),
+    Column("detail", "string", "The figures that it rests on."),
+    Column(
+        "component_kind",
+        "category",
+        "What it points at: service, instance, host, edge, operation, statement or connection.",
+    ),
+    Column("component", "string", "Name of what it points at."),
+    Column("owner", "string", "Who answers for the component, from the names file; empty where it does not say."),
+    Column("external", "bool", "Whether the names file says that the component belongs to somebody else."),
+    Column("requests", "int64", "Requests (calls that enter the system) that it touched."),
+    Column("occurrences", "int64", "Calls that show it, those that are not listed included."),
+    Column("calls", "list<string>", "Calls that prove it, those that show most first; at most 20."),
+    Column(
+        "frames",
+        "list<string>",
+        "Packets that prove it, as CAPTURE:FRAME, of the first of these calls; empty where none do.",
+    ),
+    Column("first_ns", "int64", "Start of the earliest call that shows it, on the common time line; -1 if none."),
+    Column("last_ns", "int64", "End of the latest call that shows it, likewise; -1 if none."),
+    Column("next_step", "string", "What to do now, in a sentence."),
+)
+
+SUSPECTS = (
+    Column("rank", "int32", "From 1, the likeliest first; those that are cleared come last."),
+    Column("component_kind", "category", "service, instance, host, edge, operation, statement or connection."),
+    Column("component", "string", "Name of the component."),
+    Column("owner", "string", "Who answers for the component, from the names file; empty where it does not say."),
+    Column("external", "bool", "Whether the names file says that the component belongs to somebody else."),
+    Column(
+        "score",
+        "double",
+        "How well it explains which requests are bad, from 0 (not at all) to 1 (all of them, and no good one).",
+    ),
+    Column("failing", "int64", "Bad request trees that used it: failed, or slow against the usual of their operation."),
+    Column("good", "int64", "Good request trees that used it."),
+    Column("cleared", "bool", "Whether the good trees that used it clear it."),
+    Column("words", "string", "Why it is suspected, or what cleared it."),
+    Column("next_step", "string", "The one request that best tells it from the other suspects; empty where none does."),
 )
 
 NOTES = (
@@ -318,6 +355,7 @@ TABLES = {
     "evidence": EVIDENCE,
     "trees": TREES,
     "findings": FINDINGS,
+    "suspects": SUSPECTS,
     "notes": NOTES,
 }
 """Every table of a case, by name."""
