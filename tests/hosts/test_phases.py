@@ -35,15 +35,17 @@ def parts_of(
     count = len(times)
     nothing = [0] * count
     given_figures = {name: column((figures or {}).get(name, nothing)) for name in FIGURES}
-    moments = Moments(*(column([each[at] for each in times]) for at in range(4)), column(nothing), column(nothing))
+    never = column([-1] * count)
+    moments = Moments(*(column([each[at] for each in times]) for at in range(4)), never, never, column(nothing))
     zeros = column(nothing)
     views = Views(
         *(zeros.astype(np.int32), zeros, zeros.astype(np.int32), zeros, zeros.astype(np.int32), zeros),
         *moments[:4],
-        *([zeros] * 4),
+        *([zeros + 1] * 4),
         digest=zeros.astype(np.uint64),
         opens=np.full(count, first),
         **given_figures,
+        given_up=never,
         addresses=[],
     )
     roles = Roles(

@@ -146,6 +146,7 @@ def judge(
         np.where(seen, caller.possible, callee.possible).astype(np.int32),
     )
     got, answered = caller.is_one_of(ANSWERED), callee.is_one_of(ANSWERED)
+    verdict.put(got, caller.outcome, np.int32(1) << np.maximum(caller.outcome, 0))
     blind = both & caller.is_one_of(CAPTURE_ENDED)
     verdict.put(blind, callee.outcome, callee.possible)
     lost = both & answered & caller.is_one_of(NEVER_GOT_ANSWER)
