@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from wiretrace.hosts.clocks import ClockEstimate, estimate_clocks
 from wiretrace.hosts.merge import conversation_keys, group_views, locate_views, translate_addresses
 from wiretrace.hosts.names import Services, name_services
 from wiretrace.hosts.table import hosts_table
 from wiretrace.hosts.timeline import number_clocks, pair_samples
-from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, is_loopback, recognise_hosts
+from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, is_group, is_loopback, recognise_hosts
 from wiretrace.hosts.views import Views, category, integers, mix, read_views
 from wiretrace.model.note import NoteKind, Notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from wiretrace.hosts.survey import Survey
@@ -172,7 +172,15 @@ def _watch(knowledge: Knowledge, survey: Survey, connections: pa.Table) -> None:
 
 
 def find_hosts(views: Views, connections: pa.Table, captures: Sequence[CaptureInfo]) -> Hosts:
-    """Recognise the hosts by the connections, or by the exchanges where a capture has none."""
+    """Recognise the hosts by the connections, or by the exchanges where a capture has none.
+
+    What is sent to a group of hosts says nothing of whose capture it is: everybody hears it.
+    """
+    to_all = np.zeros(len(connections), np.bool_)
+    for end in ("client_address", "server_address"):
+        codes, names = category(connections, end)
+        to_all |= np.array([is_group(name) for name in names] or [False])[codes]
+    connections = connections.filter(pa.array(~to_all))
     numbers = {capture.name: number for number, capture in enumerate(captures)}
     capture, capture_names = category(connections, "capture")
     client, client_names = category(connections, "client_address")
