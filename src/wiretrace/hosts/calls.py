@@ -98,6 +98,7 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         knowledge.services.of_callers(client_host),
         knowledge.services.of_callees(server_host, views.server_port[server_row]),
     )
+    exchanges = knowledge.templates.apply(exchanges, roles.primary, facts.server_service)
     return Merged(
         calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
         link_columns(exchanges, views, roles, facts, knowledge),

@@ -17,6 +17,7 @@ from wiretrace.hosts.clocks import ClockEstimate, estimate_clocks
 from wiretrace.hosts.merge import conversation_keys, group_views, locate_views, translate_addresses
 from wiretrace.hosts.names import Services, name_services
 from wiretrace.hosts.table import hosts_table
+from wiretrace.hosts.templates import Templates, learn_templates
 from wiretrace.hosts.timeline import number_clocks, pair_samples
 from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, is_group, is_loopback, recognise_hosts
 from wiretrace.hosts.views import Views, category, integers, mix, read_views
@@ -55,7 +56,9 @@ class Knowledge:
     """Rising: host times the number of services, plus service, of everything that makes or serves calls."""
     process_names: list[str]
     operations: dict[tuple[int, str, str], int]
-    """The number of each operation, by service, protocol and text."""
+    """The number of each operation, by service, protocol and text, which is in templates."""
+    templates: Templates
+    """Which segments of paths are values."""
     connections: NDArray[np.int64]
     """Rising: numbers of the connections."""
     closed_ns: NDArray[np.int64]
@@ -93,6 +96,8 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     clocks = estimate_clocks(pair_samples(views, places, key, clock_of_capture[views.capture]), clock_names)
     component, compared = compared_clocks(clocks, notes)
     services = _services(survey, hosts)
+    asked = _asked(survey, hosts, services)
+    templates = learn_templates((service, counts) for service, _, counts in asked)
     processes, process_names = _processes(hosts, services)
     order = np.argsort(integers(connections, "connection"), kind="stable")
     knowledge = Knowledge(
@@ -106,7 +111,8 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         services=services,
         processes=processes,
         process_names=process_names,
-        operations=_operations(survey, hosts, services),
+        operations=_operations(asked, templates),
+        templates=templates,
         connections=integers(connections, "connection")[order],
         closed_ns=integers(connections, "closed_ns")[order],
     )
@@ -144,12 +150,23 @@ def _processes(hosts: Hosts, services: Services) -> tuple[NDArray[np.int64], lis
     return np.array([host * wide + service for host, service in sorted(pairs)], np.int64), names
 
 
-def _operations(survey: Survey, hosts: Hosts, services: Services) -> dict[tuple[int, str, str], int]:
-    found: set[tuple[int, str, str]] = set()
+def _asked(survey: Survey, hosts: Hosts, services: Services) -> list[tuple[int, str, Counter[str]]]:
+    """Service, protocol and operations of every server."""
+    found = []
     for end, operations in survey.operations.items():
         host = _server_host(hosts, end.capture, end.address)
-        service = services.of_end.get((host, end.port), -1)
-        found.update((service, end.protocol, operation) for operation in operations)
+        found.append((services.of_end.get((host, end.port), -1), end.protocol, operations))
+    return found
+
+
+def _operations(
+    asked: Sequence[tuple[int, str, Counter[str]]], templates: Templates
+) -> dict[tuple[int, str, str], int]:
+    found = {
+        (service, protocol, templates.operation(service, operation))
+        for service, protocol, operations in asked
+        for operation in operations
+    }
     return {operation: number for number, operation in enumerate(sorted(found))}
 
 

@@ -57,8 +57,8 @@ class Survey:
         """When it ended, likewise."""
         self.asked: Counter[ServerEnd] = Counter()
         """How often each server was asked for anything."""
-        self.operations: dict[ServerEnd, set[str]] = defaultdict(set)
-        """What it was asked for."""
+        self.operations: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
+        """What it was asked for, and how often."""
         self.hints: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
         """By server of the web: names by which it was asked for."""
         sampled = SAMPLED_EXCHANGES if vantage_points > 1 else SAMPLED_EXCHANGES // 10
@@ -102,7 +102,9 @@ class Survey:
             row = rows[0]
             end = ServerEnd(capture, addresses[address[row]], int(port[row]), protocols[protocol[row]])
             self.asked[end] += len(rows)
-            self.operations[end].update(operations[code] for code in np.unique(operation[rows]).tolist())
+            codes, counts = np.unique(operation[rows], return_counts=True)
+            told = zip(codes.tolist(), counts.tolist(), strict=True)
+            self.operations[end].update({operations[code]: count for code, count in told})
             if end.protocol in WEB_PROTOCOLS and self.hints[end].total() < HINTED_CALLS:
                 self.hints[end].update(name_hints(attributes.take(pa.array(rows[:HINTED_CALLS]))))
 
