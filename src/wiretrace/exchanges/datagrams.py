@@ -141,17 +141,18 @@ class DatagramDriver:
         """Servers that were heard, by packed address and port."""
         self._finished: list[Finished] = []
         self._last_ns = -1
+        """Time of the last packet so far, of whatever transport."""
 
     def feed(self, columns: PacketColumns, batches: BatchMaker, first_connection: int) -> list[pa.RecordBatch]:
         """Work through one chunk of packets. Numbers in the batches count from `first_connection`."""
         rows = np.flatnonzero((columns.transport == UDP) & ~columns.copy)
+        self._last_ns = max(self._last_ns, int(columns.time_ns.max(initial=-1)))
         if not len(rows):
             return []
         flow, direction, time_ns = columns.flow[rows], columns.direction[rows], columns.time_ns[rows]
         length = columns.payload_length[rows].astype(np.int64)
         self.payload_bytes += int(length.sum())
         conversation = self._table.assign(flow, direction, time_ns, length)
-        self._last_ns = max(self._last_ns, int(time_ns.max()))
         stream = 2 * conversation + direction
         loaded = length > 0
         fresh = np.flatnonzero(loaded & ~self._table.looked_at_of[stream] & (self._table.state_of[conversation] <= 0))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.hosts.columns import LinkColumns, link_columns
+from wiretrace.hosts.lookups import brought_nothing, find_lookups
 from wiretrace.hosts.merge import (
     Places,
     Roles,
@@ -72,6 +73,9 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     roles = assign_roles(views, places, call)
     client_host, server_host = call_hosts(roles, places)
     outcome, decided = call_outcomes(exchanges, views, roles, moments, knowledge.watched, server_host)
+    opened = connection_ends(views, knowledge.connections, knowledge.opened_ns)
+    lookups = find_lookups(exchanges, views, places, opened, brought_nothing(exchanges))
+    outcome = np.where(lookups.failed[roles.primary], OUTCOMES.index(Outcome.DNS_FAILED), outcome).astype(np.int32)
     lost = outcome == OUTCOMES.index(Outcome.RESPONSE_LOST)
     start, end = shown_times(roles, moments, lost)
     identity = identify(views, roles, own_conversation, np.maximum(views.request_start, views.response_start))
@@ -84,6 +88,7 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     times, clamped = call_times(
         roles, moments, one_way, clock, (home[client_host], home[server_host]), knowledge.component
     )
+    client_row = np.where(roles.client >= 0, roles.client, roles.primary)
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
     facts = CallFacts(
         identity[order],
@@ -97,6 +102,8 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         server_host,
         knowledge.services.of_callers(client_host),
         knowledge.services.of_callees(server_host, views.server_port[server_row]),
+        lookups.served_by[client_row],
+        lookups.resolution[client_row],
     )
     exchanges = knowledge.templates.apply(exchanges, roles.primary, facts.server_service)
     return Merged(

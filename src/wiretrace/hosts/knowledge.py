@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from wiretrace.hosts.clocks import ClockEstimate, estimate_clocks
 from wiretrace.hosts.merge import conversation_keys, group_views, locate_views, translate_addresses
-from wiretrace.hosts.names import Services, name_services
+from wiretrace.hosts.names import Services, name_peers, name_services
 from wiretrace.hosts.table import hosts_table
 from wiretrace.hosts.templates import Templates, learn_templates
 from wiretrace.hosts.timeline import number_clocks, pair_samples
@@ -61,6 +61,8 @@ class Knowledge:
     """Which segments of paths are values."""
     connections: NDArray[np.int64]
     """Rising: numbers of the connections."""
+    opened_ns: NDArray[np.int64]
+    """Time of the first packet of each, as captured; -1 where the beginning was not."""
     closed_ns: NDArray[np.int64]
     """Time of the last packet of each, as captured."""
 
@@ -90,6 +92,7 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     """
     views = read_views(survey.sample, survey.captures)
     hosts = find_hosts(views, connections, captures)
+    name_peers(hosts, survey.looked_up)
     places = locate_views(views, hosts)
     key = group_views(views, translate_addresses(views, conversation_keys(views, hosts, places)))
     clock_of_capture, clock_names = number_clocks(hosts, captures)
@@ -100,6 +103,7 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     templates = learn_templates((service, counts) for service, _, counts in asked)
     processes, process_names = _processes(hosts, services)
     order = np.argsort(integers(connections, "connection"), kind="stable")
+    begun = connections.column("handshake").to_numpy().astype(np.bool_, copy=False)
     knowledge = Knowledge(
         captures=survey.captures,
         hosts=hosts,
@@ -114,6 +118,7 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         operations=_operations(asked, templates),
         templates=templates,
         connections=integers(connections, "connection")[order],
+        opened_ns=np.where(begun, integers(connections, "opened_ns"), -1)[order],
         closed_ns=integers(connections, "closed_ns")[order],
     )
     _watch(knowledge, survey, connections)
@@ -136,7 +141,7 @@ def _services(survey: Survey, hosts: Hosts) -> Services:
         host = _server_host(hosts, end.capture, end.address)
         if host >= 0 and not hosts.named[host]:
             hints.setdefault((host, end.port), Counter()).update(names)
-    return name_services(hosts, asked, hints)
+    return name_services(hosts, asked, hints, survey.looked_up)
 
 
 def _processes(hosts: Hosts, services: Services) -> tuple[NDArray[np.int64], list[str]]:

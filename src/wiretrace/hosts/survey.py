@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.hosts.names import HINTED_CALLS, WEB_PROTOCOLS, name_hints
+from wiretrace.hosts.lookups import read_answers
+from wiretrace.hosts.names import HINTED_CALLS, WEB_PROTOCOLS, is_host_name, name_hints
 from wiretrace.hosts.views import VIEW_COLUMNS, category, integers, mix, number_groups
 from wiretrace.model.schema import table_schema
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SAMPLED_EXCHANGES = 100_000
 """Exchanges of all vantage points together that hosts and clocks are recognised by; where there is one, a tenth."""
+LOOKED_UP = 100_000
+"""Addresses whose names are kept of what was looked up."""
 
 
 SAMPLE_SCHEMA = pa.schema(
@@ -61,6 +64,8 @@ class Survey:
         """What it was asked for, and how often."""
         self.hints: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
         """By server of the web: names by which it was asked for."""
+        self.looked_up: dict[str, Counter[str]] = defaultdict(Counter)
+        """By address: names that were looked up and led to it, how often; at most `LOOKED_UP` addresses."""
         sampled = SAMPLED_EXCHANGES if vantage_points > 1 else SAMPLED_EXCHANGES // 10
         self._one_in = -(-max(exchanges, 1) // sampled)
         self._sampled: list[pa.RecordBatch] = []
@@ -78,6 +83,7 @@ class Survey:
                 )
             )
             self._look_at_servers(table)
+            self._look_at_answers(table)
             self._sampled.append(self._sample(table))
         self.captures.append(capture)
         self.start_ns.append(np.concatenate(starts))
@@ -107,6 +113,15 @@ class Survey:
             self.operations[end].update({operations[code]: count for code, count in told})
             if end.protocol in WEB_PROTOCOLS and self.hints[end].total() < HINTED_CALLS:
                 self.hints[end].update(name_hints(attributes.take(pa.array(rows[:HINTED_CALLS]))))
+
+    def _look_at_answers(self, table: pa.Table) -> None:
+        for _, answers in read_answers(table):
+            name = answers.name.rstrip(".").lower()
+            if not is_host_name(name):
+                continue
+            for address in answers.addresses:
+                if address in self.looked_up or len(self.looked_up) < LOOKED_UP:
+                    self.looked_up[address][name] += 1
 
     def _sample(self, table: pa.Table) -> pa.RecordBatch:
         chosen = table.select(VIEW_COLUMNS)

@@ -152,6 +152,11 @@ CALLS = (
     ),
     Column("client_exchange", "int64", "Row of the caller's view in exchanges; -1 if not captured there."),
     Column("server_exchange", "int64", "Row of the callee's view in exchanges; -1 if not captured there."),
+    Column(
+        "lookup_exchange",
+        "int64",
+        "Row in exchanges of the lookup that gave the address of its connection, of which it is the first call; -1 if none.",
+    ),
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
     Column("request_bytes", "int64", "Length of the request."),
     Column("response_bytes", "int64", "Length of the response."),
