@@ -74,6 +74,7 @@ def test_the_first_call_of_a_connection_has_its_lookup(tmp_path: Path) -> None:
         ("GET /stock/1", -1),
         ("GET /stock/0", -1),
     ]
+    assert [call["lookup_ns"] for call in calls_of(case)] == [0, 2 * MS, 0, 0]
 
 
 @pytest.mark.parametrize(

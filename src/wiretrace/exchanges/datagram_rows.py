@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from wiretrace.exchanges.message_table import NO_MESSAGE, integers
 from wiretrace.exchanges.pairing import Proof
-from wiretrace.exchanges.record_batch import ConnectionColumns
+from wiretrace.exchanges.record_batch import NOWHERE, ConnectionColumns
 from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
 from wiretrace.model.connection import UDP_NUMBERS
 from wiretrace.model.schema import table_schema
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable
     from wiretrace.tcp.datagrams import ConversationTable
+
+
+NOT_MEASURED = ("handshake_rtt_ns", "connect_ns", "client_data_rtt_ns", "server_data_rtt_ns")
+"""Columns of the table `connections` of which UDP shows nothing."""
 
 
 class DatagramMessages:
@@ -100,7 +104,9 @@ def _ends(
         servers.append(ends[1 - client])
     zeros = np.zeros(len(number), np.int64)
     names = [protocols[state - 1] if state > 0 else "" for state in table.state_of[number].tolist()]
-    return ConnectionColumns(number + (first_connection + UDP_NUMBERS), names, clients, servers, zeros, zeros)
+    return ConnectionColumns(
+        number + (first_connection + UDP_NUMBERS), names, clients, servers, zeros, zeros, zeros + NOWHERE
+    )
 
 
 @lru_cache(maxsize=65536)
@@ -129,7 +135,6 @@ def conversation_table(
     def texts(values: NDArray[Any]) -> pa.DictionaryArray:
         return pa.array(values, pa.string()).dictionary_encode()
 
-    none = np.zeros(count, np.int64)
     columns: dict[str, Any] = {
         "connection": rows + (first_connection + UDP_NUMBERS),
         "capture": constant(capture),
@@ -143,15 +148,14 @@ def conversation_table(
         "closed_ns": table.last_ns_of[:count],
         "handshake": np.ones(count, np.bool_),
         "ended": constant("open"),
-        "handshake_rtt_ns": none - 1,
+        "reset_by": constant(""),
+        "unreachable": constant(""),
         "client_bytes": table.bytes_of[stream + client],
         "server_bytes": table.bytes_of[stream + 1 - client],
-        "client_lost_bytes": none,
-        "server_lost_bytes": none,
-        "retransmitted_segments": none,
-        "out_of_order_segments": none,
-        "zero_windows": none,
         "exchanges": table.exchanges_of[:count],
+        **dict.fromkeys(NOT_MEASURED, np.full(count, -1)),
     }
     schema = table_schema("connections")
-    return pa.Table.from_arrays([pa.array(columns[name]) for name in schema.names], schema=schema)
+    # What is left counts what TCP does and UDP does not.
+    zeros = np.zeros(count, np.int64)
+    return pa.Table.from_arrays([pa.array(columns.get(name, zeros)) for name in schema.names], schema=schema)
