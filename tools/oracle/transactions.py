@@ -24,6 +24,7 @@ PROTOCOLS = {
     "mysql": "mysql",
     "redis": "redis",
     "memcache": "memcached",
+    "dns": "dns",
 }
 """Protocols that are compared: the oracle's word, and ours."""
 NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
@@ -124,8 +125,10 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The oracle's entries, those that it counts in another way brought into ours.
 
     A request that goes over to HTTP/2 (h2c) is answered on stream 1, and its 101 is an interim response. A WebSocket session
-    is one exchange; the oracle lists its frames.
+    is one exchange; the oracle lists its frames. A DNS query that is sent again before it is answered is one exchange; the
+    oracle lists every datagram.
     """
+    entries = _queries_sent_once(entries)
     upgraded = {
         entry.get("stream"): entry
         for entry in entries
@@ -147,6 +150,22 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             counted.append(entry)
     return counted
+
+
+def _queries_sent_once(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries without DNS queries that repeat one which was not answered until then, and without answers to those."""
+    kept = []
+    open_until: dict[tuple[object, ...], float] = {}
+    for entry in entries:
+        request = entry["request"] if entry["protocol"] == "dns" else None
+        if request and entry["req_frame"] is not None:
+            key = (entry["client"], entry["server"], request["id"], str(request["qname"]), str(request["qtype"]))
+            asked = float(entry["req_time"])
+            if asked < open_until.get(key, asked):
+                continue
+            open_until[key] = float(entry["resp_time"] or "inf")
+        kept.append(entry)
+    return kept
 
 
 def _session(entry: dict[str, Any], opened_by: dict[str, Any]) -> dict[str, Any]:
@@ -191,6 +210,9 @@ def _text(protocol: str, request: dict[str, Any]) -> str:
         case "redis":
             words = request.get("command")
             return " ".join(str(word) for word in words) if isinstance(words, list) else ""
+        case "dns":
+            types = [text.partition(" ")[0] for text in request.get("qtype") or []]
+            return f"{types[0]} {(request.get('qname') or [''])[0]}" if types else ""
         case _:
             operation, key = request.get("op") or "", request.get("key") or ""
             return f"{operation} {key}".strip() if operation and not operation.startswith("Opcode") else ""

@@ -121,6 +121,7 @@ def connection_table(
     columns: dict[str, Any] = {
         "connection": rows + first_connection,
         "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([capture])),
+        "transport": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array(["tcp"])),
         "protocol": pa.array(protocol, pa.string()).dictionary_encode(),
         "client_address": address(client),
         "client_port": end_ports[flow][rows, client],

@@ -1,4 +1,4 @@
-"""Drives one vantage point: chunks of ordered bytes in, record batches of exchanges out.
+"""Drives one vantage point: chunks of packets in, record batches of exchanges out. Datagrams have a driver of their own.
 
 Rules: a chunk is worked through in whole turns: all its connections are parsed, then the packets behind all new messages
 are looked up at once, then requests and responses are paired, and their exchanges become one record batch. What is not
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from wiretrace.exchanges.attempts import attempts_to_connect
 from wiretrace.exchanges.closing import closings
 from wiretrace.exchanges.collector import collector_paused
 from wiretrace.exchanges.connection_rows import ConnectionEnds, Spoken, connection_table
+from wiretrace.exchanges.datagrams import DatagramDriver
 from wiretrace.exchanges.health import Health, TransferHealth
 from wiretrace.exchanges.matching import Matcher
 from wiretrace.exchanges.message_table import MessageTable
@@ -27,8 +30,6 @@ from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from wiretrace.exchanges.rows import Rows
     from wiretrace.exchanges.values import ValueHasher
@@ -57,7 +58,7 @@ class ExchangeDriver:
         self._first_connection = first_connection
         self._flows = flows
         self.accounting: Counter[Payload] = Counter()
-        """TCP payload bytes by where they ended up. They add up to `payload_bytes`."""
+        """TCP and UDP payload bytes by where they ended up. They add up to `payload_bytes`."""
         self._reassembler = Reassembler(limits, notes)
         self._table = self._reassembler.connections
         self._provenance = Provenance(limits, notes)
@@ -67,6 +68,7 @@ class ExchangeDriver:
         self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values)
         self._matcher = Matcher(limits, notes, self.accounting)
         self._batches = BatchMaker(capture, hasher)
+        self._datagrams = DatagramDriver(flows, limits, notes, keep_values=keep_values)
         self._ends = ConnectionEnds(flows, self._table, first_connection)
         self._spoken: dict[int, Spoken] = {}
         """What was learned of each connection that is over."""
@@ -77,8 +79,8 @@ class ExchangeDriver:
 
     @property
     def payload_bytes(self) -> int:
-        """TCP payload bytes in the packets that were fed."""
-        return self._reassembler.payload_bytes
+        """TCP and UDP payload bytes in the packets that were fed, copies left out."""
+        return self._reassembler.payload_bytes + self._datagrams.payload_bytes
 
     @property
     def lost_bytes(self) -> int:
@@ -96,6 +98,7 @@ class ExchangeDriver:
                 if flow is not None:
                     self._table.mark_unreachable(flow, error.time_ns, error.frame, error.code)
             batches = self._work(chunk, final=False)
+            batches += self._datagrams.feed(columns, self._batches, self._first_connection)
         yield from batches
 
     def finish(self) -> Iterator[pa.RecordBatch]:
@@ -108,10 +111,13 @@ class ExchangeDriver:
         self.accounting[Payload.CONTROL] += (
             self._claimed - self.accounting[Payload.IN_EXCHANGES] - self.accounting[Payload.IN_HALVES]
         )
+        yield from self._datagrams.finish(self._batches, self._first_connection)
+        self.accounting.update(self._datagrams.accounting)
 
     def connections(self) -> pa.Table:
-        """The table `connections` of this vantage point."""
-        return connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
+        """The table `connections` of this vantage point: those of TCP, then the conversations of UDP."""
+        streams = connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
+        return pa.concat_tables([streams, self._datagrams.conversations(self._capture, self._first_connection)])
 
     def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
         threads, provenance = self._threads.open, self._provenance

@@ -7,7 +7,7 @@ out once for each distinct text and looked up for the others. All text passes `r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.exchanges.message_table import MessageTable
     from wiretrace.exchanges.outcomes import Judgement
     from wiretrace.exchanges.rows import Rows
     from wiretrace.exchanges.values import ValueHasher
@@ -40,6 +39,26 @@ DAMAGED_NOTE = "bytes of it were not captured"
 _encode = msgspec.json.Encoder().encode
 
 
+class MessageColumns(Protocol):
+    """Messages with the packets behind them, as `MessageTable` has them of streams: see there for each column."""
+
+    messages: list[Message]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    elsewhere: NDArray[np.int64]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    role: NDArray[np.int8]
+    damaged: NDArray[np.bool_]
+    first_frame: NDArray[np.int64]
+    last_frame: NDArray[np.int64]
+    frame: NDArray[np.int64]
+
+    @property
+    def several_protocols(self) -> bool:
+        """Whether the messages of one connection may be of several protocols."""
+
+
 @dataclass(slots=True)
 class ConnectionColumns:
     """What rows take from their connections. All of shape (ranks,)."""
@@ -51,7 +70,7 @@ class ConnectionColumns:
     """Address and port."""
     server: list[tuple[str, int]]
     client_base: NDArray[np.int64]
-    """TCP sequence number of the client's stream offset 0; -1 if not known."""
+    """TCP sequence number of the client's stream offset 0; -1 if not known; 0 for UDP, where no byte is numbered."""
     server_base: NDArray[np.int64]
     opening: NDArray[np.int64]
     """Stream offset of the first request, of connections whose beginning was captured; else NOWHERE."""
@@ -68,7 +87,7 @@ class BatchMaker:
         """The dicts whose identities are the keys of `_attributes`, so that their identities stay theirs."""
 
     def make(
-        self, table: MessageTable, rows: Rows, connections: ConnectionColumns, figures: Mapping[str, NDArray[Any]]
+        self, table: MessageColumns, rows: Rows, connections: ConnectionColumns, figures: Mapping[str, NDArray[Any]]
     ) -> pa.RecordBatch:
         """The batch of all `rows`, which are arranged; `figures` are columns of it that are made already."""
         rank, request, response = rows.rank, rows.request, rows.response
@@ -160,21 +179,21 @@ class _Ends:
 
 
 def _protocols(
-    table: MessageTable,
+    table: MessageColumns,
     connections: ConnectionColumns,
     rank: NDArray[np.int64],
     asked: list[Message],
     answers: list[Message],
 ) -> pa.DictionaryArray:
     """The protocol of each exchange: its connection's, unless its messages say otherwise."""
-    if not any(thread.conversation.interleaves for thread in table.threads):
+    if not table.several_protocols:
         return pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank))
     usual = [connections.protocol[at] for at in rank.tolist()]
     own = [one.protocol or other.protocol or known for one, other, known in zip(asked, answers, usual, strict=True)]
     return pa.array(own, pa.string()).dictionary_encode()
 
 
-def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:
+def _frames(table: MessageColumns, rows: NDArray[np.int64]) -> pa.ListArray:
     """The frames behind each message, as a list array."""
     first = table.first_frame[rows]
     lengths = table.last_frame[rows] + 1 - first
@@ -183,7 +202,7 @@ def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(table.frame[picks].astype(np.int32)))
 
 
-def _sequence(table: MessageTable, rows: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sequence(table: MessageColumns, rows: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.int64]:
     """TCP sequence numbers of messages; -1 where there is no message. Shapes (n,)."""
     return np.where((rows == 0) | (base < 0), -1, (base + table.start[rows]) & 0xFFFFFFFF)
 

@@ -15,8 +15,8 @@ from wiretrace.exchanges.driver import ExchangeDriver
 from wiretrace.exchanges.spool import Spool, SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
-from wiretrace.model.note import NoteKind, Notes
-from wiretrace.packets.columns import UDP, FlowTable
+from wiretrace.model.note import Notes
+from wiretrace.packets.columns import FlowTable
 from wiretrace.packets.hardware import hardware_addresses
 from wiretrace.packets.reader import CaptureReader
 from wiretrace.tcp.coverage import Coverage
@@ -96,16 +96,12 @@ def read_vantage_point(
     )
     files: list[tuple[str, CaptureSummary]] = []
     coverage = Coverage()
-    udp_bytes = 0
     with SpoolWriter(spool) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
             told = 0
             for columns in reader.chunks():
                 coverage.feed(columns)
-                udp = (columns.transport == UDP) & ~columns.copy
-                if udp.any():
-                    udp_bytes += int(columns.payload_length[udp].sum())
                 for batch in driver.feed(columns):
                     writer.write(batch)
                 if advance is not None:
@@ -115,9 +111,6 @@ def read_vantage_point(
         for batch in driver.finish():
             writer.write(batch)
     accounting = driver.accounting
-    if udp_bytes:
-        accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
-        notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
     accounting[Payload.COPIED] += coverage.copied_bytes
     coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
@@ -127,6 +120,6 @@ def read_vantage_point(
         files=files,
         notes=notes,
         accounting=+accounting,
-        payload_bytes=driver.payload_bytes + udp_bytes + coverage.copied_bytes,
+        payload_bytes=driver.payload_bytes + coverage.copied_bytes,
         hardware=hardware_addresses(flows),
     )

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.hosts.columns import LinkColumns, link_columns
+from wiretrace.hosts.lookups import Lookups, brought_nothing, find_lookups
 from wiretrace.hosts.merge import (
     Places,
     Roles,
@@ -24,7 +25,7 @@ from wiretrace.hosts.merge import (
     split_by_time,
     translate_addresses,
 )
-from wiretrace.hosts.outcome import Verdicts, judge, number, read_verdicts
+from wiretrace.hosts.outcome import Verdicts, bits, judge, number, read_verdicts
 from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.table import CallFacts, calls_table, identify
 from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
@@ -73,6 +74,10 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     roles = assign_roles(views, places, call)
     client_host, server_host = call_hosts(roles, places)
     verdicts = call_outcomes(exchanges, views, roles, moments, knowledge, server_host)
+    opened = of_connections(views, knowledge.connections, knowledge.opened_ns)
+    lookups = find_lookups(exchanges, views, places, opened, brought_nothing(exchanges))
+    failed = lookups.failed[roles.primary]
+    verdicts.put(failed, number(Outcome.DNS_FAILED), bits(Outcome.DNS_FAILED))
     start, end = shown_times(views, roles, moments, verdicts.is_one_of((Outcome.RESPONSE_LOST,)))
     identity = identify(views, roles, own_conversation, np.maximum(views.request_start, views.response_start))
     order = np.lexsort((identity, start))
@@ -84,9 +89,10 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     times, clamped = call_times(
         roles, moments, one_way, clock, (home[client_host], home[server_host]), knowledge.component
     )
+    client_row = np.where(roles.client >= 0, roles.client, roles.primary)
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
     start, end = start[order], end[order]
-    parts, measured = split_time(views, moments, roles, start, end, _set_up(views, knowledge))
+    parts, measured = split_time(views, moments, roles, start, end, _set_up(views, moments, lookups, knowledge))
     facts = CallFacts(
         identity[order],
         start,
@@ -100,21 +106,25 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         server_host,
         knowledge.services.of_callers(client_host),
         knowledge.services.of_callees(server_host, views.server_port[server_row]),
+        lookups.served_by[client_row],
+        lookups.resolution[client_row],
     )
+    exchanges = knowledge.templates.apply(exchanges, roles.primary, facts.server_service)
     return Merged(
         calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
         link_columns(exchanges, views, roles, facts, knowledge),
     )
 
 
-def _set_up(views: Views, knowledge: Knowledge) -> SetUp:
+def _set_up(views: Views, moments: Moments, lookups: Lookups, knowledge: Knowledge) -> SetUp:
     """How long what came before the first exchange of each view's connection took."""
     connect, rtt = (
         np.maximum(of_connections(views, knowledge.connections, column), 0)
         for column in (knowledge.connect_ns, knowledge.handshake_rtt_ns)
     )
     nothing = np.zeros_like(connect)
-    return SetUp(nothing, connect, nothing, rtt)
+    lasted = np.append(moments.response_end - moments.request_start, 0)
+    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, nothing, rtt)
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

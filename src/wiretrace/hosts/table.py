@@ -53,6 +53,10 @@ class CallFacts:
     server_host: NDArray[np.int32]
     client_service: NDArray[np.int32]
     server_service: NDArray[np.int32]
+    lookup: NDArray[np.int64]
+    """Row of the view of the lookup that served its connection, whose first call it is; else -1."""
+    resolution: NDArray[np.int64]
+    """As `Lookups.resolution`."""
 
 
 def identify(
@@ -116,6 +120,7 @@ def calls_table(
         "other_exchanges": pa.ListArray.from_arrays(
             pa.array(roles.other_offsets.astype(np.int32)), pa.array(numbered(rows, roles.other_rows))
         ),
+        "lookup_exchange": pa.array(numbered(rows, facts.lookup)),
         "request_bytes": pa.array(views.request_bytes[primary]),
         "response_bytes": pa.array(views.response_bytes[primary]),
         **{name: pa.array(part) for name, part in facts.parts.items()},

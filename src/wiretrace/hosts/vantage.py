@@ -113,6 +113,16 @@ def is_loopback(address: str) -> bool:
     return bool((mapped or parsed).is_loopback)
 
 
+def is_group(address: str) -> bool:
+    """Whether an address means several hosts, or none yet: multicast, broadcast (by its looks), unspecified."""
+    if address.startswith(("ff", "FF")):
+        return True
+    if address in ("::", "0.0.0.0", "255.255.255.255") or address.endswith(".255"):
+        return True
+    first, dot, _ = address.partition(".")
+    return bool(dot) and first.isdigit() and 224 <= int(first) <= 239
+
+
 def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list[set[str] | None]:
     """By capture: the addresses of the host that recorded it; None where it has no single host.
 

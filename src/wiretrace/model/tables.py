@@ -37,6 +37,11 @@ CAPTURES = (
 CONNECTIONS = (
     Column("connection", "int64", "Number of the connection, unique in the case."),
     Column("capture", "category", "Vantage point that saw it."),
+    Column(
+        "transport",
+        "category",
+        "tcp or udp: a UDP conversation is what two ends send each other without a long silence.",
+    ),
     Column("protocol", "category", "Protocol that was recognised by its bytes; empty if none was."),
     Column("client_address", "category", "Address of the end that opened it."),
     Column("client_port", "int32", "Port of the end that opened it."),
@@ -44,7 +49,11 @@ CONNECTIONS = (
     Column("server_port", "int32", "Port of the end that accepted it."),
     Column("opened_ns", "int64", "Time of its first packet, as captured."),
     Column("closed_ns", "int64", "Time of its last packet, as captured."),
-    Column("handshake", "bool", "Whether its SYN was captured; if not, it was joined midway."),
+    Column(
+        "handshake",
+        "bool",
+        "Whether its SYN was captured; if not, it was joined midway. Always true of UDP, which has none.",
+    ),
     Column(
         "ended",
         "category",
@@ -119,9 +128,10 @@ EXCHANGES = (
     Column(
         "request_seq",
         "int64",
-        "TCP sequence number of the request's first byte, the same at every vantage point; -1 if not captured.",
+        "TCP sequence number of the request's first byte, or checksum of its first datagram: the same at every vantage point; "
+        "-1 if not captured.",
     ),
-    Column("response_seq", "int64", "TCP sequence number of the response's first byte; -1 if there is none."),
+    Column("response_seq", "int64", "The same of the response; -1 if there is none."),
     Column(
         "request_digest",
         "uint64",
@@ -208,6 +218,11 @@ CALLS = (
     ),
     Column("client_exchange", "int64", "Row of the caller's view in exchanges; -1 if not captured there."),
     Column("server_exchange", "int64", "Row of the callee's view in exchanges; -1 if not captured there."),
+    Column(
+        "lookup_exchange",
+        "int64",
+        "Row in exchanges of the lookup that gave the address of its connection, of which it is the first call; -1 if none.",
+    ),
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
     Column("request_bytes", "int64", "Length of the request."),
     Column("response_bytes", "int64", "Length of the response."),

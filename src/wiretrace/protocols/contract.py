@@ -1,4 +1,5 @@
-"""The contract between a protocol and the driver (``exchanges/driver.py``) that feeds it.
+"""The contracts between protocols and the drivers that feed them: `Protocol` reads a connection (``exchanges/driver.py``),
+`DatagramProtocol` the datagrams of UDP (``exchanges/datagrams.py``).
 
 Rules that hold for every protocol file:
 
@@ -125,4 +126,39 @@ class Protocol(ABC):
         """The direction ended at stream offset `offset` (closed, reset, or the capture ended): nothing more will come.
 
         A message that ends with the connection is appended, complete; one under construction `damaged`, ``end = offset``.
+        """
+
+
+class DatagramProtocol(ABC):
+    """Reads datagrams, each of which is one message or a part of one. One object reads all conversations of its protocol.
+
+    Sans-IO, redaction, and "nothing is raised" hold as for `Protocol`, but a datagram that is none of the protocol's gives
+    None instead of a `Violation`. The role of a message says who sent it: the client a REQUEST or ONE_WAY, the server a
+    RESPONSE or PUSH. Requests and responses of a conversation are paired by `Message.key`, which must not be -1.
+    """
+
+    name: ClassVar[str]
+    """As it appears in outputs; the same as that of a `Protocol` where both carry the same messages."""
+    ports: ClassVar[frozenset[int]] = frozenset()
+    """Where servers usually listen."""
+    detail_bits: ClassVar[int] = 0
+    """Lower bits of `Message.key` that tell apart requests of the same identifier; all 0 where a message does not say."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @classmethod
+    @abstractmethod
+    def probe(cls, datagram: bytes, ports: tuple[int, int]) -> float:
+        """How surely this is a datagram of the protocol, as `Protocol.probe` tells it. `ports`: of sender and receiver.
+
+        A conversation is judged by its first datagrams alone, so be strict wherever the port is not the protocol's own.
+        """
+
+    @abstractmethod
+    def read(self, datagram: bytes, length: int) -> Message | None:
+        """The message in a datagram that had `length` bytes; None where it is none.
+
+        Its `start` is 0 and its `end` is `length`, also where the snap length cut the datagram short. A message in several
+        datagrams comes in as many messages of the same key and role, of which all but the last have `closes` False.
         """

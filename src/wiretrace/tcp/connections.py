@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.packets.columns import ACK, SYN
+from wiretrace.tcp.growing import GrowingArrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,26 +46,6 @@ class Ending(enum.IntEnum):
     """An ICMP error said that the server's end can not be reached."""
 
 
-class _Growing:
-    """Arrays that grow together by doubling."""
-
-    def __init__(self, columns: dict[str, tuple[type[np.generic], int]]) -> None:
-        self._columns = columns
-        self._capacity = 1024
-        self.arrays = {name: np.full(1024, fill, dtype) for name, (dtype, fill) in columns.items()}
-
-    def reserve(self, count: int) -> None:
-        """Make room for `count` entries."""
-        if count <= self._capacity:
-            return
-        capacity = max(count, 2 * self._capacity)
-        for name, (dtype, fill) in self._columns.items():
-            grown = np.full(capacity, fill, dtype)
-            grown[: self._capacity] = self.arrays[name]
-            self.arrays[name] = grown
-        self._capacity = capacity
-
-
 class ConnectionTable:
     """All connections met so far. Attributes that end in ``_of`` are arrays indexed by connection or by stream."""
 
@@ -72,8 +53,8 @@ class ConnectionTable:
         self.count = 0
         self.any_closed = False
         """Whether any end takes no more bytes at present."""
-        self._flows = _Growing({"connection": (np.int32, NONE)})
-        self._connections = _Growing(
+        self._flows = GrowingArrays({"connection": (np.int32, NONE)})
+        self._connections = GrowingArrays(
             {
                 "flow": (np.int32, NONE),
                 "client": (np.int8, NONE),
@@ -97,7 +78,7 @@ class ConnectionTable:
                 "finished": (np.bool_, 0),
             }
         )
-        self._streams = _Growing(
+        self._streams = GrowingArrays(
             {
                 "base": (np.int64, NONE),
                 "next": (np.int64, 0),
