@@ -37,6 +37,8 @@ class Closing:
 
 ALONE: tuple[Outcome, ...] = ()
 """No outcome but the one given is possible."""
+ENCRYPTED = (Outcome.OK, Outcome.ERROR)
+"""What an answer may be that can not be read."""
 
 OUTCOME_OF = {
     Result.OK: Outcome.OK,
@@ -46,6 +48,8 @@ OUTCOME_OF = {
     Result.TIMED_OUT: Outcome.CLIENT_TIMEOUT,
     Result.ABANDONED: Outcome.SERVER_RESET,
     Result.CUT_OFF: Outcome.UNFINISHED,
+    Result.TLS_FAILED: Outcome.TLS_FAILED,
+    Result.UNREADABLE: Outcome.OK,
 }
 """What happened to an exchange, by how its response judges it."""
 
@@ -96,7 +100,7 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
             return _CUT_SHORT.get(closing.ending, Outcome.UNFINISHED), ALONE
         if closing is not None and response.message.end > response_end:
             return _cut_short(response, closing)
-        return OUTCOME_OF[result], ALONE
+        return OUTCOME_OF[result], ENCRYPTED if result is Result.UNREADABLE else ALONE
     request = pair.request
     assert request is not None
     if pair.skipped:
@@ -105,7 +109,7 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
         return Outcome.OK, ALONE
     if request.message.result is Result.CANCELLED:
         return Outcome.CLIENT_ABORTED, (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT, Outcome.SERVER_SILENT)
-    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT):
+    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT, Result.TLS_FAILED):
         return OUTCOME_OF[request.message.result], ALONE
     if closing is None:
         return Outcome.NOT_CAPTURED, ALONE

@@ -157,7 +157,7 @@ def _protocols(
     answers: list[Message],
 ) -> pa.DictionaryArray:
     """The protocol of each exchange: its connection's, unless its messages say otherwise."""
-    if not any(thread.conversation.interleaves for thread in table.threads):
+    if not any(thread.conversation.interleaves or thread.conversation.varied for thread in table.threads):
         return pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank))
     usual = [connections.protocol[at] for at in rank.tolist()]
     own = [one.protocol or other.protocol or known for one, other, known in zip(asked, answers, usual, strict=True)]
