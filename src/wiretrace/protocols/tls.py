@@ -37,6 +37,8 @@ from wiretrace.protocols.tls_wire import (
 
 OPERATION = "opaque call"
 HANDSHAKE_OPERATION = "handshake"
+HELLOS = (CLIENT_HELLO, SERVER_HELLO)
+"""By side: the handshake message that opens it."""
 TICKET = "ticket"
 """Status of a piece that may be a session ticket, which answers nothing."""
 OPAQUE_NOTE = "encrypted: told by the sizes and directions of its records"
@@ -132,7 +134,7 @@ class Tls(Protocol):
         if session.keyed is None:
             hellos = (session.client_hello, session.server_hello)
             waits = any(
-                hello is None and each.complete and not each.ended
+                hello is None and not each.ended and (each.complete or (each.opened < 0 and any(hellos)))
                 for hello, each in zip(hellos, self._directions, strict=True)
             )
             if waits:
@@ -147,6 +149,9 @@ class Tls(Protocol):
         side = direction.side
         direction.reached = direction.opened = end
         if kind == HANDSHAKE:
+            if payload[0] == HELLOS[side] and not direction.complete and not direction.behind_gap:
+                # No SYN was captured, and yet it is captured from its beginning.
+                direction.complete, self._established = True, False
             for message, body in direction.messages(payload):
                 self._session.hear(side, message, body)
         elif kind == CHANGE_CIPHER_SPEC:
