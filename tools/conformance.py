@@ -50,7 +50,11 @@ def main() -> int:
     files = list(oracles) if arguments.file is None else [arguments.file]
     if arguments.file is not None and arguments.file not in oracles:
         parser.error(f"{arguments.file} is not in {manifest}")
-    found = {file: read_key_log_path(arguments.captures / oracles[file], arguments.captures) for file in files if oracles[file]}
+    found = {
+        file: read_key_log_path(arguments.captures / oracles[file], arguments.captures)
+        for file in files
+        if oracles[file]
+    }
     key_logs = {file: path for file, path in found.items() if path is not None}
     results = []
     for result in run_files(arguments.captures, files, arguments.workers, key_logs):

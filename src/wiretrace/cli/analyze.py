@@ -31,7 +31,10 @@ CAPTURE = click.Path(readable=False, allow_dash=True)
 @click.option("--overwrite", is_flag=True, help="Replace the case that is there.")
 @click.option("--keep-values", is_flag=True, help="Do not redact captured values; every output then holds secrets.")
 @click.option(
-    "--tls-keylog", metavar="FILE", type=FILE, help="Open TLS with the secrets in FILE (NSS key log, as by SSLKEYLOGFILE)."
+    "--tls-keylog",
+    metavar="FILE",
+    type=FILE,
+    help="Open TLS with the secrets in FILE (NSS key log, as by SSLKEYLOGFILE).",
 )
 @click.option(
     "--jobs", metavar="N", type=click.IntRange(min=1), help="Worker processes; as many as processors if not given."

@@ -1,9 +1,9 @@
 """A conversation inside of another one: what TLS carries, once it is opened.
 
-Rules: the inner conversation reads the carried bytes at offsets of their own. Its messages are given the stream offsets of the
-bytes that stand for theirs; one that begins or ends with a unit (a record) takes the unit's header and trailer with it. So
-messages tile the stream of the connection as all others do, and the packets behind them are found in the same way. What of the
-units is in no message is CONTROL, or was left unread by the inner conversation, which says why.
+Rules: the inner conversation reads the carried bytes at offsets of their own. Its messages are given the stream offsets of
+the bytes that stand for theirs; one that begins or ends with a unit (a record) takes the unit's header and trailer with it.
+So messages tile the stream of the connection as all others do, and the packets behind them are found in the same way. What
+of the units is in no message is CONTROL, or was left unread by the inner conversation, which says why.
 """
 
 from __future__ import annotations
@@ -172,7 +172,11 @@ class Carriage:
         start, before = state.opened or state.start(plain)
         state.opened = None
         start = max(start, state.mapped)
-        if start > state.mapped and plain == state.plain_mapped and outer.held(state.mapped, start) == start - state.mapped:
+        if (
+            start > state.mapped
+            and plain == state.plain_mapped
+            and outer.held(state.mapped, start) == start - state.mapped
+        ):
             # Records between two messages that carry nothing: session tickets, alerts.
             taken.append(Message(Role.CONTROL, state.mapped, start, key=0 if message.key >= 0 else -1))
             state.inside += start - state.mapped

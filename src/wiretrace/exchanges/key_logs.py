@@ -1,6 +1,6 @@
 """Reads the key logs that the user gives: files with secrets of TLS connections.
 
-Rules: a file is read line by line, and what is held of it is bounded. Neither a secret nor a line of the file is in any message.
+Rules: a file is read line by line, and what is held of it is bounded. No message has a secret or a line of the file in it.
 """
 
 from __future__ import annotations

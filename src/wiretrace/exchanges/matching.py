@@ -26,7 +26,6 @@ from wiretrace.exchanges.turns import Turns, TurnTaker
 from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
-from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 Rules:
 
-- What the client sends until it has received something of an answer is a request; what the server sends from then on, until the
-  client sends again, is the response. Who knew of what is told by acknowledgements; only where neither knew of the other's
-  bytes does the time decide.
+- What the client sends until it has received something of an answer is a request; what the server sends from then on, until
+  the client sends again, is the response. Who knew of what is told by acknowledgements; only where neither knew of the
+  other's bytes does the time decide.
 - An answer leaves when its server has some of the request. What comes earlier (session tickets, greetings) answers nothing.
-- Two pieces of equal length at the beginning of a connection's first answer that may be session tickets are tickets, and their
-  length is remembered: servers send two after a handshake, and one after a resumed one (RFC 8446 section 4.6.1).
+- Two pieces of equal length at the beginning of a connection's first answer that may be session tickets are tickets, and
+  their length is remembered: servers send two after a handshake, and one after a resumed one (RFC 8446 section 4.6.1).
 - Behind missing bytes of the client nothing is added to a turn: what the server sends then may answer what is missing.
 """
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
 
+FULL_RECORD = 1 << 14
+"""Bytes of a piece that was filled: what follows it goes on with it where the server answered before it had that piece."""
 REMEMBERED_LENGTHS = 1000
 """Lengths of session tickets that are remembered of one vantage point."""
 
@@ -107,8 +109,13 @@ class TurnTaker:
 
     def _ask(self, piece: Located) -> None:
         """The client sends."""
-        turns = self._turns
-        if self._last[Side.SERVER] is not None or piece.message.damaged:
+        turns, before = self._turns, self._last[Side.CLIENT]
+        answer = turns.begun[Side.SERVER]
+        goes_on = (
+            before is not None and answer is not None and _length(before) >= FULL_RECORD
+            and answer.ack < before.message.end == piece.message.start
+        )  # fmt: skip
+        if piece.message.damaged or (self._last[Side.SERVER] is not None and not goes_on):
             self._close()
         self._extend(Side.CLIENT, piece)
         turns.reached = piece.message.end

@@ -73,7 +73,7 @@ class Succession:
 
 
 class Carried(NamedTuple):
-    """A unit of a protocol that carries another one (a record of TLS), and what it carries. Units of a side do not overlap."""
+    """A unit of a protocol that carries another one (a record of TLS), and what it carries. Units do not overlap."""
 
     start: int
     """Stream offset of the unit's first byte."""

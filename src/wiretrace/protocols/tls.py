@@ -4,8 +4,8 @@ Rules of this file and of those whose names begin with ``tls_``:
 
 - Keys come from a key log (``tls_key_log``) by the client's random. With them, records are opened and what they carry is
   handed over (`Protocol.carried`); a record counts as opened only if it is authentic.
-- Without them, records of application data are told from the rest by kind and length, and become pieces of *opaque calls*: what
-  the client sends until the server answers, and the answer. Lengths can deceive: the note on each call says that it is opaque.
+- Without them, records of application data are told from the rest by kind and length, and become pieces of *opaque calls*:
+  what the client sends until the server answers, and the answer. Lengths can deceive: each call has a note that says so.
 - A handshake that succeeds is CONTROL. One that fails is an exchange of its own, with the alert as its status.
 - Whichever it is, nothing of it is handed out before it is known: the first application data, or the end.
 - Nothing secret leaves: keys stay in the openers, and what was opened is redacted by the protocol that reads it.
@@ -13,7 +13,7 @@ Rules of this file and of those whose names begin with ``tls_``:
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
@@ -21,7 +21,6 @@ from wiretrace.protocols.contract import Carried, Context, Protocol, Violation
 from wiretrace.protocols.tls_direction import Direction
 from wiretrace.protocols.tls_handshake import HARMLESS, KEY_UPDATE, TLS_1_3, alert_name
 from wiretrace.protocols.tls_session import Session
-from wiretrace.protocols.tls_unsealing import Opened
 from wiretrace.protocols.tls_wire import (
     ALERT,
     APPLICATION_DATA,
@@ -34,6 +33,9 @@ from wiretrace.protocols.tls_wire import (
     probe_side,
     record_head,
 )
+
+if TYPE_CHECKING:
+    from wiretrace.protocols.tls_unsealing import Opened
 
 OPERATION = "opaque call"
 HANDSHAKE_OPERATION = "handshake"
@@ -83,13 +85,15 @@ class Tls(Protocol):
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
         """Read records; see the contract."""
         direction, session = self._directions[side], self._session
-        size = len(data)
+        size, began = len(data), at
         if direction.held < 0:
             direction.held = direction.reached = base + at
             direction.opened = direction.opened if direction.opened >= 0 else base + at
         while at + HEADER_BYTES <= size:
             kind, length = record_head(data, at)
             if kind < 0:
+                if at > began:
+                    return at  # what was read counts; the next call begins here
                 raise Violation("not a TLS record")
             end = at + HEADER_BYTES + length
             protected = direction.is_protected(kind, session.version)
@@ -115,6 +119,7 @@ class Tls(Protocol):
     def lost(self, side: Side, start: int, end: int) -> None:
         """A handshake message may be incomplete; a protected record can not be opened."""
         direction = self._directions[side]
+        self._tell_pieces(direction)
         self._flush(direction, direction.reached)
         direction.forget()
         direction.held = -1
@@ -230,33 +235,39 @@ class Tls(Protocol):
 
     def _read_lengths(self, direction: Direction, kind: int, length: int, start: int) -> None:
         """A protected record for which there are no keys."""
-        session, side = self._session, direction.side
+        session = self._session
         end = start + HEADER_BYTES + length
         if not self._established and direction.is_failure(session, kind, length):
-            self._failure = self._failure or (side, UNNAMED_ALERT)
-        if direction.is_data(session, kind, length):
-            self._establish()
-            for first, last in [*direction.doubtful, (start, end)]:
-                self._flush(direction, first)
-                self._messages(side).append(self._piece(direction, first, last))
-                direction.held = last
-                direction.data_records += 1
-            direction.doubtful.clear()
-        elif side is Side.SERVER and kind == APPLICATION_DATA and direction.finished is None:
+            self._failure = self._failure or (direction.side, UNNAMED_ALERT)
+        is_data = direction.is_data(session, kind, length)
+        if is_data or direction.finished is None:
             direction.doubtful.append((start, end))
         else:
             direction.doubtful.clear()
+        if is_data:
+            self._establish()
+            self._tell_pieces(direction)
         direction.reached = end
         if self._established and not direction.doubtful:
             self._flush(direction, end)
+
+    def _tell_pieces(self, direction: Direction) -> None:
+        """The records of which it was not sure are data."""
+        for start, end in direction.doubtful:
+            if not direction.asks(self._session, end - start - HEADER_BYTES):
+                continue
+            if direction.held < start:
+                self._messages(direction.side).append(Message(Role.CONTROL, direction.held, start))
+            self._messages(direction.side).append(self._piece(direction, start, end))
+            direction.held = end
+            direction.data_records += 1
+        direction.doubtful.clear()
 
     def _piece(self, direction: Direction, start: int, end: int) -> Message:
         session = self._session
         status = TICKET if direction.may_be_ticket(session, end - start - HEADER_BYTES) else ""
         if direction.side is Side.SERVER:
-            return Message(
-                Role.PART, start, end, status=status, result=Result.UNREADABLE, damaged=direction.behind_gap
-            )
+            return Message(Role.PART, start, end, status=status, result=Result.UNREADABLE, damaged=direction.behind_gap)
         name = session.client_hello.server_name if session.client_hello is not None else ""
         return Message(
             Role.PART, start, end, OPERATION, f"{OPERATION} to {name}" if name else OPERATION,
@@ -281,7 +292,9 @@ class Tls(Protocol):
             self.carried_attributes = self._session.attributes()
 
     def _flush(self, direction: Direction, end: int) -> None:
-        """What is held up to `end` is part of no exchange."""
+        """What is held up to `end`, but for what it is not sure of, is part of no exchange."""
+        if direction.doubtful:
+            end = min(end, direction.doubtful[0][0])
         if 0 <= direction.held < end:
             self._messages(direction.side).append(Message(Role.CONTROL, direction.held, end))
             direction.held = end
@@ -305,10 +318,16 @@ class Tls(Protocol):
     def _conclude(self) -> None:
         """Both directions are over: a handshake that did not lead to anything is an exchange, or nothing if it was whole."""
         client, server = self._directions
+        if client.doubtful and self._failure is None:
+            # Its handshake was one record: had it been several, one would have had the length of Finished.
+            self._establish()
         asked, answered = 0 <= client.held < client.reached, 0 <= server.held < server.reached
         whole = client.protected > 0 and server.protected > 0
         if self._established or not asked or (whole and self._failure is None):
             for direction in self._directions:
+                if self._established:
+                    self._tell_pieces(direction)
+                direction.doubtful.clear()
                 self._flush(direction, direction.reached)
             return
         name = self._session.client_hello.server_name if self._session.client_hello is not None else ""

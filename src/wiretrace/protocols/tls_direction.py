@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wiretrace.model.side import Side
-from wiretrace.protocols.contract import Violation
 from wiretrace.protocols.tls_handshake import TLS_1_0, TLS_1_3
 from wiretrace.protocols.tls_key_schedule import HASH_BYTES
 from wiretrace.protocols.tls_wire import APPLICATION_DATA
@@ -24,15 +23,15 @@ FINISHED_EXTRA = MESSAGE_HEADER + 1
 ALERT_CONTENT = 2 + 1
 """Bytes of an alert of TLS 1.3 beside the tag."""
 END_OF_EARLY_DATA = MESSAGE_HEADER + 1
-CLIENT_FLIGHT, SERVER_FLIGHT = 4, 6
-"""Records that the protected part of the handshake has at most: certificate, its verification, Finished, ..."""
+LONGEST_FLIGHT = (4, 6)
+"""By side: records that the protected part of the handshake has at most: certificate, its verification, Finished, ..."""
 MOST_TICKETS = 4
 TICKET_BYTES = range(60, 4096)
 """Records behind the handshake that may be session tickets: so many, so long."""
 EMPTY_CBC_RECORD = 32
 """TLS 1.0 sends an empty record ahead of data (against CVE-2011-3389): a MAC with its padding, and no more."""
 HTTP_2_CONTROL = frozenset({9, 13, 17, 22, 26})
-"""Bytes of the frames by which a client of HTTP/2 asks for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING, two of them."""
+"""Bytes of frames of HTTP/2 that ask for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING, two of them."""
 EXPLICIT_NONCE = 8
 
 
@@ -76,7 +75,8 @@ class Direction:
         while at + MESSAGE_HEADER <= len(data):
             end = at + MESSAGE_HEADER + int.from_bytes(data[at + 1 : at + MESSAGE_HEADER], "big")
             if end - at > LONGEST_HANDSHAKE:
-                raise Violation("a handshake message that is too long")
+                self.complete, self._fragments = False, b""
+                return
             if end > len(data):
                 break
             yield data[at], data[at + MESSAGE_HEADER : end]
@@ -106,16 +106,20 @@ class Direction:
             self.finished = True
             if session.version == TLS_1_0 and length <= EMPTY_CBC_RECORD and hello is not None and hello.suite.mac:
                 return False
-            return self._asks(session, length)
+            return self.asks(session, length)
         content = length - (8 if hello.suite.way == "ccm8" else 16)
         if content == ALERT_CONTENT:
             return False
         if self.finished:
-            return self._asks(session, length)
+            return self.asks(session, length)
         if content == HASH_BYTES[hello.suite.digest] + FINISHED_EXTRA:
             self.finished = True
             return False
-        return self._early(session, content) if self.side is Side.CLIENT else self._coalesced()
+        if self.side is Side.CLIENT and session.client_hello is not None and session.client_hello.early_data:
+            return content != END_OF_EARLY_DATA
+        # The handshake may have come as one record, this one or an earlier one, or be still going on.
+        self.finished = True if self.protected > LONGEST_FLIGHT[self.side] else None if self.protected > 1 else False
+        return self.finished is True
 
     def is_failure(self, session: Session, kind: int, length: int) -> bool:
         """Whether a protected record can only be an alert before the handshake is over (TLS 1.3)."""
@@ -133,24 +137,10 @@ class Direction:
             and length in TICKET_BYTES
         )
 
-    def _asks(self, session: Session, length: int) -> bool:
+    @staticmethod
+    def asks(session: Session, length: int) -> bool:
         """Whether a record may be more than housekeeping of HTTP/2."""
-        return not (
-            self.side is Side.CLIENT and session.may_be_http2 and _content(session, length) in HTTP_2_CONTROL
-        )
-
-    def _early(self, session: Session, content: int) -> bool:
-        """A client's record before its Finished: early data, or its certificate."""
-        hello = session.client_hello
-        if hello is not None and hello.early_data:
-            return content != END_OF_EARLY_DATA
-        self.finished = self.protected >= CLIENT_FLIGHT
-        return False
-
-    def _coalesced(self) -> bool:
-        """A server's record before one of the length of Finished: its handshake may have come as one record."""
-        self.finished = True if self.protected > SERVER_FLIGHT else None if self.protected > 1 else False
-        return self.finished is True
+        return not (session.may_be_http2 and _content(session, length) in HTTP_2_CONTROL)
 
 
 def _content(session: Session, length: int) -> int:

@@ -1,7 +1,7 @@
 """Secrets of TLS connections in the NSS key log format, which browsers, curl, Python, Java agents and proxies write.
 
-Rules: a line is a label, the client's random, and a secret, the last two in hexadecimal. Lines that are none are passed over.
-What is held is bounded; further secrets are passed over, and counted. Secrets are shown nowhere, not even by `repr`.
+Rules: a line is a label, the client's random, and a secret, the last two in hexadecimal. Other lines are passed over. What
+is held is bounded; further secrets are passed over, and counted. Secrets are shown nowhere, not even by `repr`.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ RFC 2246 section 5 (TLS 1.0 and 1.1), RFC 5246 section 5 and 6.3 (TLS 1.2), RFC 
 from __future__ import annotations
 
 import hmac
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
-from wiretrace.protocols.tls_suites import Suite
+
+if TYPE_CHECKING:
+    from wiretrace.protocols.tls_suites import Suite
 
 TLS_1_2 = 0x0303
 IV_BYTES = 12

@@ -7,14 +7,16 @@ up to the limit `lost_records`; which one fits tells how many records are missin
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TYPE_CHECKING
 
 from wiretrace.protocols.tls_handshake import TLS_1_3
 from wiretrace.protocols.tls_key_log import APPLICATION, MASTER_SECRET, TRAFFIC_SECRETS, KeyLog
 from wiretrace.protocols.tls_key_schedule import connection_keys, next_secret, traffic_keys
 from wiretrace.protocols.tls_opening import Opener, opener
-from wiretrace.protocols.tls_suites import Suite
 from wiretrace.protocols.tls_wire import HEADER_BYTES, LONGEST_RECORD
+
+if TYPE_CHECKING:
+    from wiretrace.protocols.tls_suites import Suite
 
 FRUITLESS = 8
 """Gaps behind which no record could be opened after which numbers are not tried any more."""
@@ -121,6 +123,4 @@ def unsealer_1_2(
     if master is None:
         return None
     keys = connection_keys(master, version, suite, *randoms)[side]
-    return Unsealer(
-        [Epoch(opener(suite, keys, version, encrypt_then_mac=encrypt_then_mac), True)], suite, most_lost
-    )
+    return Unsealer([Epoch(opener(suite, keys, version, encrypt_then_mac=encrypt_then_mac), True)], suite, most_lost)
