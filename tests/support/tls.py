@@ -32,8 +32,6 @@ http {{
     ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
     ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3; {more}
     location /hello {{ return 200 "hello\\n"; }}
-    location /upload {{ proxy_pass https://127.0.0.1:{port}/taken; }}
-    location /taken {{ return 200 "taken\\n"; }}
     location /slow {{ limit_rate 256k; alias {folder}/www/; }}
     location /moved {{ return 302 /hello; }}
   }}

@@ -94,7 +94,8 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
         if response.message.role is Role.PUSH:
             return Outcome.OK, ALONE
         if pair.request is None:
-            return Outcome.NOT_CAPTURED, ALONE
+            failed = response.message.result is Result.TLS_FAILED
+            return Outcome.TLS_FAILED if failed else Outcome.NOT_CAPTURED, ALONE
         result = response.message.result
         if closing is not None and result is Result.CUT_OFF:
             return _CUT_SHORT.get(closing.ending, Outcome.UNFINISHED), ALONE

@@ -8,7 +8,8 @@ Rules:
 - An answer leaves when its server has some of the request. What comes earlier (session tickets, greetings) answers nothing.
 - Two pieces of equal length at the beginning of a connection's first answer that may be session tickets are tickets, and
   their length is remembered: servers send two after a handshake, and one after a resumed one (RFC 8446 section 4.6.1).
-- Behind missing bytes of the client nothing is added to a turn: what the server sends then may answer what is missing.
+- Behind missing bytes nothing is added to a turn: what the server sends then may answer what is missing of the client, and
+  what the client sends may come behind an answer that is missing.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ REMEMBERED_LENGTHS = 1000
 class Turns:
     """The open turns of one connection, between chunks. The last piece of each waits among the thread's messages."""
 
-    __slots__ = ("answered", "answering", "asking", "begun", "parts", "reached")
+    __slots__ = ("answered", "answering", "asking", "begun", "heard", "parts", "reached")
 
     def __init__(self) -> None:
         self.asking = False
@@ -50,6 +51,8 @@ class Turns:
         """Whether the connection's first answer has begun."""
         self.reached = -(2**62)
         """Stream offset behind the client's last piece."""
+        self.heard = -(2**62)
+        """Stream offset behind the server's last piece."""
 
 
 class TurnTaker:
@@ -66,6 +69,8 @@ class TurnTaker:
         self._notes = notes
         self._pairs = pairs
         self._last: list[Located | None] = [None, None]
+        self._left: tuple[list[Located], list[Located]] = ([], [])
+        """By side: halves that are left in the end."""
 
     def work(
         self, requests: list[Located], responses: list[Located], reached: tuple[int, int] | None
@@ -85,7 +90,7 @@ class TurnTaker:
             if not self._is_known(client, server, reached):
                 break
             if client is not None and (server is None or not _server_first(client, server)):
-                self._ask(client)
+                self._ask(client, server)
                 asked.pop()
             else:
                 used = self._answer(answered, client, final=reached is None)
@@ -93,10 +98,10 @@ class TurnTaker:
                     break
                 del answered[-used:]
         if reached is None:
-            self._close()
+            self._close(self._left)
         turns.asking, turns.answering = last[Side.CLIENT] is not None, last[Side.SERVER] is not None
         kept = [[each] if each is not None else [] for each in last]
-        return kept[Side.CLIENT] + asked[::-1], kept[Side.SERVER] + answered[::-1]
+        return self._left[0] + kept[Side.CLIENT] + asked[::-1], self._left[1] + kept[Side.SERVER] + answered[::-1]
 
     @staticmethod
     def _is_known(client: Located | None, server: Located | None, reached: tuple[int, int] | None) -> bool:
@@ -107,14 +112,19 @@ class TurnTaker:
             return reached[Side.SERVER] >= client.ack
         return server is not None and reached[Side.CLIENT] >= server.ack
 
-    def _ask(self, piece: Located) -> None:
-        """The client sends."""
+    def _ask(self, piece: Located, server: Located | None) -> None:
+        """The client sends, before the server's piece."""
         turns, before = self._turns, self._last[Side.CLIENT]
         answer = turns.begun[Side.SERVER]
         goes_on = (
             before is not None and answer is not None and _length(before) >= FULL_RECORD
             and answer.ack < before.message.end == piece.message.start
         )  # fmt: skip
+        if before is not None and server is not None and server.message.damaged:
+            # Where the client has heard more of the server than was captured, that may have been an answer.
+            first = turns.begun[Side.CLIENT]
+            if first is not None and piece.ack > max(first.ack, turns.heard):
+                self._close()
         if piece.message.damaged or (self._last[Side.SERVER] is not None and not goes_on):
             self._close()
         self._extend(Side.CLIENT, piece)
@@ -123,6 +133,7 @@ class TurnTaker:
     def _answer(self, answered: list[Located], client: Located | None, *, final: bool) -> int:
         """The server sends, before the piece `client`; returns how many of its pieces were used up."""
         turns, piece = self._turns, answered[-1]
+        turns.heard = max(turns.heard, piece.message.end)
         request = turns.begun[Side.CLIENT]
         if client is not None and client.message.damaged and piece.ack > turns.reached:
             # It may answer what is missing.
@@ -162,12 +173,21 @@ class TurnTaker:
             assembly.add(before, self._table, self._limits.message_segments, self._notes)
         self._last[side] = piece
 
-    def _close(self) -> None:
-        """Both turns are over: they are an exchange, or a half."""
+    def _close(self, left: tuple[list[Located], list[Located]] | None = None) -> None:
+        """Both turns are over: they are an exchange, or a half. Where `left` is given, halves are added to that."""
+        farewell = self._is_farewell()
         request, response = self._whole(Side.CLIENT, Role.REQUEST), self._whole(Side.SERVER, Role.RESPONSE)
-        if request is not None or response is not None:
+        if left is not None and (request is None or response is None):
+            left[Side.CLIENT].extend([request] if request is not None and not farewell else [])
+            left[Side.SERVER].extend([response] if response is not None else [])
+        elif request is not None or response is not None:
             proof = order_proof(request, response) if request is not None and response is not None else Proof.NONE
             self._pairs.append(Pair(request, response, proof))
+
+    def _is_farewell(self) -> bool:
+        """Whether the request is one short piece that nobody answered."""
+        last = self._last[Side.CLIENT]
+        return last is not None and self._turns.parts[Side.CLIENT] is None and bool(last.message.status)
 
     def _whole(self, side: Side, role: Role) -> Located | None:
         turns, last = self._turns, self._last[side]

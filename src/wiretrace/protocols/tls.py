@@ -13,7 +13,7 @@ Rules of this file and of those whose names begin with ``tls_``:
 
 from __future__ import annotations
 
-from typing import ClassVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
@@ -42,7 +42,9 @@ HANDSHAKE_OPERATION = "handshake"
 HELLOS = (CLIENT_HELLO, SERVER_HELLO)
 """By side: the handshake message that opens it."""
 TICKET = "ticket"
-"""Status of a piece that may be a session ticket, which answers nothing."""
+"""Status of a server's piece that may be a session ticket, which answers nothing."""
+FAREWELL = "farewell"
+"""Status of a client's piece that may be its last word, which nobody answers."""
 OPAQUE_NOTE = "encrypted: told by the sizes and directions of its records"
 AMBIGUOUS_NOTE = "perhaps HTTP/2: several calls may be told as one"
 UNNAMED_ALERT = "encrypted_alert"
@@ -70,6 +72,8 @@ class Tls(Protocol):
         """Whether the handshake is over, because application data were seen, or because it was before the capture."""
         self._failure: tuple[Side, str] | None = None
         """Who sent the alert that ended the handshake, and its name."""
+        self._refused: tuple[int, int] | None = None
+        """Start and end of the record with the server's alert, before anything else was heard inside."""
         self._attributes: dict[str, str | int] = {}
         """Those of the messages of its own."""
 
@@ -194,12 +198,12 @@ class Tls(Protocol):
             return True
         fatal = self._take_control(direction, opened)
         direction.reached = end
-        if self._established:
-            if fatal and direction.side is Side.SERVER and not direction.data_records:
-                self.responses.append(self._refusal(start, end))
-                direction.held = end
-            else:
-                self._carry(direction, Carried(start, end, body, b"", opened.missing))
+        if fatal and direction.side is Side.SERVER and not direction.data_records:
+            self._refused = (start, end)
+        if self._established and self._refused == (start, end):
+            self._refuse()
+        elif self._established:
+            self._carry(direction, Carried(start, end, body, b"", opened.missing))
         return True
 
     def _take_control(self, direction: Direction, opened: Opened) -> bool:
@@ -264,13 +268,13 @@ class Tls(Protocol):
         direction.doubtful.clear()
 
     def _piece(self, direction: Direction, start: int, end: int) -> Message:
-        session = self._session
-        status = TICKET if direction.may_be_ticket(session, end - start - HEADER_BYTES) else ""
+        session, length = self._session, end - start - HEADER_BYTES
         if direction.side is Side.SERVER:
+            status = TICKET if direction.may_be_ticket(session, length) else ""
             return Message(Role.PART, start, end, status=status, result=Result.UNREADABLE, damaged=direction.behind_gap)
-        name = session.client_hello.server_name if session.client_hello is not None else ""
         return Message(
-            Role.PART, start, end, OPERATION, f"{OPERATION} to {name}" if name else OPERATION,
+            Role.PART, start, end, OPERATION, session.named(OPERATION, "to"),
+            FAREWELL if direction.may_be_farewell(session, length) else "",
             attributes=self._told({"wiretrace.opaque": True}), damaged=direction.behind_gap,
             notes=(OPAQUE_NOTE, AMBIGUOUS_NOTE) if session.may_be_http2 else (OPAQUE_NOTE,),
         )  # fmt: skip
@@ -286,10 +290,20 @@ class Tls(Protocol):
         """Application data were seen: the handshake has done its work, and is part of no exchange."""
         if not self._established:
             self._established = True
+            if self._refused is not None:
+                self._refuse()
             for direction in self._directions:
                 self._flush(direction, direction.reached)
         if self._session.keyed and self.carried_attributes is None:
             self.carried_attributes = self._session.attributes()
+
+    def _refuse(self) -> None:
+        """The server's alert answers what the client has sent since: it found out only then what is wrong (TLS 1.3)."""
+        assert self._refused is not None
+        server = self._directions[Side.SERVER]
+        self._flush(server, self._refused[0])
+        self.responses.append(self._refusal(*self._refused))
+        server.held = self._refused[1]
 
     def _flush(self, direction: Direction, end: int) -> None:
         """What is held up to `end`, but for what it is not sure of, is part of no exchange."""
@@ -307,7 +321,8 @@ class Tls(Protocol):
         assert self._failure is not None
         sender, name = self._failure
         return Message(
-            Role.RESPONSE, start, end, status=name, result=Result.TLS_FAILED,
+            Role.RESPONSE, start, end, HANDSHAKE_OPERATION, self._session.named(HANDSHAKE_OPERATION, "with"), name,
+            Result.TLS_FAILED,
             attributes={
                 "error.type": f"tls_alert_{name}",
                 "tls.established": False,
@@ -330,10 +345,9 @@ class Tls(Protocol):
                 direction.doubtful.clear()
                 self._flush(direction, direction.reached)
             return
-        name = self._session.client_hello.server_name if self._session.client_hello is not None else ""
         request = Message(
             Role.REQUEST, client.held, client.reached, HANDSHAKE_OPERATION,
-            f"{HANDSHAKE_OPERATION} with {name}" if name else HANDSHAKE_OPERATION,
+            self._session.named(HANDSHAKE_OPERATION, "with"),
             attributes=self._told({"tls.established": False}),
         )  # fmt: skip
         self.requests.append(request)

@@ -30,8 +30,11 @@ TICKET_BYTES = range(60, 4096)
 """Records behind the handshake that may be session tickets: so many, so long."""
 EMPTY_CBC_RECORD = 32
 """TLS 1.0 sends an empty record ahead of data (against CVE-2011-3389): a MAC with its padding, and no more."""
-HTTP_2_CONTROL = frozenset({9, 13, 17, 22, 26})
-"""Bytes of frames of HTTP/2 that ask for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING, two of them."""
+HTTP_2_CONTROL = frozenset({9, 13, 17})
+"""Bytes of frames of HTTP/2 that ask for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING."""
+CONTINUE_BYTES = len(b"HTTP/1.1 100 Continue\r\n\r\n")
+LONGEST_FAREWELL = 5
+"""Bytes by which clients take leave: PostgreSQL's Terminate, MySQL's COM_QUIT."""
 EXPLICIT_NONCE = 8
 
 
@@ -128,6 +131,10 @@ class Direction:
             and length == ALERT_CONTENT + 16
         )  # fmt: skip
 
+    def may_be_farewell(self, session: Session, length: int) -> bool:
+        """Whether a record may be a client's last word, which nobody answers."""
+        return self.side is Side.CLIENT and 0 <= _content(session, length) <= LONGEST_FAREWELL
+
     def may_be_ticket(self, session: Session, length: int) -> bool:
         """Whether a record that looks like data may be a session ticket: among the first behind the server's handshake."""
         return (
@@ -137,10 +144,11 @@ class Direction:
             and length in TICKET_BYTES
         )
 
-    @staticmethod
-    def asks(session: Session, length: int) -> bool:
-        """Whether a record may be more than housekeeping of HTTP/2."""
-        return not (session.may_be_http2 and _content(session, length) in HTTP_2_CONTROL)
+    def asks(self, session: Session, length: int) -> bool:
+        """Whether a record may be more than housekeeping of HTTP/2, or an interim answer of HTTP/1.1."""
+        content = _content(session, length)
+        interim = self.side is Side.SERVER and content == CONTINUE_BYTES and session.may_be_http1
+        return not interim and not (session.may_be_http2 and content in HTTP_2_CONTROL)
 
 
 def _content(session: Session, length: int) -> int:

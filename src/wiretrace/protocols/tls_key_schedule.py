@@ -6,8 +6,7 @@ RFC 2246 section 5 (TLS 1.0 and 1.1), RFC 5246 section 5 and 6.3 (TLS 1.2), RFC 
 from __future__ import annotations
 
 import hmac
-from typing import NamedTuple, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from wiretrace.protocols.tls_suites import Suite

@@ -29,7 +29,7 @@ KEY_LOG = "key log"
 """Under this name the driver puts the KeyLog into `Context.shared`."""
 MOST_LOST_RECORDS = 512
 """Records that may be missing in a gap behind which a record is still opened; each one is a number to try."""
-HTTP_2 = "h2"
+HTTP_1, HTTP_2 = "http/1.1", "h2"
 
 
 class Session:
@@ -94,6 +94,16 @@ class Session:
         if self.version >= TLS_1_3 and not self.protocol and self.client_hello is not None:
             return HTTP_2 in self.client_hello.protocols
         return self.protocol == HTTP_2
+
+    @property
+    def may_be_http1(self) -> bool:
+        """Whether the client offered HTTP/1.1, or a server chose it."""
+        return self.protocol == HTTP_1 or (self.client_hello is not None and HTTP_1 in self.client_hello.protocols)
+
+    def named(self, operation: str, word: str) -> str:
+        """'operation word NAME', with the name that the client asked for, if it asked for one."""
+        name = self.client_hello.server_name if self.client_hello is not None else ""
+        return f"{operation} {word} {name}" if name else operation
 
     def attributes(self) -> dict[str, str | int]:
         """OpenTelemetry attributes of the connection: one dict for all who ask, until more is known."""

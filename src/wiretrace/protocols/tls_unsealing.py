@@ -7,7 +7,7 @@ up to the limit `lost_records`; which one fits tells how many records are missin
 
 from __future__ import annotations
 
-from typing import NamedTuple, TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wiretrace.protocols.tls_handshake import TLS_1_3
 from wiretrace.protocols.tls_key_log import APPLICATION, MASTER_SECRET, TRAFFIC_SECRETS, KeyLog
