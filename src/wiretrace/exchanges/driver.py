@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
     from wiretrace.packets.columns import FlowTable, PacketColumns
+    from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.streams import StreamChunk
 
 
@@ -52,8 +53,12 @@ class ExchangeDriver:
         *,
         keep_values: bool,
         first_connection: int = 0,
+        key_log: KeyLog | None = None,
     ) -> None:
-        """`first_connection` is what the vantage point's own numbers of connections are added to."""
+        """`first_connection` is what the vantage point's own numbers of connections are added to.
+
+        `key_log` holds the secrets of TLS connections; what is added to it later serves connections that begin later.
+        """
         self._capture = capture
         self._first_connection = first_connection
         self._flows = flows
@@ -65,7 +70,7 @@ class ExchangeDriver:
         self._health = TransferHealth(limits, notes)
         self._now_ns = -1
         """Time of the last packet."""
-        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values)
+        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values, key_log=key_log)
         self._matcher = Matcher(limits, notes, self.accounting)
         self._batches = BatchMaker(capture, hasher)
         self._datagrams = DatagramDriver(flows, limits, notes, keep_values=keep_values)

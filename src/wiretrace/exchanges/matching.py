@@ -8,12 +8,13 @@ role CONTROL are part of no exchange.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wiretrace.exchanges.message_table import integers
-from wiretrace.exchanges.outcomes import NOT_RESENT, Judgement, Resent, judge
+from wiretrace.exchanges.outcomes import NOT_RESENT, OUTCOME_OF, Judgement, Resent, judge
 from wiretrace.exchanges.pairing import Pair, Proof
 from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
 from wiretrace.exchanges.pairing_identifier import pair_before_identifiers, pair_by_identifier
@@ -22,10 +23,10 @@ from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
 from wiretrace.exchanges.parts import join_parts
 from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
 from wiretrace.exchanges.transactions import number_transactions
+from wiretrace.exchanges.turns import Turns, TurnTaker
 from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
-from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ BEYOND = 2**62
 """An acknowledgement behind everything: of connections that go on."""
 
 
+OUTCOME_OF_RESULT = np.array([OUTCOME_CODES[OUTCOME_OF[result]] for result in Result], np.int64)
+"""Code of the outcome that each result of a response means."""
+
+
 class Matcher:
     """Pairs the messages of one vantage point, a chunk at a time."""
 
@@ -53,6 +58,8 @@ class Matcher:
         self._limits = limits
         self._notes = notes
         self._accounting = accounting
+        self._tickets: defaultdict[int, set[int]] = defaultdict(set)
+        """By port of the server: lengths of session tickets."""
 
     def match(self, table: MessageTable, closings: Mapping[int, Closing], health: Health) -> Rows:
         """The exchanges among the messages of `table`; `closings` holds the connections that are over.
@@ -83,9 +90,12 @@ class Matcher:
             else:
                 thread.requests = table.located(bounds[2 * rank], middle)
                 thread.responses = table.located(middle, behind)
-                _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
+                if thread.conversation.turns:
+                    self._pair_turns(thread, table, found, final=closing is not None)
+                else:
+                    _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
             left = self._leave(thread, found, final=closing is not None)
-            if thread.conversation.interleaves:
+            if thread.conversation.interleaves or thread.conversation.turns:
                 both = [each for pair in found + left for each in (pair.request, pair.response)]
                 changed += [each for each in both if each is not None and each.frames is not None]
             self._take(rank, thread, found, left, closing, health, rows)
@@ -106,7 +116,7 @@ class Matcher:
         firsts = np.flatnonzero(np.diff(rank, prepend=-1))
         threads = [table.threads[number] for number in rank[firsts].tolist()]
         answers = [table.messages[row] for row in response.tolist()]
-        failed = np.frombuffer(bytes([answer.result for answer in answers]), np.uint8) != Result.OK
+        result = np.frombuffer(bytes([answer.result for answer in answers]), np.uint8)
         state = np.frombuffer(bytes([answer.transaction for answer in answers]), np.uint8)
         proof = np.where(
             table.ack[response] >= table.end[request],
@@ -114,7 +124,7 @@ class Matcher:
             PROOF_CODES[Proof.ORDER],
         )
         proof[response == 0] = PROOF_CODES[Proof.NONE]
-        outcome = np.where(failed, OUTCOME_CODES[Outcome.ERROR], OUTCOME_CODES[Outcome.OK])
+        outcome = OUTCOME_OF_RESULT[result]
         judged = self._judge_last(table, rank, request, response, closings, health, outcome)
         transaction = number_transactions(state, firsts, [thread.transactions for thread in threads])
         rows.set_plain(rank, request, response, proof, outcome, transaction, judged)
@@ -152,6 +162,21 @@ class Matcher:
                 judged[at] = _judged(pair, closing, int(reached[at]), health)
                 outcome[at] = OUTCOME_CODES[judged[at].outcome]
         return judged
+
+    def _pair_turns(self, thread: Thread, table: MessageTable, pairs: list[Pair], *, final: bool) -> None:
+        """Pair the turns of a connection whose messages can not be told apart, and in order what is none of them."""
+        conversation = thread.conversation
+        if thread.turns is None:
+            thread.turns = Turns()
+        sides = thread.requests, thread.responses
+        pieces = [[each for each in side if each.message.role is Role.PART] for side in sides]
+        others = [[each for each in side if each.message.role not in (Role.PART, Role.CONTROL)] for side in sides]
+        used, answered = pair_in_order(others[0], others[1], pairs, thread.habits)
+        tickets = self._tickets[conversation.ports[1 - conversation.client]]
+        taker = TurnTaker(thread.turns, table, tickets, self._limits, self._notes, pairs)
+        known = None if final else (thread.known(Side.CLIENT), thread.known(Side.SERVER))
+        asking, answering = taker.work(pieces[0], pieces[1], known)
+        thread.requests, thread.responses = others[0][used:] + asking, others[1][answered:] + answering
 
     def _leave(self, thread: Thread, pairs: list[Pair], *, final: bool) -> list[Pair]:
         """Halves of what is left when the connection is over. Before that it waits, and what is too much joins `pairs`."""
@@ -220,14 +245,15 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
     Its requests are the rows ``[first, middle)``, its responses ``[middle, behind)``.
     """
     conversation, habits = thread.conversation, thread.habits
-    if conversation.protocol is not None:
-        habits.blocking = conversation.protocol.blocking
+    if conversation.reader is not None:
+        habits.blocking = conversation.reader.blocking
         client = conversation.side(Side.CLIENT)
         habits.origin = client.origin if client.started else None
     if habits.opening is None and first < middle:
         habits.opening = table.messages[first].start
     return conversation.aligned and not (
         conversation.interleaves
+        or conversation.turns
         or (first < middle and table.messages[first].key >= 0)
         or (middle < behind and table.messages[middle].key >= 0)
     )

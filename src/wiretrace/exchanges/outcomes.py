@@ -30,6 +30,8 @@ ALONE: Outcomes = ()
 """No outcome but the one given is possible."""
 CALLED_OFF: Outcomes = (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT)
 """What a client that leaves leaves open."""
+ENCRYPTED: Outcomes = (Outcome.OK, Outcome.ERROR)
+"""What an answer may be that can not be read."""
 
 OUTCOME_OF = {
     Result.OK: Outcome.OK,
@@ -39,6 +41,8 @@ OUTCOME_OF = {
     Result.TIMED_OUT: Outcome.CLIENT_TIMEOUT,
     Result.ABANDONED: Outcome.SERVER_RESET,
     Result.CUT_OFF: Outcome.UNFINISHED,
+    Result.TLS_FAILED: Outcome.TLS_FAILED,
+    Result.UNREADABLE: Outcome.OK,
 }
 """What happened to an exchange, by how its response judges it."""
 
@@ -91,13 +95,14 @@ def judge(
         if response.message.role is Role.PUSH:
             return Judgement(Outcome.OK)
         if pair.request is None:
-            return Judgement(Outcome.NOT_CAPTURED)
+            failed = response.message.result is Result.TLS_FAILED
+            return Judgement(Outcome.TLS_FAILED if failed else Outcome.NOT_CAPTURED)
         result = response.message.result
         if closing is not None and (result is Result.CUT_OFF or response.message.end > response_end):
             return _cut_short(pair.request, response, closing, answered_again)
         if closing is not None and closing.response_acknowledged < response.message.end:
             return _unacknowledged(pair.request, response, closing, answered_again)
-        return Judgement(OUTCOME_OF[result])
+        return Judgement(OUTCOME_OF[result], ENCRYPTED if result is Result.UNREADABLE else ALONE)
     request = pair.request
     assert request is not None
     if pair.skipped:
@@ -106,7 +111,7 @@ def judge(
         return Judgement(Outcome.OK)
     if request.message.result is Result.CANCELLED:
         return Judgement(Outcome.CLIENT_ABORTED, (*CALLED_OFF, Outcome.SERVER_SILENT))
-    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT):
+    if request.message.result in (Result.ABANDONED, Result.TIMED_OUT, Result.TLS_FAILED):
         return Judgement(OUTCOME_OF[request.message.result])
     if closing is None:
         return Judgement(Outcome.NOT_CAPTURED)

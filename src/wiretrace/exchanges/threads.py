@@ -17,16 +17,20 @@ from wiretrace.exchanges.transactions import TransactionCounter
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
+from wiretrace.protocols.tls import Tls
+from wiretrace.protocols.tls_session import KEY_LOG
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from wiretrace.exchanges.pairing import Located
     from wiretrace.exchanges.parts import Assembly
+    from wiretrace.exchanges.turns import Turns
     from wiretrace.model.limits import Limits
     from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable
     from wiretrace.protocols.contract import Protocol
+    from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
 
@@ -47,6 +51,7 @@ class Thread:
         "responses",
         "think_ns",
         "transactions",
+        "turns",
         "unended",
     )
 
@@ -60,6 +65,8 @@ class Thread:
         """By side: the message whose end has not arrived."""
         self.parts: tuple[dict[int, Assembly], dict[int, Assembly]] = ({}, {})
         """By side: messages of which some pieces have arrived, by key."""
+        self.turns: Turns | None = None
+        """The turns that are open, where its messages are turns."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
         self.last_answer_ns = -1
@@ -88,12 +95,18 @@ class Thread:
                 self.unended[side].append(messages.pop())
         return messages
 
+    def known(self, side: int) -> int:
+        """Stream offset up to which all messages of `side` are known."""
+        if self.unended[side]:
+            return self.unended[side][0].start
+        return max(self.conversation.last_end[side], self.conversation.side(side).origin or 0)
+
     def keep_from(self, side: int) -> int:
         """Stream offset from which the packets of `side` are still needed."""
         if self.unended[side]:
             return self.unended[side][0].start
         state = self.conversation.side(side)
-        if not self.conversation.protocol:
+        if self.conversation.reader is None:
             return state.position
         # An empty piece may follow, which stands for the byte before it.
         return max(self.conversation.last_end[side], state.origin or 0) - self.conversation.interleaves
@@ -103,15 +116,23 @@ class Threads:
     """All connections that are being read, by number."""
 
     def __init__(
-        self, flows: FlowTable, table: ConnectionTable, limits: Limits, notes: Notes, *, keep_values: bool
+        self,
+        flows: FlowTable,
+        table: ConnectionTable,
+        limits: Limits,
+        notes: Notes,
+        *,
+        keep_values: bool,
+        key_log: KeyLog | None = None,
     ) -> None:
+        """`key_log` holds the secrets of TLS connections."""
         self.open: dict[int, Thread] = {}
         self._flows = flows
         self._table = table
         self._limits = limits
         self._notes = notes
         self._keep_values = keep_values
-        self._shared: dict[str, dict[str, object]] = {}
+        self._shared: dict[str, dict[str, object]] = {Tls.name: {KEY_LOG: key_log}}
         self._last_protocol: dict[tuple[bytes, int], type[Protocol]] = {}
         """What the last connection to a server spoke."""
 
