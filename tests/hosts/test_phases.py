@@ -46,6 +46,7 @@ def parts_of(
         opens=np.full(count, first),
         **given_figures,
         given_up=never,
+        tls=zeros,
         addresses=[],
     )
     roles = Roles(

@@ -75,7 +75,7 @@ class ConnectionEnds:
 
 def _opening(thread: Thread) -> int:
     """Stream offset of the first request, where the beginning of the connection was captured."""
-    opening = thread.habits.opening
+    opening = thread.habits.asked
     if opening is None or not all(state.started for state in thread.conversation.directions):
         return NOWHERE
     return opening

@@ -113,6 +113,11 @@ class Conversation:
         return self.directions[side ^ self.client]
 
     @property
+    def is_tls(self) -> bool:
+        """Whether it is a TLS connection, opened or not."""
+        return self.turns or self.carriage is not None
+
+    @property
     def reader(self) -> Protocol | None:
         """The protocol that makes the messages of exchanges: the innermost one."""
         return self.protocol if self.carriage is None else self.carriage.inner.protocol

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 STALLS = (
     *("request_stalled_ns", "response_stalled_ns", "request_blocked_ns", "response_blocked_ns"),
-    "queued_ns",
+    *("queued_ns", "tls_ns"),
 )
 """Columns of the table `exchanges` that are 0 in UDP, which waits for nothing."""
 NOT_MEASURED = ("handshake_rtt_ns", "connect_ns", "client_data_rtt_ns", "server_data_rtt_ns")

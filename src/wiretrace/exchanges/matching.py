@@ -251,6 +251,10 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
         habits.origin = client.origin if client.started else None
     if habits.opening is None and first < middle:
         habits.opening = table.messages[first].start
+    if habits.asked is None and first < middle:
+        asked = first + int(np.argmax(table.role[first:middle] != Role.CONTROL))
+        if table.role[asked] != Role.CONTROL:
+            habits.asked = int(table.start[asked])
     return conversation.aligned and not (
         conversation.interleaves
         or conversation.turns

@@ -84,14 +84,15 @@ class Thread:
         """Messages of `side` whose bytes are all there (or never will be).
 
         The server's last one waits until the client has acknowledged it, up to the offset `acknowledged`, too: before that
-        it may still be lost.
+        it may still be lost. Where bytes of the connection are missing it does not: what proves pairs there comes together.
         """
         messages = self.unended[side] + self.conversation.messages[side]
         self.conversation.messages[side].clear()
         self.unended[side].clear()
         if messages and not final:
             last = messages[-1].end
-            if last > self.conversation.side(side).next or (side == Side.SERVER and last > acknowledged):
+            unheard = side == Side.SERVER and self.conversation.aligned and last > acknowledged
+            if unheard or last > self.conversation.side(side).next:
                 self.unended[side].append(messages.pop())
         return messages
 

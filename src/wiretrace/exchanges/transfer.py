@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wiretrace.exchanges.message_table import integers
+from wiretrace.model.message import Role
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.message_table import MessageTable
     from wiretrace.exchanges.rows import Rows
     from wiretrace.tcp.connections import ConnectionTable
+
+BEYOND = 2**62
+"""The offset of a request that there is not."""
 
 
 def transfer_figures(
@@ -38,7 +44,29 @@ def transfer_figures(
         "request_blocked_ns": np.where(asked, transfers.blocked(server, begin, end), 0),
         "response_blocked_ns": np.where(both, transfers.blocked(server ^ 1, begin, end), 0),
         "queued_ns": queued,
+        "tls_ns": _handshakes(table, rows),
     }
+
+
+def _handshakes(table: MessageTable, rows: Rows) -> NDArray[np.int64]:
+    """How long the TLS handshake took before each exchange that opens its connection; 0 for all others.
+
+    A handshake is what both ends say to each other in a TLS connection before the first request leaves.
+    """
+    took = np.zeros(len(rows.rank), np.int64)
+    encrypted = np.array([thread.conversation.is_tls for thread in table.threads], np.bool_)
+    if not encrypted.any():
+        return took
+    asked = integers([BEYOND if each.habits.asked is None else each.habits.asked for each in table.threads])
+    opens = encrypted[rows.rank] & (rows.request > 0) & (table.start[rows.request] == asked[rows.rank])
+    for row in np.flatnonzero(opens).tolist():
+        rank, request = int(rows.rank[row]), int(rows.request[row])
+        first, last = int(table.bounds[2 * rank]), int(table.bounds[2 * rank + 2])
+        control = first + np.flatnonzero(table.role[first:last] == Role.CONTROL)
+        control = control[table.end_ns[control] <= table.start_ns[request]]
+        if len(control):
+            took[row] = int(table.end_ns[control].max() - table.start_ns[control].min())
+    return took
 
 
 def _queued(table: MessageTable, rows: Rows, both: NDArray[np.bool_]) -> NDArray[np.int64]:

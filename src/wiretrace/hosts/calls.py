@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.hosts.columns import LinkColumns, link_columns
-from wiretrace.hosts.lookups import Lookups, brought_nothing, find_lookups
+from wiretrace.hosts.lookups import Lookups, brought_nothing, find_lookups, is_lookup
 from wiretrace.hosts.merge import (
     Places,
     Roles,
@@ -78,6 +78,8 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     lookups = find_lookups(exchanges, views, places, opened, brought_nothing(exchanges))
     failed = lookups.failed[roles.primary]
     verdicts.put(failed, number(Outcome.DNS_FAILED), bits(Outcome.DNS_FAILED))
+    unanswered = is_lookup(exchanges)[roles.primary] & verdicts.is_one_of((Outcome.UNFINISHED, Outcome.SERVER_SILENT))
+    verdicts.possible[unanswered] |= bits(Outcome.DNS_FAILED)
     start, end = shown_times(views, roles, moments, verdicts.is_one_of((Outcome.RESPONSE_LOST,)))
     identity = identify(views, roles, own_conversation, np.maximum(views.request_start, views.response_start))
     order = np.lexsort((identity, start))
@@ -122,9 +124,8 @@ def _set_up(views: Views, moments: Moments, lookups: Lookups, knowledge: Knowled
         np.maximum(of_connections(views, knowledge.connections, column), 0)
         for column in (knowledge.connect_ns, knowledge.handshake_rtt_ns)
     )
-    nothing = np.zeros_like(connect)
     lasted = np.append(moments.response_end - moments.request_start, 0)
-    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, nothing, rtt)
+    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, views.tls, rtt)
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -41,6 +41,7 @@ VIEW_COLUMNS = (
     "response_blocked_ns",
     "queued_ns",
     "given_up_ns",
+    "tls_ns",
 )
 """Columns of the table `exchanges` that `read_views` takes."""
 
@@ -75,6 +76,8 @@ class Views:
     queued: NDArray[np.int64]
     given_up: NDArray[np.int64]
     """When the wait for an answer ended without one; -1: it did not."""
+    tls: NDArray[np.int64]
+    """How long the TLS handshake before it took."""
     addresses: list[str]
     """Every address once."""
 
@@ -127,6 +130,7 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         response_blocked=integers(exchanges, "response_blocked_ns"),
         queued=integers(exchanges, "queued_ns"),
         given_up=integers(exchanges, "given_up_ns"),
+        tls=integers(exchanges, "tls_ns"),
         addresses=addresses,
     )
 

@@ -142,6 +142,7 @@ EXCHANGES = (
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
     Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
+    Column("tls_ns", "int64", "How long the TLS handshake before it took, where it opens the connection; else 0."),
     Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
     Column("response_acknowledged", "bool", "Whether the client's host acknowledged the whole response, as captured."),
     Column("request_retransmitted", "int32", "Segments of the request that were sent again."),
