@@ -36,7 +36,9 @@ def attempts_to_connect(table: ConnectionTable, threads: Threads) -> tuple[list[
         start_ns = int(table.syn_ns_of[connection])
         reset_ns = int(table.reset_ns_of[connection]) if table.reset_by_of[connection] == 1 - client else -1
         attempt = Message(Role.REQUEST, 0, 0, operation="connect", summary="connect")
-        request = Located(attempt, start_ns, start_ns, 0, 0, 0, False, index, np.zeros(0, np.int64))
+        # A SYN that nobody answers is sent again and again.
+        last_ns = start_ns if judgement.given_up_ns >= 0 else max(start_ns, int(table.last_ns_of[connection]))
+        request = Located(attempt, start_ns, last_ns, 0, 0, 0, False, index, np.zeros(0, np.int64))
         response = None
         thread.requests.append(request)
         index += 1

@@ -195,7 +195,7 @@ def _unanswered(request: Located, closing: Closing, again: Resent) -> Judgement:
     if departure is not None and not by_client:
         if unheard and not departure.by_reset and again.first_ns < departure.time_ns:
             # The server closed an idle connection: its FIN acknowledges nothing of the request that was sent long before.
-            return Judgement(Outcome.REQUEST_LOST, ALONE, departure.time_ns, (*again.frames, departure.frame))
+            return Judgement(Outcome.REQUEST_LOST, ALONE, -1, (*again.frames, departure.frame))
         return _server_left(departure)
     ended_ns = departure.time_ns if departure is not None else -1
     proof = (*again.frames, *((departure.frame,) if departure is not None else ()))

@@ -30,7 +30,7 @@ from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.table import CallFacts, calls_table, identify
 from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
 from wiretrace.hosts.timeouts import callers_of, shown_timeouts
-from wiretrace.hosts.views import Views, read_views
+from wiretrace.hosts.views import Views, category, read_views
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -94,7 +94,9 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     client_row = np.where(roles.client >= 0, roles.client, roles.primary)
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
     start, end = start[order], end[order]
-    parts, measured = split_time(views, moments, roles, start, end, _set_up(views, moments, lookups, knowledge))
+    parts, measured = split_time(
+        views, moments, roles, start, end, _set_up(exchanges, views, moments, lookups, knowledge)
+    )
     facts = CallFacts(
         identity[order],
         start,
@@ -118,14 +120,24 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     )
 
 
-def _set_up(views: Views, moments: Moments, lookups: Lookups, knowledge: Knowledge) -> SetUp:
+def is_handshake(exchanges: pa.Table) -> NDArray[np.bool_]:
+    """(exchanges,): whether each is a TLS handshake that failed: one that succeeds is no exchange."""
+    protocols, names = category(exchanges, "protocol")
+    operations, words = category(exchanges, "operation")
+    tls = names.index("tls") if "tls" in names else -1
+    handshake = words.index("handshake") if "handshake" in words else -1
+    found: NDArray[np.bool_] = (protocols == tls) & (operations == handshake)
+    return found
+
+
+def _set_up(exchanges: pa.Table, views: Views, moments: Moments, lookups: Lookups, knowledge: Knowledge) -> SetUp:
     """How long what came before the first exchange of each view's connection took."""
     connect, rtt = (
         np.maximum(of_connections(views, knowledge.connections, column), 0)
         for column in (knowledge.connect_ns, knowledge.handshake_rtt_ns)
     )
     lasted = np.append(moments.response_end - moments.request_start, 0)
-    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, views.tls, rtt)
+    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, views.tls, rtt, is_handshake(exchanges))
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

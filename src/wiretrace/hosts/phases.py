@@ -43,6 +43,8 @@ class SetUp:
     tls: NDArray[np.int64]
     rtt: NDArray[np.int64]
     """Round trip of the handshake of its connection, whichever call it is; 0 if not known."""
+    is_handshake: NDArray[np.bool_]
+    """Whether the exchange itself is a TLS handshake that came to nothing."""
 
 
 def split_time(
@@ -106,9 +108,13 @@ def split_time(
         take(blocked, left, network)
     first = views.opens[base]
     lookup, connect, tls = (np.where(first, column[base], 0) for column in (set_up.lookup, set_up.connect, set_up.tls))
-    # An attempt to connect that came to nothing is nothing else.
-    attempt = views.attempts[base]
-    connect = np.where(attempt, network + server, connect)
-    network, server = np.where(attempt, 0, network), np.where(attempt, 0, server)
+    # What set a connection up, and came to nothing, is nothing else.
+    attempt, handshake = views.attempts[base], set_up.is_handshake[base]
+    all_of_it = request + queued + network + server + response
+    connect = np.where(attempt, connect + all_of_it, connect)
+    tls = np.where(handshake & ~attempt, tls + all_of_it, tls)
+    request, queued, network, server, response = (
+        np.where(attempt | handshake, 0, part) for part in (request, queued, network, server, response)
+    )
     values = (lookup, connect, tls, request, queued, network, server, response, lost, blocked)
     return dict(zip(PARTS, values, strict=True)), measured

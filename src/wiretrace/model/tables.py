@@ -232,7 +232,7 @@ CALLS = (
         "int64",
         "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
         "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0. An attempt to "
-        "connect that came to nothing is all connect_ns.",
+        "connect that came to nothing is all connect_ns, a TLS handshake that failed all tls_ns.",
     ),
     Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
     Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),
