@@ -29,6 +29,26 @@ CALL_COLUMNS = (
     *("client_exchange", "server_exchange", "other_exchanges", "request_bytes", "network_measured"),
 )
 
+MAY_BE = {
+    Outcome.OK: "the answer arrived after all",
+    Outcome.ERROR: "the callee refused it",
+    Outcome.REQUEST_LOST: "the request was lost on the way",
+    Outcome.RESPONSE_LOST: "the answer was lost on the way back",
+    Outcome.SERVER_SILENT: "the callee would never have answered",
+    Outcome.SERVER_RESET: "the callee reset the connection",
+    Outcome.SERVER_CLOSED: "the callee closed the connection",
+    Outcome.CLIENT_ABORTED: "somebody at the caller called it off",
+    Outcome.CLIENT_TIMEOUT: "the callee was only slower than the caller's timeout",
+    Outcome.REFUSED: "the connection was refused",
+    Outcome.UNREACHABLE: "the callee could not be reached",
+    Outcome.TLS_FAILED: "the TLS handshake failed",
+    Outcome.DNS_FAILED: "the name could not be looked up",
+    Outcome.MALFORMED: "a message was malformed",
+    Outcome.UNFINISHED: "the answer came when the capture had ended",
+    Outcome.NOT_CAPTURED: "it took place, and the capture missed it",
+}
+"""What else an outcome may be, behind "it may be that"."""
+
 
 class Words(NamedTuple):
     """What is told of one call."""
@@ -42,11 +62,8 @@ class Words(NamedTuple):
 def explain(case: Case, row: NDArray[np.int64]) -> Words:
     """The words for the call in `row`, shape (1,). Raises UserError if the case is damaged."""
     call = _one(RowReader(case, "calls", CALL_COLUMNS).take(row))
-    rows = [
-        each
-        for each in (call["client_exchange"], call["server_exchange"], *(call["other_exchanges"] or ()))
-        if each >= 0
-    ]
+    named = (call["client_exchange"], call["server_exchange"], *(call["other_exchanges"] or ()))
+    rows = [each for each in named if each >= 0]
     reader = RowReader(case, "exchanges", VIEW_COLUMNS)
     views = {}
     for each in dict.fromkeys(rows):
@@ -56,7 +73,7 @@ def explain(case: Case, row: NDArray[np.int64]) -> Words:
     callee = views.get(call["server_exchange"])
     if caller is None or call["outcome"] == Outcome.OK:
         return Words([], "")
-    told = _TELLERS.get(Outcome(call["outcome"]))
+    told = _TELLERS.get(call["outcome"])
     sentences = told(call, caller, callee if callee is not caller else None) if told else []
     return Words([each for each in sentences if each], _open(call))
 
@@ -195,7 +212,7 @@ def _open(call: dict[str, Any]) -> str:
     others = [each for each in call["possible"] or [] if each != call["outcome"]]
     if not others:
         return ""
-    words = " or ".join(each.replace("_", " ") for each in others)
+    words = " or that ".join(MAY_BE.get(each, each.replace("_", " ")) for each in others)
     if call["client_exchange"] >= 0 and call["server_exchange"] >= 0:
-        return f"The packets also allow: {words}."
-    return f"Seen from one side, the packets also allow: {words}. A capture at the other end would tell."
+        return f"It may also be that {words}."
+    return f"From this side it may also be that {words}: a capture at the other end would tell."

@@ -65,8 +65,8 @@ def tell_call(console: Console, record: CallRecord, case: Case, with_reasons: bo
     for name, value in sorted(record.attributes.items()):
         print_paragraph(console, f"{name} = {value}", 2)
     if with_reasons:
-        for words in reasons(record):
-            print_paragraph(console, words.strip(), 2 + 2 * words.startswith(" "))
+        for reason in reasons(record):
+            print_paragraph(console, reason.strip(), 2 + 2 * reason.startswith(" "))
     if case.manifest.keeps_values:
         print_paragraph(console, "Captured values were kept readable (--keep-values).", 2)
 
