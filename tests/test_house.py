@@ -26,6 +26,7 @@ MOST_LINES = 500
 
 COVERED_BY = {
     # Parts of a protocol are tested through it, because only together do they keep the contract.
+    "protocols/test_dns.py": ("protocols/dns_message",),
     "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
     "protocols/test_http2.py": ("protocols/http2_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),
@@ -62,7 +63,8 @@ COVERED_BY = {
     ),
     # Pieces of messages, and pairs by identifier, are what streams of HTTP/2 are made of.
     "protocols/test_recorded.py": ("exchanges/parts",),
-    "tcp/test_reassembly.py": ("tcp/streams",),
+    "tcp/test_reassembly.py": ("tcp/streams", "tcp/growing"),
+    "exchanges/test_datagrams.py": ("exchanges/datagram_rows", "exchanges/unread_datagrams"),
     # Kernels over columns are tested through the decoder that calls them, against plain twins and dpkt.
     "packets/test_decode.py": (
         "packets/buffer",

@@ -66,6 +66,12 @@ class Direction:
             missing += min(end, last) - max(start, first)
         return max(0, end - start - missing)
 
+    def held(self, start: int, end: int) -> int:
+        """As `captured`, and nothing is forgotten."""
+        end = min(end, self.next)
+        missing = sum(max(0, min(end, last) - max(start, first)) for first, last in self.gaps)
+        return max(0, end - start - missing)
+
     def opening(self, bound: int) -> bytes:
         """The first unread bytes, at most `bound`."""
         if self.at < len(self.buffer):

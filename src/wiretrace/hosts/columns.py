@@ -52,6 +52,7 @@ class LinkColumns:
     one_way: NDArray[np.bool_]
     connection: NDArray[np.int64]
     transaction: NDArray[np.int64]
+    lookup: NDArray[np.int64]
     request_digest: NDArray[np.uint64]
     identifiers: Lists
     request_tokens: Lists
@@ -98,6 +99,7 @@ def link_columns(
         one_way=exchanges.column("one_way").take(primary).to_numpy().astype(np.bool_, copy=False),
         connection=join_numbers(views.connection, roles),
         transaction=join_transactions(exchanges, views, roles),
+        lookup=facts.resolution,
         request_digest=views.digest[primary],
         identifiers=identifiers,
         request_tokens=lists(exchanges.column("request_tokens").take(primary)),

@@ -37,6 +37,11 @@ CAPTURES = (
 CONNECTIONS = (
     Column("connection", "int64", "Number of the connection, unique in the case."),
     Column("capture", "category", "Vantage point that saw it."),
+    Column(
+        "transport",
+        "category",
+        "tcp or udp: a UDP conversation is what two ends send each other without a long silence.",
+    ),
     Column("protocol", "category", "Protocol that was recognised by its bytes; empty if none was."),
     Column("client_address", "category", "Address of the end that opened it."),
     Column("client_port", "int32", "Port of the end that opened it."),
@@ -44,7 +49,11 @@ CONNECTIONS = (
     Column("server_port", "int32", "Port of the end that accepted it."),
     Column("opened_ns", "int64", "Time of its first packet, as captured."),
     Column("closed_ns", "int64", "Time of its last packet, as captured."),
-    Column("handshake", "bool", "Whether its SYN was captured; if not, it was joined midway."),
+    Column(
+        "handshake",
+        "bool",
+        "Whether its SYN was captured; if not, it was joined midway. Always true of UDP, which has none.",
+    ),
     Column(
         "ended",
         "category",
@@ -119,9 +128,10 @@ EXCHANGES = (
     Column(
         "request_seq",
         "int64",
-        "TCP sequence number of the request's first byte, the same at every vantage point; -1 if not captured.",
+        "TCP sequence number of the request's first byte, or checksum of its first datagram: the same at every vantage point; "
+        "-1 if not captured.",
     ),
-    Column("response_seq", "int64", "TCP sequence number of the response's first byte; -1 if there is none."),
+    Column("response_seq", "int64", "The same of the response; -1 if there is none."),
     Column(
         "request_digest",
         "uint64",
@@ -132,6 +142,7 @@ EXCHANGES = (
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
     Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
+    Column("tls_ns", "int64", "How long the TLS handshake before it took, where it opens the connection; else 0."),
     Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
     Column("response_acknowledged", "bool", "Whether the client's host acknowledged the whole response, as captured."),
     Column("request_retransmitted", "int32", "Segments of the request that were sent again."),
@@ -194,7 +205,12 @@ CALLS = (
     Column(
         "start_ns", "int64", "First byte of the request, at the caller where it was captured, on the common time line."
     ),
-    Column("end_ns", "int64", "Last byte of the response (of the request where there is none), likewise."),
+    Column(
+        "end_ns",
+        "int64",
+        "Last byte of the response, likewise; where there is none, what ended the wait for it, or the last packet of the "
+        "request.",
+    ),
     Column(
         "server_start_ns",
         "int64",
@@ -207,6 +223,11 @@ CALLS = (
     ),
     Column("client_exchange", "int64", "Row of the caller's view in exchanges; -1 if not captured there."),
     Column("server_exchange", "int64", "Row of the callee's view in exchanges; -1 if not captured there."),
+    Column(
+        "lookup_exchange",
+        "int64",
+        "Row in exchanges of the lookup that gave the address of its connection, of which it is the first call; -1 if none.",
+    ),
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
     Column("request_bytes", "int64", "Length of the request."),
     Column("response_bytes", "int64", "Length of the response."),
@@ -214,7 +235,8 @@ CALLS = (
         "whole_ns",
         "int64",
         "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
-        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0.",
+        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0. An attempt to "
+        "connect that came to nothing is all connect_ns, a TLS handshake that failed all tls_ns.",
     ),
     Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
     Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),

@@ -26,8 +26,8 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def recorded(name: str, port: int) -> Iterator[None]:
-    """Record the packets from and to `port` on loopback as the capture `name`."""
+def recorded(name: str, port: int, transport: str = "tcp") -> Iterator[None]:
+    """Record the packets from and to `port` on loopback as the capture `name`; `transport` is tcp, udp or empty: both."""
     path = CAPTURES / f"{name}.pcap"
     path.unlink(missing_ok=True)
     arguments = [
@@ -42,7 +42,7 @@ def recorded(name: str, port: int) -> Iterator[None]:
         "root",
         "-w",
         str(path),
-        f"tcp port {port}",
+        f"{transport} port {port}".lstrip(),
     ]
     recorder = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     time.sleep(SETTLE_SECONDS)
