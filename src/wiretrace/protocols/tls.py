@@ -19,7 +19,7 @@ from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Carried, Context, Protocol, Violation
 from wiretrace.protocols.tls_direction import Direction
-from wiretrace.protocols.tls_handshake import HARMLESS, KEY_UPDATE, TLS_1_3, alert_name
+from wiretrace.protocols.tls_handshake import FINISHED, HARMLESS, KEY_UPDATE, TLS_1_3, alert_name
 from wiretrace.protocols.tls_session import Session
 from wiretrace.protocols.tls_wire import (
     ALERT,
@@ -101,7 +101,7 @@ class Tls(Protocol):
                 raise Violation("not a TLS record")
             end = at + HEADER_BYTES + length
             protected = direction.is_protected(kind, session.version)
-            if protected and not self._decided(direction):
+            if protected and not (self._decided(direction) and (side is Side.SERVER or self._server_is_ready())):
                 return at
             if (not protected or session.keyed) and end > size:
                 return at
@@ -152,6 +152,16 @@ class Tls(Protocol):
         if session.keyed and direction.unsealer is None:
             direction.unsealer = session.unsealer(direction.side)
         return True
+
+    def _server_is_ready(self) -> bool:
+        """Whether the server's part of the handshake was read, which tells more of the connection."""
+        session, server = self._session, self._directions[Side.SERVER]
+        if server.ended or not server.complete:
+            return True
+        if session.version < TLS_1_3:
+            return server.changed
+        opens = server.unsealer
+        return not session.keyed or server.said_finished or (opens is not None and opens.carries_data)
 
     def _read_clear(self, direction: Direction, kind: int, payload: bytes, end: int) -> None:
         """A record whose payload stands in clear."""
@@ -212,6 +222,7 @@ class Tls(Protocol):
         if opened.kind == HANDSHAKE:
             for message, body in direction.messages(opened.content):
                 self._session.hear(side, message, body)
+                direction.said_finished |= message == FINISHED
                 if message == KEY_UPDATE and self._session.version >= TLS_1_3 and direction.unsealer is not None:
                     direction.unsealer.update()
         elif opened.kind == CHANGE_CIPHER_SPEC:

@@ -61,6 +61,8 @@ class Direction:
         """Whether its part of the handshake is over, as far as the lengths of its records tell; None: it may be."""
         self.doubtful: list[tuple[int, int]] = []
         """Records that are part of the handshake if its end is still to come, and else are data: start and end of each."""
+        self.said_finished = False
+        """Whether its Finished was opened."""
         self.data_records = 0
         """Records of application data that were read."""
         self.behind_gap = False
