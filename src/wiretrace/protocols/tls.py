@@ -168,7 +168,7 @@ class Tls(Protocol):
         side = direction.side
         direction.reached = direction.opened = end
         if kind == HANDSHAKE:
-            if payload[0] == HELLOS[side] and not direction.complete and not direction.behind_gap:
+            if payload[0] == HELLOS[side] and not direction.complete and not direction.gapped:
                 # No SYN was captured, and yet it is captured from its beginning.
                 direction.complete, self._established = True, False
             for message, body in direction.messages(payload):
@@ -282,11 +282,13 @@ class Tls(Protocol):
         session, length = self._session, end - start - HEADER_BYTES
         if direction.side is Side.SERVER:
             status = TICKET if direction.may_be_ticket(session, length) else ""
-            return Message(Role.PART, start, end, status=status, result=Result.UNREADABLE, damaged=direction.behind_gap)
+            return Message(
+                Role.PART, start, end, status=status, result=Result.UNREADABLE, closes=not direction.behind_gap
+            )
         return Message(
             Role.PART, start, end, OPERATION, session.named(OPERATION, "to"),
             FAREWELL if direction.may_be_farewell(session, length) else "",
-            attributes=self._told({"wiretrace.opaque": True}), damaged=direction.behind_gap,
+            attributes=self._told({"wiretrace.opaque": True}), closes=not direction.behind_gap,
             notes=(OPAQUE_NOTE, AMBIGUOUS_NOTE) if session.may_be_http2 else (OPAQUE_NOTE,),
         )  # fmt: skip
 

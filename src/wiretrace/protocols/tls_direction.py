@@ -65,8 +65,10 @@ class Direction:
         """Whether its Finished was opened."""
         self.data_records = 0
         """Records of application data that were read."""
-        self.behind_gap = False
-        """Whether bytes are missing before what comes next."""
+        self.behind_gap = not started
+        """Whether bytes are missing, or may be, before what comes next."""
+        self.gapped = False
+        """Whether bytes of it are missing."""
         self.next_record = -1
         """Where the record behind a damaged one begins, if that is known."""
         self._fragments = b""
@@ -91,7 +93,7 @@ class Direction:
     def forget(self) -> None:
         """Bytes are missing: the message under construction will never be complete."""
         self._fragments = b""
-        self.behind_gap = True
+        self.behind_gap = self.gapped = True
         if not self.protected:
             self.complete = False
 
