@@ -35,7 +35,9 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["lab", "pairing", "linking", "tls", []], help="all, if none is named")
+    parser.add_argument(
+        "parts", nargs="*", choices=["lab", "pairing", "linking", "tls", []], help="all, if none is named"
+    )
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     options = parser.parse_args()
     parts = options.parts or ["lab", "pairing", "linking", "tls"]

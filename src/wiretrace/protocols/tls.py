@@ -192,12 +192,12 @@ class Tls(Protocol):
             if not self._established and direction.opened <= direction.held and direction.protected >= WRONG_KEYS:
                 self._session.keyed = False
                 return False
-            direction.reached = end
             if not self._established and not gap:
                 # Under keys of the handshake that the log lacks.
                 direction.opened = end
             else:
                 self._carry(direction, Carried(start, end, start + HEADER_BYTES, b""))
+            direction.reached = end
             return True
         body = start + HEADER_BYTES + opened.body
         direction.opened = end

@@ -12,6 +12,7 @@ from wiretrace.protocols.tls_wire import APPLICATION_DATA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wiretrace.protocols.tls_handshake import ServerHello
     from wiretrace.protocols.tls_session import Session
     from wiretrace.protocols.tls_unsealing import Unsealer
 
@@ -28,8 +29,6 @@ LONGEST_FLIGHT = (4, 6)
 MOST_TICKETS = 4
 TICKET_BYTES = range(60, 4096)
 """Records behind the handshake that may be session tickets: so many, so long."""
-EMPTY_CBC_RECORD = 32
-"""TLS 1.0 sends an empty record ahead of data (against CVE-2011-3389): a MAC with its padding, and no more."""
 HTTP_2_CONTROL = frozenset({9, 13, 17})
 """Bytes of frames of HTTP/2 that ask for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING."""
 CONTINUE_BYTES = len(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -111,9 +110,7 @@ class Direction:
             return False
         if session.version < TLS_1_3 or hello is None:
             self.finished = True
-            if session.version == TLS_1_0 and length <= EMPTY_CBC_RECORD and hello is not None and hello.suite.mac:
-                return False
-            return self.asks(session, length)
+            return not (hello is not None and _is_empty(hello, length)) and self.asks(session, length)
         content = length - (8 if hello.suite.way == "ccm8" else 16)
         if content == ALERT_CONTENT:
             return False
@@ -153,6 +150,15 @@ class Direction:
         content = _content(session, length)
         interim = self.side is Side.SERVER and content == CONTINUE_BYTES and session.may_be_http1
         return not interim and not (session.may_be_http2 and content in HTTP_2_CONTROL)
+
+
+def _is_empty(hello: ServerHello, length: int) -> bool:
+    """Whether it is an empty record that TLS 1.0 sends ahead of data (against CVE-2011-3389): a MAC and its padding."""
+    suite = hello.suite
+    if hello.version != TLS_1_0 or not suite.mac or not suite.fixed_bytes:
+        return False
+    mac, block = HASH_BYTES[suite.mac], suite.fixed_bytes
+    return length == (block + mac if hello.encrypt_then_mac else (mac // block + 1) * block)
 
 
 def _content(session: Session, length: int) -> int:
