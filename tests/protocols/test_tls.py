@@ -15,6 +15,7 @@ from tests.support.mangle import mutated, with_gaps
 from tests.support.tls import NAME, client_context, make_certificate, shaken_hands
 
 from wiretrace.model.message import Result, Role
+from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context
 from wiretrace.protocols.tls import Tls
 from wiretrace.protocols.tls_certificate import certificate_names
@@ -290,3 +291,30 @@ def test_any_bytes_are_borne(client: bytes, server: bytes, started: bool) -> Non
 def spoken(place: Path) -> tuple[bytes, bytes, KeyLog]:
     """A conversation in TLS 1.3."""
     return talk(place, ssl.TLSVersion.TLSv1_3)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_record_behind_a_damaged_one_is_found_by_its_length(place: Path, version: ssl.TLSVersion) -> None:
+    """Twenty bytes in its middle are missing: nothing but this record is."""
+    client, server, log = talk(place, version, times=5)
+    whole = dissect(Tls, client, server, context=context(log))
+    assert whole.protocol.carried is not None
+    units = [unit for unit in whole.protocol.carried[1] if unit.data]
+    hole = units[2].start + 10
+    read = dissect(Tls, client, [server[:hole], 20, server[hole + 20 :]], context=context(log))
+    assert read.protocol.carried is not None
+    found = [unit for unit in read.protocol.carried[1] if unit.data]
+    assert [unit.start for unit in found] == [unit.start for unit in units if unit is not units[2]]
+    assert read.protocol.resync(Side.SERVER, server, hole, 0) is not None
+
+
+def test_wrong_secrets_open_nothing_and_the_calls_are_opaque(place: Path) -> None:
+    client, server, log = talk(place, VERSIONS[0], times=12)
+    hello = read_client_hello(client[9:])
+    assert hello is not None
+    wrong = KeyLog(10)
+    wrong.add([b"CLIENT_RANDOM " + hello.random.hex().encode() + b" " + b"ab" * 48])
+    read = dissect(Tls, client, server, context=context(wrong))
+    assert carried(read) == (b"", b"")
+    assert sum(message.role is Role.PART for message in read.requests) >= 4
+    assert len(log) == 1

@@ -48,8 +48,8 @@ FAREWELL = "farewell"
 OPAQUE_NOTE = "encrypted: told by the sizes and directions of its records"
 AMBIGUOUS_NOTE = "perhaps HTTP/2: several calls may be told as one"
 UNNAMED_ALERT = "encrypted_alert"
-WRONG_KEYS = 6
-"""Records at the beginning of a direction that do not open before the keys are taken for wrong."""
+WRONG_KEYS = 8
+"""Records in a row that do not open, before any application data, after which the keys are taken for wrong."""
 
 
 class Tls(Protocol):
@@ -104,6 +104,7 @@ class Tls(Protocol):
             if protected and not (self._decided(direction) and (side is Side.SERVER or self._server_is_ready())):
                 return at
             if (not protected or session.keyed) and end > size:
+                direction.next_record = base + end
                 return at
             if not protected:
                 self._read_clear(direction, kind, data[at + HEADER_BYTES : end], base + end)
@@ -116,16 +117,16 @@ class Tls(Protocol):
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """The record that follows a damaged one, if its place is known; else the first of several that fit."""
         known = self._directions[side].next_record - base
-        if known >= at:
-            return known if known <= len(data) else None
-        return boundary(data, at)
+        if known < at:
+            return boundary(data, at)
+        return known if known <= len(data) else None
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """A handshake message may be incomplete; a protected record can not be opened."""
         direction = self._directions[side]
         self._tell_pieces(direction)
         self._flush(direction, direction.reached)
-        direction.forget()
+        direction.forget(end)
         direction.held = -1
         if not self._established and not direction.protected:
             self._established = True
@@ -189,7 +190,8 @@ class Tls(Protocol):
         opened = unsealer.open(header, payload, gap)
         direction.protected += 1
         if opened is None:
-            if not self._established and direction.opened <= direction.held and direction.protected >= WRONG_KEYS:
+            direction.unopened += 1
+            if not self._established and direction.unopened >= WRONG_KEYS:
                 self._session.keyed = False
                 return False
             if not self._established and not gap:
@@ -200,7 +202,7 @@ class Tls(Protocol):
             direction.reached = end
             return True
         body = start + HEADER_BYTES + opened.body
-        direction.opened = end
+        direction.opened, direction.unopened = end, 0
         if opened.kind == APPLICATION_DATA:
             direction.data_records += bool(opened.content)
             self._carry(direction, Carried(start, end, body, opened.content, opened.missing))

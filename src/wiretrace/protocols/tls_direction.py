@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wiretrace.model.limits import Limits
 from wiretrace.model.side import Side
 from wiretrace.protocols.tls_handshake import TLS_1_0, TLS_1_3
 from wiretrace.protocols.tls_key_schedule import HASH_BYTES
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from wiretrace.protocols.tls_session import Session
     from wiretrace.protocols.tls_unsealing import Unsealer
 
-LONGEST_HANDSHAKE = 1 << 18
-"""Bytes of one handshake message that are kept while its rest is awaited."""
+LONGEST_HANDSHAKE = Limits().tls_handshake_bytes
 MESSAGE_HEADER = 4
 FINISHED_EXTRA = MESSAGE_HEADER + 1
 """Bytes of a record with Finished beside the hash and the tag: the message's header, and the content type."""
@@ -60,6 +60,8 @@ class Direction:
         """Whether its part of the handshake is over, as far as the lengths of its records tell; None: it may be."""
         self.doubtful: list[tuple[int, int]] = []
         """Records that are part of the handshake if its end is still to come, and else are data: start and end of each."""
+        self.unopened = 0
+        """Records in a row that did not open."""
         self.said_finished = False
         """Whether its Finished was opened."""
         self.data_records = 0
@@ -89,8 +91,10 @@ class Direction:
             at = end
         self._fragments = data[at:]
 
-    def forget(self) -> None:
-        """Bytes are missing: the message under construction will never be complete."""
+    def forget(self, end: int) -> None:
+        """Bytes up to `end` are missing: the message under construction will never be complete."""
+        if self.next_record < end:
+            self.next_record = -1
         self._fragments = b""
         self.behind_gap = self.gapped = True
         if not self.protected:
