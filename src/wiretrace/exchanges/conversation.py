@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from wiretrace.exchanges.detection import SURE, identify, looks_encrypted
+from wiretrace.exchanges.detection import SURE, identify, looks_encrypted, stands_before
 from wiretrace.exchanges.direction import Direction
+from wiretrace.exchanges.told import Told
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
@@ -43,9 +44,9 @@ class Conversation:
     """One connection. Directions are numbered as in `tcp.streams`; sides are Side.CLIENT and Side.SERVER."""
 
     __slots__ = (
-        "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
+        "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_told", "_unread_before", "_violations",
         "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
-        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "varied", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +77,8 @@ class Conversation:
         """What the last connection to the same server spoke."""
         self.interleaves = False
         """Whether a protocol that it spoke sends messages in pieces."""
+        self.varied = False
+        """Whether it has gone over to another protocol, so that its messages say themselves which was theirs."""
         self.messages: tuple[list[Message], list[Message]] = ([], [])
         """By side: messages read and not yet taken."""
         self.last_end = [-(2**62), -(2**62)]
@@ -93,6 +96,8 @@ class Conversation:
         self._shared = shared
         self._keep_values = keep_values
         self._excluded: frozenset[str] = frozenset()
+        self._told: Told | None = None
+        """What the protocols before say of every request."""
         self._unread_before: dict[Payload, int] = {}
         self._violations = 0
         self._produced = 0
@@ -175,7 +180,7 @@ class Conversation:
             client, server = (
                 both[direction][0] if both[direction] else b"" for direction in (self.client, 1 - self.client)
             )
-            if self.hint.probe(client, server) >= SURE:
+            if self.hint.probe(client, server) >= SURE and not stands_before(client, server):
                 self.likelihood = SURE
                 self._adopt(self.hint)
                 return
@@ -361,9 +366,12 @@ class Conversation:
             state.started, state.resync = True, False
             state.openings.clear()
             state.skip()
+        if succession.attributes or succession.identifiers:
+            self._told = Told(succession, self._told)
         self.protocol = None
         self._excluded = frozenset()
         self._produced = 0
+        self.varied = True
         successor = known_protocols().get(succession.protocol)
         if successor is not None:
             self._adopt(successor, succession.opened_by)
@@ -384,6 +392,8 @@ class Conversation:
             return
         for side, found in ((Side.CLIENT, protocol.requests), (Side.SERVER, protocol.responses)):
             if found:
+                if self._told is not None and side is Side.CLIENT:
+                    self._told.tell(found)
                 self._produced += len(found)
                 self.last_end[side] = found[-1].end
                 self.messages[side].extend(found)

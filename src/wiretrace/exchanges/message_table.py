@@ -89,7 +89,7 @@ class MessageTable:
     @property
     def several_protocols(self) -> bool:
         """Whether the messages of one connection may be of several protocols."""
-        return any(thread.conversation.interleaves for thread in self.threads)
+        return any(thread.conversation.interleaves or thread.conversation.varied for thread in self.threads)
 
     def _look_up(self, provenance: Provenance, stream: NDArray[np.int64], held: NDArray[np.int64]) -> None:
         """Find the packets behind all messages, and what of them was captured, as if there were no gaps.

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from wiretrace.model.identifier import IdentifierKind
     from wiretrace.model.message import Message
     from wiretrace.model.side import Side
 
@@ -65,6 +66,10 @@ class Succession:
     server_offset: int
     opened_by: Message | None = None
     """The request that asked for it, where there was one."""
+    attributes: dict[str, str | int] | None = None
+    """What is told of every request behind it."""
+    identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
+    """Identifiers that every request behind it carries."""
 
 
 class Protocol(ABC):
@@ -78,6 +83,11 @@ class Protocol(ABC):
     """Whether a client usually waits for the answer before it sends the next request on the same connection."""
     interleaves: ClassVar[bool] = False
     """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
+
+    precedes: ClassVar[bool] = False
+    """Whether it stands in front of others, which may bear with its first bytes: where it is sure, no other is asked."""
+    reversible: ClassVar[bool] = False
+    """Whether the end that accepted a connection may be the one that asks (a relay that waits for its proxy to call)."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
