@@ -16,7 +16,7 @@ from wiretrace.protocols.memcached_binary import MAGIC, BinaryReader, next_heade
 from wiretrace.protocols.memcached_text import COMMAND_LINE, REPLY_LINE, TextReader
 
 FRAME = struct.Struct(">HHHH")
-"""Number of the request, number of the datagram, how many there are, and zero."""
+"""Number of the request, number of the datagram, how many there are, and what should be zero, but is anything."""
 FRAME_BYTES = 8
 PORT = 11211
 
@@ -32,11 +32,9 @@ class MemcachedDatagrams(DatagramProtocol):
         """A frame header with a command or a reply behind it."""
         if len(datagram) <= FRAME_BYTES:
             return 0.0
-        _, number, count, zero = FRAME.unpack_from(datagram)
-        if zero or number >= count:
-            return 0.0
+        _, number, count, reserved = FRAME.unpack_from(datagram)
         side = _side(datagram)
-        if side is None:
+        if number >= count or side is None or (reserved and PORT not in ports):
             return 0.0
         return 0.9 if datagram[FRAME_BYTES] in MAGIC or side is Side.CLIENT or PORT in ports else 0.6
 
@@ -44,8 +42,8 @@ class MemcachedDatagrams(DatagramProtocol):
         """One message a datagram, or a further part of a reply."""
         if len(datagram) <= FRAME_BYTES:
             return None
-        request, number, count, zero = FRAME.unpack_from(datagram)
-        if zero or number >= count:
+        request, number, count, _ = FRAME.unpack_from(datagram)
+        if number >= count:
             return None
         if number:
             return Message(Role.RESPONSE, 0, length, key=request, closes=number + 1 == count)
