@@ -82,6 +82,13 @@ def test_behind_starttls_is_tls_on_both_sides() -> None:
         )  # fmt: skip
 
 
+def test_inside_of_tls_nobody_greets() -> None:
+    """What TLS carries behind STARTTLS begins with the client's second EHLO (RFC 3207 section 4.2)."""
+    client, server = b"EHLO a\r\nNOOP\r\n", b"250 mail.test\r\n250 OK\r\n"
+    assert Smtp.probe(client, server) >= 0.8
+    assert {message.role for message in dissect(Smtp, client, server).responses} == {Role.RESPONSE}
+
+
 def test_behind_a_gap_reading_goes_on_at_the_next_line() -> None:
     found = dissect(Smtp, [CLIENT[:20], 40, CLIENT[60:]], SERVER)
     assert [message.summary for message in found.requests] == [ASKED[0], *ASKED[3:]]

@@ -19,6 +19,9 @@ REPLY = re.compile(rb"([2-5][0-5][0-9])(?:[ ]([^\r\n]{0,1000}))?\r?\n")
 """The last line of a reply."""
 REPLY_CONTINUED = re.compile(rb"([2-5][0-5][0-9])-[^\r\n]{0,1000}\r?\n")
 GREETING = re.compile(rb"220[ -][^\r\n]{0,1000}\r\n")
+GREETINGS = frozenset({"220", "421", "554"})
+"""Codes of a first reply that nobody asked for. Behind STARTTLS there is none (RFC 3207 section 4.2)."""
+WELCOME = re.compile(rb"250[ -]")
 SPOKEN = re.compile(rb"[^\r\n]*SMTP", re.IGNORECASE)
 LONGEST_LINE = 2048
 """Bytes without a line end that are still taken for the beginning of a line (RFC 5321 section 4.5.3 allows 1000)."""
@@ -61,7 +64,7 @@ class Smtp(Protocol):
         """A greeting and a command; FTP greets with the same code, so that one of them alone must name itself."""
         begins, greets = COMMAND.match(client) is not None, GREETING.match(server) is not None
         if begins and client[:4].upper() in (b"EHLO", b"HELO", b"LHLO"):
-            return 1.0 if greets else 0.0 if server and not REPLY_CONTINUED.match(server) else 0.8
+            return 1.0 if greets else 0.0 if server and not WELCOME.match(server) else 0.8
         if greets:
             named = SPOKEN.match(server) is not None
             return 0.0 if client and not begins else 0.9 if named else 0.0
@@ -160,10 +163,10 @@ class Smtp(Protocol):
         status = last[1].decode("ascii")
         result = Result.OK if status[0] in "23" else Result.SERVER_ERROR if status[0] == "4" else Result.CLIENT_ERROR
         role = Role.RESPONSE
-        if not self._greeted:
-            self._greeted = True
+        if not self._greeted and status in GREETINGS:
             # A server that refuses to talk says so before anybody asked.
             role = Role.CONTROL if result is Result.OK else Role.PUSH
+        self._greeted = True
         message = Message(role, base + at, base + last.end(), status=status, result=result)
         if role is Role.PUSH:
             message.operation = message.summary = "greeting"
