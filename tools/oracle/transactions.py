@@ -24,6 +24,9 @@ PROTOCOLS = {
     "mysql": "mysql",
     "redis": "redis",
     "memcache": "memcached",
+    "mongo": "mongodb",
+    "tds": "tds",
+    "tns": "tns",
 }
 """Protocols that are compared: the oracle's word, and ours."""
 NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})

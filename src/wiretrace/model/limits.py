@@ -46,6 +46,8 @@ class Limits:
     """Packets remembered behind one unfinished message; beyond it only its first and last packets are kept."""
     value_bytes: int = 512
     """Bytes of a message that are searched for values that link it to others."""
+    unpacked_bytes: int = 16 << 10
+    """Bytes of a compressed message that are unpacked to be read; what lies behind them is passed over."""
     value_tokens: int = 24
     """Values kept of one message, as keyed hashes."""
     statement_bytes: int = 8192
