@@ -33,6 +33,7 @@ COVERED_BY = {
     "protocols/test_ldap.py": ("protocols/ldap_*",),
     "protocols/test_mongodb.py": ("protocols/mongodb_*",),
     "protocols/test_mysql.py": ("protocols/mysql_*",),
+    "protocols/test_mysql_compression.py": ("protocols/carried",),
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
     "protocols/test_redis.py": ("protocols/redis_*",),
     "protocols/test_sql.py": ("protocols/sql_*",),

@@ -275,7 +275,7 @@ def _is_message(data: bytes, at: int, side: Side) -> float:
     """How surely a message of `side` begins at `at`."""
     if len(data) < at + _HEADER_BYTES + 5:
         return 0.0
-    length, number, answers_to, operation = _HEADER.unpack_from(data, at)
+    length, _, answers_to, operation = _HEADER.unpack_from(data, at)
     if operation not in _FROM[side] or not _HEADER_BYTES < length <= _LONGEST:
         return 0.0
     if (answers_to in _NO_ANSWER_TO) is (side is Side.SERVER):

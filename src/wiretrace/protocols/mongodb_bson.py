@@ -30,6 +30,7 @@ _UUID_SUBTYPES = (3, 4)
 _INT32 = struct.Struct("<i")
 _INT64 = struct.Struct("<q")
 _DOUBLE = struct.Struct("<d")
+_NUMBERS = {INT32: _INT32, INT64: _INT64, DOUBLE: _DOUBLE}
 
 
 class Element(NamedTuple):
@@ -86,16 +87,11 @@ def number(data: bytes, element: Element, limit: int) -> float:
     """The value of a number or a boolean; 0 for everything else."""
     if element.end > limit:
         return 0
-    if element.kind == INT32:
-        whole: int = _INT32.unpack_from(data, element.at)[0]
-        return whole
-    if element.kind == INT64:
-        whole = _INT64.unpack_from(data, element.at)[0]
-        return whole
-    if element.kind == DOUBLE:
-        real: float = _DOUBLE.unpack_from(data, element.at)[0]
-        return real
-    return data[element.at] if element.kind == BOOLEAN else 0
+    unpacker = _NUMBERS.get(element.kind)
+    if unpacker is None:
+        return data[element.at] if element.kind == BOOLEAN else 0
+    value: float = unpacker.unpack_from(data, element.at)[0]
+    return value
 
 
 def string(data: bytes, element: Element, limit: int) -> bytes:

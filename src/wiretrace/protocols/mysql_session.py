@@ -30,7 +30,7 @@ class Session:
     greeting_end: int = -1
     """Stream offset behind the server's greeting; -1: not read yet."""
     compressed: bool = False
-    """Compression was agreed on: behind the login nothing can be read."""
+    """Compression was agreed on: behind the login packets are packed."""
     ended: list[bool] = field(default_factory=lambda: [False, False])
     """By side: nothing more will come."""
     asked: deque[int] = field(default_factory=lambda: deque(maxlen=Limits().pending_messages))
