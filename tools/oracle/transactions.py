@@ -41,6 +41,8 @@ WEBSOCKET_CONTROL = frozenset({"9", "10"})
 """Ping and Pong: bytes of the protocol, and of no session."""
 GREETING = "ServerGreeting"
 """MySQL's first packet: nobody asked for it."""
+CONNECT = "Packet Type: Connect"
+"""The packets of Oracle's protocol that are compared: of others the oracle knows only what text stands in them."""
 GOODBYE = "Quit (1)"
 """MySQL's COM_QUIT: it asks for nothing, and we count it as bytes of the protocol."""
 
@@ -144,12 +146,29 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             counted.append({**entry, **{name: answer[name] for name in kept}})
         elif entry is answer and entry["stream"] in ends:
             continue
+        elif entry["protocol"] == "tns":
+            if str(entry.get("type")).startswith(CONNECT):
+                counted.append(_connection(entry))
         elif entry["protocol"] == "websocket":
             if entry.get("stream") in ends:
                 counted.append(_session(entry, ends[entry["stream"]]))
         else:
             counted.append(entry)
     return counted
+
+
+def _connection(entry: dict[str, Any]) -> dict[str, Any]:
+    """A Connect of Oracle's protocol as one entry; the oracle lists packets, and does not pair them."""
+    return {
+        **entry,
+        "client": entry["from"],
+        "server": entry["to"],
+        "request": {},
+        "response": {},
+        "req_frame": entry["frame"],
+        "resp_frame": None,
+        "response_not_told": True,
+    }
 
 
 def _session(entry: dict[str, Any], opened_by: dict[str, Any]) -> dict[str, Any]:

@@ -23,9 +23,11 @@ class Dialect(enum.StrEnum):
     """How a database reads quotes and comments."""
 
     STANDARD = "standard"
-    """PostgreSQL, and near enough SQL Server: "name", E'it\\'s', $tag$text$tag$, comments inside comments."""
+    """PostgreSQL, and near enough most others: "name", E'it\\'s', $tag$text$tag$, comments inside comments."""
     MYSQL = "mysql"
     """MySQL and MariaDB: `name`, "text", backslash escapes, # comments, /*! executable comments */."""
+    TSQL = "tsql"
+    """SQL Server and Sybase: [name], "name", N'text', $12.50, comments inside comments."""
 
 
 class Statement(NamedTuple):
@@ -71,6 +73,7 @@ def _quoted_names(quote: bytes) -> bytes:
     return name + rb"(?:[A-Za-z_\s.,()=<>]*+" + name + rb")*+"
 
 
+_BRACKETED = rb"\[[^\]]*+(?:\]\][^\]]*+)*+\]?+"
 _PLAIN = {
     Dialect.STANDARD: re.compile(
         rb"(['0-9.+\-\"$/](?:(?<=')(?:(?<![eE].)[^']*+(?:''[^']*+)*+'?+)?+|"
@@ -84,9 +87,15 @@ _PLAIN = {
         + rb"|(?<=[`\#])|(?<=-)-|(?<=/)\*|(?<=\*)/))",
         re.DOTALL,
     ),
+    Dialect.TSQL: re.compile(
+        rb"(['0-9.+\-\"\[/$](?:(?<=')[^']*+(?:''[^']*+)*+'?+|"
+        + _NUMBER
+        + rb"|(?<=[\"\[])|(?<=-)-|(?<=/)\*|(?<=\$)(?<![\w@#$].)[0-9.]++))",
+        re.DOTALL,
+    ),
 }
 """Literals, or the opening of what `_FULL` is needed for: comments, quoted names, the rarer kinds of strings."""
-_RARE = frozenset({b"'", b'"', b"--", b"$", b"/*", b"*/", b"`", b"#"})
+_RARE = frozenset({b"'", b'"', b"--", b"$", b"/*", b"*/", b"`", b"#", b"["})
 """Tokens of `_PLAIN` that are such an opening."""
 _FULL = {
     Dialect.STANDARD: re.compile(
@@ -96,6 +105,11 @@ _FULL = {
     ),
     Dialect.MYSQL: re.compile(
         rb"(?P<kept>" + _quoted_names(b"`") + rb")|(?P<comment>" + _MYSQL_COMMENT + rb")|" + _MYSQL_LITERAL, re.DOTALL
+    ),
+    Dialect.TSQL: re.compile(
+        rb"(?P<kept>" + _quoted_names(b'"') + rb"|" + _BRACKETED + rb"(?:[A-Za-z_\s.,()=<>]*+" + _BRACKETED + rb")*+)"
+        rb"|(?P<comment>--" + _LINE + rb"|" + _NESTED_COMMENT + rb")|(?<![\w@#$])\$[0-9.]++|" + _STANDARD_LITERAL,
+        re.DOTALL,
     ),
 }
 _TRACEPARENT = re.compile(rb"traceparent\s*=\s*'?[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}")
