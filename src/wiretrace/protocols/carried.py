@@ -7,21 +7,48 @@ frame, so that the spans of messages still tile. Frames that hold nothing but wh
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from wiretrace.protocols.contract import Violation
 
 if TYPE_CHECKING:
     from wiretrace.model.message import Message
+    from wiretrace.protocols.contract import Protocol as Owner
+
+_INNER_TAIL = 64
+_WINDOW = 1 << 18
+"""Bytes that are unpacked before they are read."""
 
 _BELIEVED_BYTES = 64 << 20
 _BELIEVED_RATIO = 100
 """What a direction may unpack to: so many bytes, and so many times what it holds. Beyond it is made to harm."""
 
 
+class Reader(Protocol):
+    """Reads what is carried, as it reads what is not."""
+
+    def parse(self, data: bytes, at: int, base: int) -> int:
+        """As `Protocol.parse`."""
+
+    def break_off(self, end: int, lost: bool) -> None:
+        """Nothing more comes, or bytes are missing: what is under construction ends at `end`."""
+
+
+class Frame(NamedTuple):
+    """A frame that is all there."""
+
+    end: int
+    """Index behind it."""
+    size: int
+    """Bytes that it holds, unpacked."""
+    packed: bytes
+    """What it holds, as it is there."""
+
+
 class Carried:
-    """One direction."""
+    """The bytes of one direction."""
 
     def __init__(self, offset: int, unread_bytes: int) -> None:
         """The first frame begins at stream offset `offset`; more than `unread_bytes` may not wait to be read."""
@@ -145,3 +172,85 @@ class Carried:
                 size = inner_end - inner_start
                 return outer_start + (inner - inner_start) * (outer_end - outer_start) // size if size else outer_end
         return self._last[1] if self._last[1] >= 0 else self.outer_end
+
+
+class CarriedReader(ABC):
+    """Reads one direction of a protocol that is carried in frames. A subclass knows the frames."""
+
+    def __init__(self, owner: Owner, messages: list[Message], reader: Reader, offset: int) -> None:
+        """The first frame begins at stream offset `offset`; `reader` appends to `messages`."""
+        self._messages = messages
+        self._reader = reader
+        self._carried = Carried(offset, owner.context.unparsed_bytes)
+        self._seeking = False
+        """Where a message begins in what is carried is not known."""
+
+    @abstractmethod
+    def frame(self, data: bytes, at: int) -> Frame | None:
+        """The frame at `at`; None where its end has not arrived. Raises Violation."""
+
+    @abstractmethod
+    def unpack(self, frame: Frame) -> bytes:
+        """What a frame holds. Raises Violation."""
+
+    @abstractmethod
+    def boundary(self, data: bytes, at: int) -> int | None:
+        """Where a frame begins for certain, from `at` on."""
+
+    @abstractmethod
+    def inner_boundary(self, data: bytes) -> int | None:
+        """Where a message begins in what frames behind a gap hold."""
+
+    def parse(self, data: bytes, at: int, base: int) -> int:
+        """As `Protocol.parse`."""
+        carried = self._carried
+        position = max(at, carried.outer_end - base)
+        while (frame := self.frame(data, position)) is not None:
+            content = self.unpack(frame) if carried.wants(frame.size) else b""
+            carried.add(base + position, base + frame.end, frame.size, content)
+            position = frame.end
+            if len(carried.buffer) >= _WINDOW and not self._read():
+                break
+        self._read()
+        return max(at, carried.unread - base)
+
+    def _read(self) -> bool:
+        """Read what was unpacked. False: nothing of it could be."""
+        carried = self._carried
+        carried.arrived(self._messages)
+        if (self._seeking and not self._found()) or carried.position >= carried.base + len(carried.buffer):
+            return True
+        before, position = len(self._messages), carried.position
+        index = max(0, position - carried.base)
+        try:
+            index = self._reader.parse(carried.buffer, index, carried.base)
+        except Violation:
+            carried.read(len(carried.buffer), self._messages, before)
+            raise
+        carried.read(index, self._messages, before)
+        return carried.position > position
+
+    def _found(self) -> bool:
+        """Find where a message begins in what was unpacked behind a gap."""
+        carried = self._carried
+        index = self.inner_boundary(carried.buffer)
+        if index is None:
+            carried.begin_message(max(0, len(carried.buffer) - _INNER_TAIL))
+            return False
+        carried.begin_message(index)
+        self._seeking = False
+        return True
+
+    def resync(self, data: bytes, at: int, base: int) -> int | None:
+        """As `Protocol.resync`."""
+        found = self.boundary(data, at)
+        if found is not None:
+            self._carried.begin(base + found)
+            self._seeking = True
+        return found
+
+    def break_off(self, offset: int, lost: bool) -> None:
+        """Nothing more comes, or bytes are missing from stream offset `offset` on."""
+        before = len(self._messages)
+        self._reader.break_off(self._carried.end, lost)
+        self._carried.break_off(offset, self._messages, before)

@@ -46,6 +46,7 @@ _OBJECTS = frozenset(
         "CAST",
         "OPERATOR",
         "SYNONYM",
+        "KEYSPACE",
     ]
 )
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"})
