@@ -6,7 +6,7 @@ set -euo pipefail
 # package:program that it brings
 wanted=(
   nginx-light:nginx mariadb-server:mariadbd redis-server:redis-server memcached:memcached postgresql:pg_lsclusters
-  iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark
+  iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark slapd:slapd
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

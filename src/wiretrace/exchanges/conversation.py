@@ -35,6 +35,8 @@ PAYLOAD_OF = {
     NoteKind.PROTOCOL_UNKNOWN: Payload.PROTOCOL_UNKNOWN,
     NoteKind.MALFORMED: Payload.MALFORMED,
 }
+ENCRYPTIONS = frozenset({"tls", "sasl"})
+"""What may take over a connection so that nothing more can be read of it."""
 EPHEMERAL_PORTS = 32768
 """Where the ports begin that Linux gives to clients."""
 
@@ -368,7 +370,7 @@ class Conversation:
         if successor is not None:
             self._adopt(successor, succession.opened_by)
         elif succession.protocol:
-            encrypted = succession.protocol == "tls"
+            encrypted = succession.protocol in ENCRYPTIONS
             self._give_up(
                 NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN,
                 f"{succession.protocol} after {self.protocol_name}",
