@@ -9,11 +9,13 @@ its "format description"; LZ4: its "block format". The last two are simple enoug
 
 from __future__ import annotations
 
-import functools
-import importlib
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+try:
+    import brotli
+except ImportError:  # an extra: without it bodies in Brotli stay unread
+    brotli = None
 try:
     from compression import zstd  # type: ignore[import-not-found, unused-ignore]
 except ImportError:
@@ -63,19 +65,10 @@ def _zstd(packed: bytes, most: int) -> bytes:
     return unpacked
 
 
-@functools.cache
-def _brotli_module() -> Any:
-    try:
-        return importlib.import_module("brotli")
-    except ImportError:
-        return None
-
-
 def _brotli(packed: bytes, most: int) -> bytes | None:
-    module = _brotli_module()
-    if module is None:
+    if brotli is None:
         return None
-    decompressor = module.Decompressor()
+    decompressor = brotli.Decompressor()
     unpacked = b""
     try:
         # In small pieces: what a version without a limit unpacks at once is bounded by them.
@@ -83,7 +76,7 @@ def _brotli(packed: bytes, most: int) -> bytes | None:
             unpacked += decompressor.process(packed[at : at + _BROTLI_PIECE], output_buffer_limit=most)
             if len(unpacked) >= most:
                 break
-    except module.error:
+    except brotli.error:
         pass
     return unpacked[:most]
 

@@ -7,6 +7,7 @@ Of a message the first bytes are kept, and of an answer its last packets, becaus
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role, Transaction
@@ -62,7 +63,7 @@ _GOES_ON = (OLD_LOGIN, OLD_QUERY)
 _STATES = (Transaction.UNKNOWN, Transaction.IDLE, Transaction.OPEN)
 
 
-class Messages:
+class Messages(ABC):
     """One direction."""
 
     def __init__(self, context: Context, session: Session, side: Side) -> None:
@@ -135,8 +136,9 @@ class Messages:
     def _must_wait(self) -> bool:
         return False
 
+    @abstractmethod
     def _message(self, end: int, *, ignored: bool, cut: bool = False) -> Message | None:
-        raise NotImplementedError
+        """The message under construction; None: the other side's word has to be read first."""
 
 
 class ClientMessages(Messages):
