@@ -48,6 +48,8 @@ class Limits:
     """Bytes of a message that are searched for values that link it to others."""
     unpacked_bytes: int = 16 << 10
     """Bytes of a compressed message that are unpacked to be read; what lies behind them is passed over."""
+    packed_body_bytes: int = 4096
+    """Bytes of a compressed HTTP body that are unpacked for the values in them; of those, `value_bytes` are kept."""
     value_tokens: int = 24
     """Values kept of one message, as keyed hashes."""
     statement_bytes: int = 8192

@@ -38,6 +38,11 @@ def unpack(form: str, packed: bytes, most: int) -> bytes | None:
     return None if unpacker is None else unpacker(packed, most)
 
 
+def can_unpack(form: str) -> bool:
+    """Whether `unpack` reads this form here."""
+    return form in _UNPACKERS and (form != "br" or brotli is not None)
+
+
 def _gzip(packed: bytes, most: int) -> bytes:
     try:
         return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(packed, most)
