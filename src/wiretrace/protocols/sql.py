@@ -115,7 +115,7 @@ _FULL = {
 _TRACEPARENT = re.compile(rb"traceparent\s*=\s*'?[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}")
 _NO_TRACE = b"0" * 32
 _PREFIX = re.compile(r"(?<![\w$])(?:[xXbBnNeE]|[uU]&|_[a-z0-9]+ ?)\?")
-_LIST = re.compile(r"\( ?\?(?: ?, ?\?)++ ?\)")
+_LIST = re.compile(r"((?i:\bIN) ?)\( ?\?(?: ?, ?\?)++ ?\)")
 _ROWS = re.compile(r"(?i:(?<=VALUES )|(?<=VALUES))(\([^()]{0,400}\))(?: ?, ?\1)++")
 _PLACEHOLDER_LIST = re.compile(r"(?i:\bIN ?)\( ?\$[0-9]++(?: ?, ?\$[0-9]++)++ ?\)")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -181,7 +181,7 @@ def _describe(redacted: bytes) -> tuple[str, str]:
     """Operation and summary of a text whose literals and comments are gone. Few distinct ones come by."""
     text = _UNPRINTABLE.sub(" ", redacted.decode("utf-8", "replace")).strip(" ;")
     text = _PREFIX.sub("?", text)
-    text = _LIST.sub("(?)", text) if not _inserts(text) else _ROWS.sub(r"\1, ...", text)
+    text = _LIST.sub(r"\1(?)", text) if not _inserts(text) else _ROWS.sub(r"\1, ...", text)
     text = _PLACEHOLDER_LIST.sub("IN (?)", text)
     return operation_of(text), text
 
