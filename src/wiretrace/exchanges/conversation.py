@@ -7,6 +7,8 @@ given ends in a message, or is counted in `unread` under its reason.
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -41,13 +43,19 @@ EPHEMERAL_PORTS = 32768
 """Where the ports begin that Linux gives to clients."""
 
 
+@functools.lru_cache(maxsize=4096)
+def pair_of(client: bytes, server: bytes, port: int) -> str:
+    """Stands for a client's host and a server's end; the addresses are in network byte order."""
+    return f"{ipaddress.ip_address(client)}>{ipaddress.ip_address(server)}:{port}"
+
+
 class Conversation:
     """One connection. Directions are numbered as in `tcp.streams`; sides are Side.CLIENT and Side.SERVER."""
 
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
-        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
-        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "addresses", "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint",
+        "interleaves", "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -60,12 +68,15 @@ class Conversation:
         notes: Notes,
         shared: dict[str, dict[str, object]],
         keep_values: bool,
+        addresses: tuple[bytes, bytes],
     ) -> None:
         self.connection = connection
         self.client_known = client >= 0
         self.client = max(client, 0)
         """Direction of the client, once known."""
         self.ports = ports
+        self.addresses = addresses
+        """Of ends a and b, in network byte order."""
         self.directions = (Direction(started[0]), Direction(started[1]))
         self.protocol: Protocol | None = None
         self.protocol_name = ""
@@ -206,6 +217,7 @@ class Conversation:
                 value_bytes=self._limits.value_bytes,
                 unparsed_bytes=self._limits.unparsed_bytes,
                 opened_by=opened_by,
+                pair=pair_of(self.addresses[self.client], self.addresses[1 - self.client], self.ports[1 - self.client]),
                 shared=self._shared.setdefault(protocol.name, {}),
             )
         )

@@ -56,6 +56,9 @@ class Limits:
     """Bytes of an SQL statement that are read; its text is cut there."""
     prepared_statements: int = 10_000
     """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""
+    known_statements: int = 20_000
+    """Prepared statements of one protocol at one vantage point by which others recognise those that were prepared before
+    the capture began; further ones are not remembered."""
     open_streams: int = 10_000
     """Streams of one HTTP/2 connection that are followed at once; beyond it the oldest is finished as it stands."""
     header_block_bytes: int = 256 << 10

@@ -44,7 +44,7 @@ from wiretrace.protocols.cassandra_wire import (
 from wiretrace.protocols.compression import unpack
 from wiretrace.protocols.contract import Violation
 from wiretrace.protocols.sql import Dialect
-from wiretrace.protocols.sql_message import Description, describe, prepared_before, returned_rows, shown
+from wiretrace.protocols.sql_message import Description, Statements, describe, prepared_before, returned_rows, shown
 
 if TYPE_CHECKING:
     from wiretrace.protocols.contract import Context
@@ -367,7 +367,9 @@ class Messages:
             self._session.namespace = shown(reader.string())
         elif kind == _PREPARED and pending is not None:
             statements = self._session.statements
-            statements[reader.string()] = pending
+            name = reader.string()
+            statements[name] = pending
+            Statements.of(self._context).remember(self._context.pair, name.hex()[:32], -1, pending)
             if len(statements) > Limits().prepared_statements:
                 del statements[next(iter(statements))]
         elif kind == _ROWS:

@@ -19,6 +19,7 @@ from wiretrace.protocols.mysql_compression import Unpacking, boundary, is_packet
 from wiretrace.protocols.mysql_server import ServerReader
 from wiretrace.protocols.mysql_session import Session
 from wiretrace.protocols.mysql_wire import HEADER, LENGTH, PREPARE, QUERY, client_boundary, is_command, server_boundary
+from wiretrace.protocols.sql_message import Statements
 
 
 class MySQL(Protocol):
@@ -29,7 +30,7 @@ class MySQL(Protocol):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._session = Session(aligned=all(context.started))
+        self._session = Session(Statements.of(context), context.pair, aligned=all(context.started))
         self._client = ClientReader(self, self._session, context.started[Side.CLIENT])
         self._server = ServerReader(self, self._session, context.started[Side.SERVER])
         self._unpacking: list[Unpacking | None] = [None, None]

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from wiretrace.model.limits import Limits
-from wiretrace.protocols.sql_message import Description
+from wiretrace.protocols.sql_message import Description, Statements
 
 
 @dataclass(slots=True)
@@ -21,6 +21,10 @@ class Prepared:
 class Session:
     """The state of one connection. Limits bound every collection in it."""
 
+    known: Statements
+    """Statements of all connections."""
+    pair: str
+    """As `Context.pair`."""
     aligned: bool
     """Every command since the connection began was seen, and every answer: the next answer is that of `asked[0]`."""
     system: str = "mysql"
@@ -46,6 +50,7 @@ class Session:
             description = self.preparing.popleft()
             if self.aligned or description.placeholders == parameters:
                 self.statements[number] = Prepared(description, parameters)
+                self.known.remember(self.pair, f"#{number}", parameters, description)
                 if len(self.statements) > Limits().prepared_statements:
                     del self.statements[next(iter(self.statements))]
                 return
