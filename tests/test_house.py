@@ -86,7 +86,8 @@ COVERED_BY = {
     "linking/test_linker.py": ("linking/*",),
     "linking/test_rows.py": ("cli/link",),
     "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
-    "test_pipeline.py": ("exchanges/vantage", "workers"),
+    "diagnosis/test_diagnose.py": ("diagnosis/observed", "diagnosis/rules/*"),
+    "test_pipeline.py": ("exchanges/vantage",),
     "cli/test_commands.py": ("cli/report", "__main__"),
     "capture/test_recorder.py": ("cli/capture",),
     # Declarations: there is nothing to run. That each name has its sentence is tested here and in the pages.
