@@ -7,7 +7,7 @@ set -euo pipefail
 wanted=(
   nginx-light:nginx mariadb-server:mariadbd redis-server:redis-server memcached:memcached postgresql:pg_lsclusters
   dnsmasq-base:dnsmasq bind9-dnsutils:dig haproxy:haproxy
-  iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark
+  iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark slapd:slapd
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -272,7 +272,7 @@ def test_values_hold_target_and_start_of_body() -> None:
     assert result.responses[0].values == b"abcde"
 
 
-def test_encoded_bodies_give_no_values() -> None:
+def test_bodies_that_are_not_packed_as_they_say_give_no_values() -> None:
     result = read(GET, OK.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n"))
     assert result.responses[0].values == b""
 

@@ -191,7 +191,7 @@ def test_prepared_statements(relay: Relay) -> None:
 
 
 def test_the_command_line_client_without_eof_packets(relay: Relay) -> None:
-    """MariaDB's own client agrees on CLIENT_DEPRECATE_EOF and on extended capabilities; --compress is named."""
+    """MariaDB's own client agrees on CLIENT_DEPRECATE_EOF and on extended capabilities; --compress is read."""
     command = ["mariadb", "--no-defaults", "-h127.0.0.1", f"-P{relay.port}", "-ushop", f"-p{PASSWORD}", "shop"]
     subprocess.run(
         [*command, "-e", "SELECT id FROM orders WHERE id = 1; SHOW TABLES"], check=True, timeout=20, capture_output=True
@@ -203,8 +203,15 @@ def test_the_command_line_client_without_eof_packets(relay: Relay) -> None:
     recording = relay.recordings[-1]
     assert recording.finished.wait(10)
     compressed = dissect(MySQL, recording.client, recording.server)
-    assert compressed.violations == []
-    assert [(m.operation, m.notes) for m in compressed.requests] == [("login", ("compressed",))]
+    assert (compressed.violations, compressed.unread) == ([], [])
+    assert [m.operation for m in asked(compressed, 0)] == ["SELECT"]
+    assert [m.values for m in answers(compressed, 0)] == [b"1"]
+    many = "SELECT id, REPEAT('paint ', 500) FROM orders, (SELECT 1 UNION SELECT 2 UNION SELECT 3) three; SELECT nope"
+    subprocess.run([*command, "--compress", "-fe", many], check=False, timeout=20, capture_output=True)
+    packed = read(relay)
+    assert [m.status for m in answers(packed, 0)] == ["OK", "1054 (42S22)"]
+    assert answers(packed, 0)[0].attributes == {"db.response.returned_rows": 6}
+    assert packed.responses[-2].end - packed.responses[-2].start < 2000 < 6 * 3000
 
 
 # Made by hand

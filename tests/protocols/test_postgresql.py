@@ -22,6 +22,7 @@ from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.postgresql import PostgreSQL
+from wiretrace.protocols.sql_message import Statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -334,8 +335,9 @@ def test_cancel_request_asks_for_no_answer() -> None:
 
 
 def test_statements_prepared_before_the_capture() -> None:
-    """Their text comes from another connection if name and number of parameters agree everywhere; else it is unknown."""
+    """They are shown by name. What other connections prepare is remembered, by name and number of parameters."""
     shared: dict[str, object] = {}
+    statements = Statements.of(Context(shared=shared))
     midway = (False, False)
     execute = execution(b"s1", 17) + SYNC
     alone = dissect(PostgreSQL, execute * 3, b"", context=Context(started=midway, shared=shared))
@@ -348,12 +350,11 @@ def test_statements_prepared_before_the_capture() -> None:
         dissect(PostgreSQL, parse * 3, b"", context=Context(started=midway, shared=shared))
 
     prepare(b"SELECT * FROM orders WHERE id = $1")
-    known = dissect(PostgreSQL, execute * 3, b"", context=Context(started=midway, shared=shared))
-    assert known.requests[0].operation == "SELECT orders"
-    assert known.requests[0].notes
+    known = statements.find("", "s1", 1)
+    assert known is not None
+    assert known.operation == "SELECT orders"
     prepare(b"SELECT * FROM customers WHERE id = $1")
-    unclear = dissect(PostgreSQL, execute * 3, b"", context=Context(started=midway, shared=shared))
-    assert unclear.requests[0].summary == "<prepared before the capture> s1"
+    assert statements.find("", "s1", 1) is None
 
 
 def test_large_messages_are_passed_over() -> None:

@@ -29,7 +29,7 @@ OPERATIONS = [
     ("SELECT * FROM o x, d y", "SELECT o d", None),
     ("SELECT a FROM o UNION SELECT a FROM s", "SELECT o s", None),
     ("SELECT extract(year FROM at) FROM o WHERE a IS DISTINCT FROM b FOR UPDATE", "SELECT o", None),
-    ("SELECT * FROM generate_series(1, 3)", "SELECT", "SELECT * FROM generate_series(?)"),
+    ("SELECT * FROM generate_series(1, 3)", "SELECT", "SELECT * FROM generate_series(?, ?)"),
     ("WITH r AS (SELECT 1 FROM x) SELECT * FROM r JOIN y USING (id)", "SELECT x SELECT y", None),
     ("UPDATE orders SET a = 1 WHERE id = 2", "UPDATE orders", "UPDATE orders SET a = ? WHERE id = ?"),
     ("INSERT INTO t VALUES (1) ON CONFLICT DO UPDATE SET a = 1", "INSERT t", None),
@@ -41,7 +41,7 @@ OPERATIONS = [
         "CREATE FUNCTION f",
         "CREATE FUNCTION f() RETURNS int AS ?",
     ),
-    ("CALL p(1, 'a')", "CALL p", "CALL p(?)"),
+    ("CALL p(1, 'a')", "CALL p", "CALL p(?, ?)"),
     ("EXEC sp_rename 'a', 'b';", "EXEC sp_rename", "EXEC sp_rename ?, ?"),
     ("BEGIN", "BEGIN", "BEGIN"),
     ("COMMIT;", "COMMIT", "COMMIT"),
@@ -190,3 +190,79 @@ def test_time_grows_with_length_alone(unit: str, dialect: Dialect) -> None:
     begun = time.process_time()
     fingerprint(b"insert into t values " + text, dialect)
     assert time.process_time() - begun < 0.5
+
+
+RULES = [
+    # Literals of every kind, and what only looks like one.
+    ("SELECT 7, -7, +7, 7.5, .5, -.5", "SELECT ?, ?, ?, ?, ?, ?", "SELECT"),
+    ("SELECT 7.5e3, -7.5E-3, 0xCAFE, 0XcafE", "SELECT ?, ?, ?, ?", "SELECT"),
+    ("SELECT 'paint', 'the painter''s', 'two\nlines'", "SELECT ?, ?, ?", "SELECT"),
+    ("SELECT b2b, f16 FROM area51 WHERE k9k=77", "SELECT b2b, f16 FROM area51 WHERE k9k=?", "SELECT area51"),
+    ("SELECT (77) AS a, ((77)), ROUND((77), 2)", "SELECT (?) AS a, ((?)), ROUND((?), ?)", "SELECT"),
+    (
+        "SELECT x FROM stock WHERE n BETWEEN (1) AND (9)",
+        "SELECT x FROM stock WHERE n BETWEEN (?) AND (?)",
+        "SELECT stock",
+    ),
+    # Lists of IN are one, other lists are not.
+    ("SELECT x FROM stock WHERE id IN (1, 'b', -3)", "SELECT x FROM stock WHERE id IN (?)", "SELECT stock"),
+    ("SELECT x FROM stock WHERE id in(0xA, .5)", "SELECT x FROM stock WHERE id in(?)", "SELECT stock"),
+    ("CREATE TABLE bins (id INT IDENTITY(5,5))", "CREATE TABLE bins (id INT IDENTITY(?,?))", "CREATE TABLE bins"),
+    ("SELECT f(1, 2) FROM stock", "SELECT f(?, ?) FROM stock", "SELECT stock"),
+    # Comments go; text that was cut off is borne.
+    ("SELECT a -- one\nFROM /* two */ stock", "SELECT a FROM stock", "SELECT stock"),
+    ("SELECT a FROM stock WHERE id IN (1, 'b',", "SELECT a FROM stock WHERE id IN (?, ?,", "SELECT stock"),
+    (
+        "ALTER TABLE bins 'hidden' ADD 5 note varchar(80)",
+        "ALTER TABLE bins ? ADD ? note varchar(?)",
+        "ALTER TABLE bins",
+    ),
+    # Targets in their order, in the case of the text.
+    ("SELect a FROM Stock s, Bins b", "SELect a FROM Stock s, Bins b", "SELect Stock Bins"),
+    ("SELECT a FROM shop.stock LEFT JOIN shop.bins", None, "SELECT shop.stock shop.bins"),
+    ("SELECT a FROM (SELECT b FROM stock JOIN bins ON x = y)", None, "SELECT SELECT stock bins"),
+    ("SELECT a FROM stock UNION SELECT a FROM bins ORDER BY a", None, "SELECT stock bins"),
+    ("INSERT INTO bins (a) SELECT a FROM stock", None, "INSERT bins SELECT stock"),
+    ("UPDATE stock SET n = n - 1 WHERE id = 5", "UPDATE stock SET n = n - ? WHERE id = ?", "UPDATE stock"),
+    ("DELETE FROM bins WHERE id = 5", "DELETE FROM bins WHERE id = ?", "DELETE bins"),
+    # Definitions name what they define.
+    ("CREATE UNIQUE INDEX by_name ON stock (name)", None, "CREATE INDEX by_name"),
+    ("CREATE VIEW full_bins AS SELECT a FROM bins", None, "CREATE VIEW full_bins"),
+    ("CREATE TRIGGER noted ON stock AFTER UPDATE AS BEGIN UPDATE bins SET a = b; END", None, "CREATE TRIGGER noted"),
+    ("ALTER PROCEDURE refill @id INT AS UPDATE stock SET n = @id", None, "ALTER PROCEDURE refill"),
+    ("DROP SCHEMA IF EXISTS archive", None, "DROP SCHEMA archive"),
+    ("CREATE SEQUENCE numbers START WITH 10", "CREATE SEQUENCE numbers START WITH ?", "CREATE SEQUENCE numbers"),
+    ("CREATE USER anna WITH PASSWORD = 'hunter2'", "CREATE USER anna WITH PASSWORD = ?", "CREATE USER anna"),
+    ("DROP ROLE IF EXISTS painters", None, "DROP ROLE painters"),
+    ("EXEC refill @id = 42", "EXEC refill @id = ?", "EXEC refill"),
+]
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+@pytest.mark.parametrize(("text", "redacted", "operation"), RULES)
+def test_the_rules_of_opentelemetry_hold_in_every_dialect(
+    text: str, redacted: str | None, operation: str, dialect: Dialect
+) -> None:
+    """Sanitising and summaries as "Generating a summary of the query text" and its published cases have them."""
+    found = fingerprint(text.encode(), dialect)
+    assert (found.summary, found.operation) == (text if redacted is None else redacted, operation)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted", "operation"),
+    [
+        ("SELECT [it's], \"x\" FROM [dbo].[Order Lines] WHERE a = N'O''Hara'", None, "SELECT dbo.Order Lines"),
+        ("SELECT TOP 5 * FROM [a--b].[c]]d]", "SELECT TOP ? * FROM [a--b].[c]]d]", "SELECT a--b.c"),
+        ("SELECT TOP (5) * FROM stock WITH (NOLOCK)", "SELECT TOP (?) * FROM stock WITH (NOLOCK)", "SELECT stock"),
+        ("UPDATE stock SET price = $12.50, cost = -$3", "UPDATE stock SET price = ?, cost = -?", "UPDATE stock"),
+        ("SELECT a$5, @p1, #temp.x FROM #temp", "SELECT a$5, @p1, #temp.x FROM #temp", "SELECT #temp"),
+        ("DELETE stock WHERE id = @p", "DELETE stock WHERE id = @p", "DELETE stock"),
+        ("DELETE s FROM stock s WHERE id = 5", "DELETE s FROM stock s WHERE id = ?", "DELETE stock"),
+        ("EXEC sp_rename 'old', N'new'", "EXEC sp_rename ?, ?", "EXEC sp_rename"),
+        ("SELECT [unfinished", "SELECT [unfinished", "SELECT"),
+    ],
+)
+def test_the_dialect_of_sql_server(text: str, redacted: str | None, operation: str) -> None:
+    found = fingerprint(text.encode(), Dialect.TSQL)
+    assert found.operation == operation
+    assert found.summary == (text.replace("N'O''Hara'", "?") if redacted is None else redacted)

@@ -25,6 +25,9 @@ PROTOCOLS = {
     "redis": "redis",
     "memcache": "memcached",
     "dns": "dns",
+    "mongo": "mongodb",
+    "tds": "tds",
+    "tns": "tns",
 }
 """Protocols that are compared: the oracle's word, and ours."""
 KEY_LOG_OPTION = "tls.keylog_file:"
@@ -41,6 +44,8 @@ WEBSOCKET_CONTROL = frozenset({"9", "10"})
 """Ping and Pong: bytes of the protocol, and of no session."""
 GREETING = "ServerGreeting"
 """MySQL's first packet: nobody asked for it."""
+CONNECT = "Packet Type: Connect"
+"""The packets of Oracle's protocol that are compared: of others the oracle knows only what text stands in them."""
 GOODBYE = "Quit (1)"
 """MySQL's COM_QUIT: it asks for nothing, and we count it as bytes of the protocol."""
 
@@ -155,6 +160,9 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             counted.append({**entry, **{name: answer[name] for name in kept}})
         elif entry is answer and entry["stream"] in ends:
             continue
+        elif entry["protocol"] == "tns":
+            if str(entry.get("type")).startswith(CONNECT):
+                counted.append(_connection(entry))
         elif entry["protocol"] == "websocket":
             if entry.get("stream") in ends:
                 counted.append(_session(entry, ends[entry["stream"]]))
@@ -177,6 +185,20 @@ def _queries_sent_once(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             open_until[key] = float(entry["resp_time"] or "inf")
         kept.append(entry)
     return kept
+
+
+def _connection(entry: dict[str, Any]) -> dict[str, Any]:
+    """A Connect of Oracle's protocol as one entry; the oracle lists packets, and does not pair them."""
+    return {
+        **entry,
+        "client": entry["from"],
+        "server": entry["to"],
+        "request": {},
+        "response": {},
+        "req_frame": entry["frame"],
+        "resp_frame": None,
+        "response_not_told": True,
+    }
 
 
 def _session(entry: dict[str, Any], opened_by: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ given ends in a message, or is counted in `unread` under its reason.
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -38,8 +40,16 @@ PAYLOAD_OF = {
     NoteKind.PROTOCOL_UNKNOWN: Payload.PROTOCOL_UNKNOWN,
     NoteKind.MALFORMED: Payload.MALFORMED,
 }
+ENCRYPTIONS = frozenset({"sasl"})
+"""What may take over a connection so that nothing more can be read of it."""
 EPHEMERAL_PORTS = 32768
 """Where the ports begin that Linux gives to clients."""
+
+
+@functools.lru_cache(maxsize=4096)
+def pair_of(client: bytes, server: bytes, port: int) -> str:
+    """Stands for a client's host and a server's end; the addresses are in network byte order."""
+    return f"{ipaddress.ip_address(client)}>{ipaddress.ip_address(server)}:{port}"
 
 
 class Conversation:
@@ -47,9 +57,9 @@ class Conversation:
 
     __slots__ = (
         "_excluded", "_inside", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_told",
-        "_unread_before", "_violations", "aligned", "carriage", "client", "client_known", "connection", "decided",
-        "directions", "given_up", "hint", "interleaves", "last_end", "likelihood", "messages", "ports", "protocol",
-        "protocol_name", "turns", "unread", "varied", "whole",
+        "_unread_before", "_violations", "addresses", "aligned", "carriage", "client", "client_known", "connection",
+        "decided", "directions", "given_up", "hint", "interleaves", "last_end", "likelihood", "messages", "ports",
+        "protocol", "protocol_name", "turns", "unread", "varied", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -62,12 +72,15 @@ class Conversation:
         notes: Notes,
         shared: dict[str, dict[str, object]],
         keep_values: bool,
+        addresses: tuple[bytes, bytes],
     ) -> None:
         self.connection = connection
         self.client_known = client >= 0
         self.client = max(client, 0)
         """Direction of the client, once known."""
         self.ports = ports
+        self.addresses = addresses
+        """Of ends a and b, in network byte order."""
         self.directions = (Direction(started[0]), Direction(started[1]))
         self.protocol: Protocol | None = None
         self.protocol_name = ""
@@ -248,6 +261,7 @@ class Conversation:
                 value_bytes=self._limits.value_bytes,
                 unparsed_bytes=self._limits.unparsed_bytes,
                 opened_by=opened_by,
+                pair=pair_of(self.addresses[self.client], self.addresses[1 - self.client], self.ports[1 - self.client]),
                 shared=self._shared.setdefault(protocol.name, {}),
             )
         )
@@ -417,7 +431,11 @@ class Conversation:
             self._inside = succession if succession.inside is not None else None
             self._adopt(successor, succession.opened_by)
         elif succession.protocol:
-            self._give_up(NoteKind.PROTOCOL_UNKNOWN, f"{succession.protocol} after {self.protocol_name}")
+            encrypted = succession.protocol in ENCRYPTIONS
+            self._give_up(
+                NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN,
+                f"{succession.protocol} after {self.protocol_name}",
+            )
         else:
             self.decided = False
             self._decide(final=final)
@@ -451,7 +469,7 @@ class Conversation:
     def _open_carriage(self) -> Carriage:
         inner = Conversation(
             self.connection, self.client, (True, True), self.ports, self._limits, self._notes, self._shared,
-            self._keep_values,
+            self._keep_values, self.addresses,
         )  # fmt: skip
         succession = self._inside
         if succession is None:

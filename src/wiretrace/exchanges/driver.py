@@ -26,6 +26,7 @@ from wiretrace.exchanges.threads import Threads
 from wiretrace.exchanges.transfer import transfer_figures
 from wiretrace.model.analysis import Payload
 from wiretrace.packets.flows import packed_key
+from wiretrace.protocols.sql_message import statements_in
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
     from wiretrace.packets.columns import FlowTable, PacketColumns
+    from wiretrace.protocols.sql_message import Statements
     from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.streams import StreamChunk
 
@@ -91,6 +93,12 @@ class ExchangeDriver:
     def lost_bytes(self) -> int:
         """TCP payload bytes that the capture lacks."""
         return int(self._table.lost_of[: 2 * self._table.count].sum())
+
+    @property
+    def statements(self) -> dict[str, Statements]:
+        """By protocol: the statements that connections prepared."""
+        found = {name: statements_in(shared) for name, shared in self._threads.shared.items()}
+        return {name: statements for name, statements in found.items() if statements is not None}
 
     def feed(self, columns: PacketColumns) -> Iterator[pa.RecordBatch]:
         """Work through one chunk of packets."""

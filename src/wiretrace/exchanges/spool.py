@@ -15,7 +15,7 @@ import pyarrow as pa
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -56,6 +56,17 @@ class Spool:
                     part = _read(source, offset)
                     taken.append(part if len(wanted) == len(part) else part.take(pa.array(wanted)))
         return pa.Table.from_batches(taken, schema)
+
+
+def replace_parts(spool: Spool, parts: Mapping[int, pa.RecordBatch]) -> Spool:
+    """The spool with other parts in the place of some, by their numbers; each has as many rows as the one before."""
+    offsets = list(spool.offsets)
+    with spool.path.open("ab") as sink:
+        for number, part in parts.items():
+            offsets[number] = sink.tell()
+            with pa.ipc.new_stream(sink, part.schema) as stream:
+                stream.write_batch(part)
+    return Spool(spool.path, tuple(offsets), spool.firsts)
 
 
 def _read(source: pa.NativeFile, offset: int) -> pa.RecordBatch:

@@ -133,7 +133,8 @@ class Threads:
         self._limits = limits
         self._notes = notes
         self._keep_values = keep_values
-        self._shared: dict[str, dict[str, object]] = {Tls.name: {KEY_LOG: key_log}}
+        self.shared: dict[str, dict[str, object]] = {Tls.name: {KEY_LOG: key_log}}
+        """By protocol: what its connections share."""
         self._last_protocol: dict[tuple[bytes, int], type[Protocol]] = {}
         """What the last connection to a server spoke."""
 
@@ -177,8 +178,9 @@ class Threads:
             (key.port_a, key.port_b),
             self._limits,
             self._notes,
-            self._shared,
+            self.shared,
             self._keep_values,
+            (key.address_a, key.address_b),
         )
         if client >= 0:
             conversation.hint = self._last_protocol.get(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wiretrace.exchanges.driver import ExchangeDriver
 from wiretrace.exchanges.key_logs import note_refused, read_key_log
+from wiretrace.exchanges.prepared import recognise_statements
 from wiretrace.exchanges.spool import Spool, SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
@@ -122,7 +123,7 @@ def read_vantage_point(
     coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
         name=capture.name,
-        spool=writer.spool(),
+        spool=recognise_statements(writer.spool(), driver.statements),
         connections=driver.connections(),
         files=files,
         notes=notes,

@@ -54,12 +54,19 @@ class Limits:
     """Packets remembered behind one unfinished message; beyond it only its first and last packets are kept."""
     value_bytes: int = 512
     """Bytes of a message that are searched for values that link it to others."""
+    unpacked_bytes: int = 16 << 10
+    """Bytes of a compressed message that are unpacked to be read; what lies behind them is passed over."""
+    packed_body_bytes: int = 4096
+    """Bytes of a compressed HTTP body that are unpacked for the values in them; of those, `value_bytes` are kept."""
     value_tokens: int = 24
     """Values kept of one message, as keyed hashes."""
     statement_bytes: int = 8192
     """Bytes of an SQL statement that are read; its text is cut there."""
     prepared_statements: int = 10_000
     """Prepared statements and portals remembered of one connection; beyond it the oldest is forgotten."""
+    known_statements: int = 20_000
+    """Prepared statements of one protocol at one vantage point by which others recognise those that were prepared before
+    the capture began; further ones are not remembered."""
     open_streams: int = 10_000
     """Streams of one HTTP/2 connection that are followed at once; beyond it the oldest is finished as it stands."""
     header_block_bytes: int = 256 << 10

@@ -54,6 +54,8 @@ class Context:
     """The most that the driver keeps of one direction while `parse` asks for more."""
     opened_by: Message | None = None
     """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
+    pair: str = ""
+    """Stands for the client's host and the server's address and port: the same for all connections between the two."""
     shared: dict[str, object] = field(default_factory=dict)
     """For this protocol, by what it chooses: knowledge shared between its connections (statements by name; for TLS also
     the key log)."""

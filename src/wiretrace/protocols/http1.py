@@ -28,7 +28,8 @@ from wiretrace.protocols.http1_framing import (
     Direction,
     Stage,
     careful_head,
-    first_chunk,
+    first_bytes,
+    first_chunks,
     pass_over_chunks,
     settle,
     skip_empty_lines,
@@ -196,7 +197,7 @@ class Http1(Protocol):
             length = fields.length
             values = target.values
             if length > 0 and not fields.opaque:
-                values = values[:room] + b" " + data[body : body + min(length, room)]
+                values = values[:room] + b" " + first_bytes(fields, data, body, room)
             operation = target.operation
             if operation not in operations:
                 operation = admitted(operation, operations)
@@ -227,7 +228,7 @@ class Http1(Protocol):
             if length == CHUNKED:
                 direction.building, direction.stage, at = message, Stage.CHUNK, body
                 if not fields.opaque:
-                    message.values = (message.values + b" " + first_chunk(data, body, room))[:room]
+                    message.values = (message.values + b" " + first_chunks(data, body, room, fields.packed))[:room]
             else:
                 requests.append(message)
                 at = message.end - base
@@ -323,9 +324,7 @@ class Http1(Protocol):
                 True,
                 -1,
                 fields.damaged,
-                b""
-                if fields.opaque or not length
-                else data[body : body + min(length, room) if length > 0 else body + room],
+                b"" if fields.opaque or not length else first_bytes(fields, data, body, room),
                 fields.identifiers,
                 response_attributes(code),
             )
@@ -372,7 +371,7 @@ class Http1(Protocol):
         direction.stage = Stage.CHUNK if length == CHUNKED else Stage.CLOSE
         direction.events = EventCounter() if fields.events and length == CHUNKED else None
         if length == CHUNKED and not fields.opaque:
-            message.values = first_chunk(data, at, self.context.value_bytes)
+            message.values = first_chunks(data, at, self.context.value_bytes, fields.packed)
         return at
 
     def _settle_doubt(self, data: bytes, at: int, base: int) -> int:

@@ -14,6 +14,7 @@ from wiretrace.model.message import Message, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Violation
 from wiretrace.protocols.http1_head import Fields, normalised_head, read_request_line, read_status_line
+from wiretrace.protocols.http_fields import PACKED_BYTES, body_values
 
 if TYPE_CHECKING:
     from wiretrace.protocols.event_stream import EventCounter
@@ -25,6 +26,7 @@ LONGEST_CUT_LINE = 4096
 
 EMPTY_LINES = re.compile(rb"[\r\n]+")
 END_OF_HEAD = re.compile(rb"\n\r?\n")
+CHUNKS_LOOKED_INTO = 4
 FIRST_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
 CHUNK_LINE = re.compile(rb"\r?\n([0-9A-Fa-f]{1,13})[ \t]*(?:;[^\n]{0,4000})?\r?\n")
 FIRST_CHUNK_LINE_BEGUN = re.compile(rb"[0-9A-Fa-f]{1,13}[ \t]*(?:;[^\n]*)?\r?\Z")
@@ -144,10 +146,31 @@ def finish_damaged(direction: Direction, messages: list[Message], offset: int, n
         direction.building = None
 
 
-def first_chunk(data: bytes, at: int, room: int) -> bytes:
-    """The beginning of the first chunk of the body at `at`, as far as it is there."""
+def first_chunks(data: bytes, at: int, room: int, packed: str) -> bytes:
+    """The beginning of the body in chunks at `at`, as far as it is there: of the first chunk, or of some if it is packed.
+
+    What packs a body sends its own few bytes of a head by themselves.
+    """
     found = FIRST_CHUNK_LINE.match(data, at)
-    return data[found.end() : found.end() + min(int(found[1], 16), room)] if found else b""
+    if not packed:
+        return data[found.end() : found.end() + min(int(found[1], 16), room)] if found else b""
+    content = b""
+    for _ in range(CHUNKS_LOOKED_INTO):
+        size = int(found[1], 16) if found else 0
+        if found is None or not size:
+            break
+        content += data[found.end() : found.end() + min(size, PACKED_BYTES)]
+        if len(content) >= PACKED_BYTES:
+            break
+        found = CHUNK_LINE.match(data, found.end() + size)
+    return body_values(packed, content, room)
+
+
+def first_bytes(fields: Fields, data: bytes, at: int, room: int) -> bytes:
+    """The beginning of the body at `at`, as far as it is there: of its declared length, or of what comes."""
+    most = PACKED_BYTES if fields.packed else room
+    content = data[at : at + (min(fields.length, most) if fields.length > 0 else most)]
+    return body_values(fields.packed, content, room) if fields.packed else content
 
 
 def skip_empty_lines(direction: Direction, data: bytes, at: int, base: int) -> int:

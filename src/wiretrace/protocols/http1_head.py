@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from wiretrace.model.message import Message, Result, Role
+from wiretrace.protocols.compression import can_unpack
 from wiretrace.protocols.http_fields import (
     CODING,
     EVENT_STREAM,
@@ -22,7 +23,9 @@ from wiretrace.protocols.http_fields import (
     IRREGULAR,
     LENGTH,
     MALFORMED,
+    NOT_UNPACKED,
     OPAQUE,
+    PACKED,
     UPGRADE,
     Meaning,
     read_field,
@@ -105,6 +108,8 @@ class Fields(msgspec.Struct, frozen=True, gc=False):
     identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
     damaged: bool = False
     notes: tuple[str, ...] = ()
+    packed: str = ""
+    """How the body is compressed, where it can be unpacked."""
 
 
 NO_FIELDS = Fields()
@@ -157,7 +162,7 @@ def known_fields(block: bytes) -> Fields | None:
     """As `read_fields`, remembering the answer."""
     length = UNDECLARED
     coded = chunked = damaged = opaque = events = False
-    host = user_agent = upgrade = ""
+    host = user_agent = upgrade = packed = ""
     identifiers: list[tuple[IdentifierKind, bytes]] = []
     notes: list[str] = []
     read = known_field if len(block) <= CACHED_BLOCK_BYTES else known_field.__wrapped__
@@ -179,6 +184,10 @@ def known_fields(block: bytes) -> Fields | None:
         elif isinstance(value, str):
             if effect == HOST:
                 host = value
+            elif effect == PACKED:
+                # Two codings, one around the other, are not unpacked.
+                opaque |= bool(packed)
+                packed = value
             elif effect == UPGRADE:
                 upgrade = upgrade or value
             else:
@@ -200,9 +209,11 @@ def known_fields(block: bytes) -> Fields | None:
     elif length == UNDECLARED and damaged and "Content-Length is not a length" in notes:
         length = UNTIL_CLOSE
     stated = stated_once(identifiers) if identifiers else ()
-    return Fields(
-        length, host, user_agent, upgrade, opaque, events, stated, damaged, tuple(dict.fromkeys(notes)) if notes else ()
-    )
+    if packed and not can_unpack(packed):
+        opaque = True
+        notes.append(NOT_UNPACKED)
+    noted = tuple(dict.fromkeys(notes)) if notes else ()
+    return Fields(length, host, user_agent, upgrade, opaque, events, stated, damaged, noted, packed)
 
 
 @lru_cache(maxsize=4096)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from wiretrace.protocols.compression import can_unpack
 from wiretrace.protocols.http_fields import (
     EVENT_STREAM,
     GRPC,
     HOST,
     OPAQUE,
+    PACKED,
     USER_AGENT,
     Meaning,
     read_field,
@@ -103,6 +105,8 @@ class Head(msgspec.Struct, gc=False):
     user_agent: str = ""
     opaque: bool = False
     """Whether no values can be read in the body."""
+    packed: str = ""
+    """How the body is compressed, where it can be unpacked."""
     events: bool = False
     """Whether the body is a stream of events."""
     grpc: bool = False
@@ -137,6 +141,10 @@ def read_head(fields: Iterable[Meaning]) -> Head:
                 head.authority = head.authority or value
             elif effect == HOST:
                 head.host = head.host or value
+            elif effect == PACKED:
+                # Two codings, one around the other, are not unpacked; nor is what nothing here unpacks.
+                head.opaque |= bool(head.packed) or not can_unpack(value)
+                head.packed = value
             elif effect == USER_AGENT:
                 head.user_agent = value
             elif effect == TUNNELLED:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.protocols import grpc
+from wiretrace.protocols.compression import can_unpack
 from wiretrace.protocols.event_stream import EventCounter
 from wiretrace.protocols.http2_fields import MALFORMED_NOTE, NOT_KNOWN, UNKNOWN_NOTE, Head, asked
+from wiretrace.protocols.http_fields import NOT_UNPACKED, PACKED_BYTES, body_values
 from wiretrace.protocols.http_semantics import (
     TOO_MANY_OPERATIONS,
     admitted,
@@ -56,6 +58,8 @@ class Half:
             self.damaged, self.notes = True, (*self.notes, MALFORMED_NOTE)
         if head.unknown:
             self.notes = (*self.notes, UNKNOWN_NOTE)
+        if head.packed and not can_unpack(head.packed):
+            self.notes = (*self.notes, NOT_UNPACKED)
         if head.grpc:
             self.grpc = grpc.MessageCounter(context.value_bytes)
         elif head.events:
@@ -83,7 +87,11 @@ class Half:
 
     def sample(self, data: bytes, at: int, end: int, room: int) -> None:
         """Keep the beginning of the body, as far as it is there, for the values in it."""
-        if len(self._values) < room and self.head is not None and not self.head.opaque:
+        if self.head is None or self.head.opaque:
+            return
+        if self.head.packed:
+            room = PACKED_BYTES
+        if len(self._values) < room:
             self._values += data[at : min(end, at + room - len(self._values))]
 
     def lose(self) -> None:
@@ -96,6 +104,8 @@ class Half:
 
     def message(self, key: int, context: Context) -> Message:
         """The message that it has become; its span is still to be set."""
+        if self.head is not None and self.head.packed and self._values:
+            self._values = body_values(self.head.packed, self._values, context.value_bytes)
         made = self._request(context) if self.role is Role.REQUEST else self._response(context)
         made.key, made.notes = key, tuple(dict.fromkeys(self.notes))
         made.damaged = self.damaged

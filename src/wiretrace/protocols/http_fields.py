@@ -10,6 +10,8 @@ import re
 from typing import TYPE_CHECKING
 
 from wiretrace.model.identifier import IdentifierKind
+from wiretrace.model.limits import Limits
+from wiretrace.protocols.compression import unpack
 from wiretrace.protocols.http_semantics import BREADCRUMBS
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ HOST = 2
 UPGRADE = 3
 """Upgrade; the value is the first protocol, in lower case."""
 OPAQUE = 4
-"""The body is compressed or not text: no values are looked for in it."""
+"""The body is compressed in an unknown way, or is not text: no values are looked for in it."""
 USER_AGENT = 5
 """User-Agent; the value is its text."""
 IDENTIFIER = 6
@@ -38,12 +40,20 @@ EVENT_STREAM = 9
 GRPC = 10
 """The body holds the messages of a gRPC call."""
 
+PACKED = 11
+"""The body is compressed in a way that can be unpacked; the value is its name."""
+
 Meaning = tuple[int, int | str | tuple[IdentifierKind, bytes]]
 """The effect of a field, and its value."""
 
 LONGEST_BODY = 1 << 53
 """A declared length from here on is not believed."""
 LONGEST_USER_AGENT = 200
+CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"br", b"zstd"})
+"""Content codings that can be unpacked."""
+PACKED_BYTES = Limits().packed_body_bytes
+NOT_UNPACKED = "its body is in Brotli, which needs the package brotli"
+"""The note of a message whose body would be unpacked if that were there."""
 
 LENGTHS = re.compile(rb"([0-9]{1,30})(?:[ \t]*,[ \t]*\1)*\Z")
 OPAQUE_TYPE = re.compile(
@@ -98,8 +108,16 @@ def read_user_agent(value: bytes) -> Meaning:
 
 
 def read_content_encoding(value: bytes) -> Meaning | None:
-    """Content-Encoding: anything but identity hides the values of a body."""
-    return None if value.lower() in (b"", b"identity") else (OPAQUE, 0)
+    """Content-Encoding (RFC 9110 section 8.4): one that is known can be unpacked, several at once are not."""
+    coding = value.lower()
+    if coding in (b"", b"identity"):
+        return None
+    return (PACKED, coding.decode("ascii")) if coding in CODINGS else (OPAQUE, 0)
+
+
+def body_values(packed: str, content: bytes, room: int) -> bytes:
+    """The beginning of a body, at most `room` bytes; `content` is what of it is there, in the coding `packed`."""
+    return (unpack(packed, content, room) or b"") if packed else content[:room]
 
 
 def read_content_type(value: bytes) -> Meaning | None:

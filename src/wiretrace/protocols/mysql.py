@@ -7,7 +7,7 @@ Rules that hold here and in ``mysql_client`` and ``mysql_server``:
 - While no byte is missing, answers are read as what the client asked, in order; the two directions wait for each other.
   Once bytes are missing, answers are read by their form alone, and statements that were prepared in the missing bytes
   stay numbers.
-- Compressed connections are read up to the end of the login.
+- Compressed connections are unpacked behind the login (``mysql_compression``), and read as others are.
 """
 
 from typing import ClassVar
@@ -15,9 +15,11 @@ from typing import ClassVar
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol
 from wiretrace.protocols.mysql_client import ClientReader
+from wiretrace.protocols.mysql_compression import Unpacking, boundary, is_packet
 from wiretrace.protocols.mysql_server import ServerReader
 from wiretrace.protocols.mysql_session import Session
 from wiretrace.protocols.mysql_wire import HEADER, LENGTH, PREPARE, QUERY, client_boundary, is_command, server_boundary
+from wiretrace.protocols.sql_message import Statements
 
 
 class MySQL(Protocol):
@@ -28,9 +30,11 @@ class MySQL(Protocol):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._session = Session(aligned=all(context.started))
+        self._session = Session(Statements.of(context), context.pair, aligned=all(context.started))
         self._client = ClientReader(self, self._session, context.started[Side.CLIENT])
         self._server = ServerReader(self, self._session, context.started[Side.SERVER])
+        self._unpacking: list[Unpacking | None] = [None, None]
+        """By side, once it is compressed: what unpacks it."""
 
     @classmethod
     def probe(cls, client: bytes, server: bytes) -> float:
@@ -43,27 +47,53 @@ class MySQL(Protocol):
 
     def parse(self, side: Side, data: bytes, at: int, base: int) -> int:
         """See `Protocol.parse`."""
-        return (self._client, self._server)[side].parse(data, at, base)
+        unpacking = self._unpacking[side]
+        if unpacking is None:
+            reader = (self._client, self._server)[side]
+            at = reader.parse(data, at, base)
+            if not reader.packed_follows:
+                return at
+            unpacking = self._unpack(side, base + at)
+        return unpacking.parse(data, at, base)
+
+    def _unpack(self, side: Side, offset: int) -> Unpacking:
+        """From now on the direction is compressed."""
+        reader = (self._client, self._server)[side]
+        reader.unpacked = True
+        self._session.compressed = True
+        unpacking = self._unpacking[side] = Unpacking(self, side, reader, offset)
+        return unpacking
 
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """See `Protocol.resync`."""
-        if self._session.compressed:
-            return None
         reader = (self._client, self._server)[side]
-        if (_is_handshake, _is_greeting)[side](data, at):
+        unpacking = self._unpacking[side]
+        if unpacking is None and (_is_handshake, _is_greeting)[side](data, at):
             reader.begin()
             return at
-        return (client_boundary, server_boundary)[side](data, at)
+        if unpacking is None and not self._session.compressed:
+            found = (client_boundary, server_boundary)[side](data, at)
+            # A small packet is carried as it is by a compressed one: what looks like a packet may stand inside of another.
+            if found is not None and not (found >= at + 7 and is_packet(data, found - 7, side)):
+                return found
+            if boundary(data, at, side) is None:
+                return found
+        if unpacking is None:
+            unpacking = self._unpack(side, base + at)
+        return unpacking.resync(data, at, base)
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """See `Protocol.lost`."""
-        (self._client, self._server)[side].break_off(start, True)
+        self._break_off(side, start, True)
         self._session.misalign()
 
     def finish(self, side: Side, offset: int) -> None:
         """See `Protocol.finish`."""
-        (self._client, self._server)[side].break_off(offset, False)
+        self._break_off(side, offset, False)
         self._session.ended[side] = True
+
+    def _break_off(self, side: Side, offset: int, lost: bool) -> None:
+        (self._unpacking[side] or (self._client, self._server)[side]).break_off(offset, lost)
 
 
 def _is_handshake(data: bytes, at: int) -> bool:
@@ -94,6 +124,8 @@ def _probe_client(data: bytes) -> float:
         return 0.3 if data else 0.0
     if _is_handshake(data, 0):
         return 0.9
+    if is_packet(data, 0, Side.CLIENT):
+        return 0.8
     length: int = HEADER.unpack_from(data)[0] & LENGTH
     if is_command(data, 0):
         position = 4 + length
@@ -110,6 +142,8 @@ def _probe_server(data: bytes) -> float:
         return 0.3 if data else 0.0
     if _is_greeting(data, 0):
         return 1.0
+    if is_packet(data, 0, Side.SERVER):
+        return 0.7
     header: int = HEADER.unpack_from(data)[0]
     if header >> 24 in (0, 1) and data[4] == 0xFF and 4 <= header & LENGTH <= 1024:
         return 0.9 if data[7:8] == b"#" or header >> 24 == 0 else 0.0

@@ -76,6 +76,10 @@ class ClientReader:
         self._continued: Message | None = None
         """A command whose packet was full: the next packet goes on with it."""
         self._attributes: dict[str, str | int] = {"db.system.name": session.system}
+        self.unpacked = False
+        """What is given was unpacked."""
+        self.packed_follows = False
+        """What comes next has to be unpacked."""
         self._partial: tuple[int, bytes] | None = None
         """Offset and first bytes of a command whose rest has not arrived."""
 
@@ -114,7 +118,8 @@ class ClientReader:
                     append(Message(_CONTROL, base + at, base + end))
                     at = end
                     continue
-                if session.compressed:
+                if session.compressed and not self.unpacked:
+                    self.packed_follows = True
                     return at
                 if end > size and size - at < READ_BYTES:
                     if at + 5 <= size and not is_command(data, at):
@@ -173,7 +178,6 @@ class ClientReader:
                 "login",
                 f"login {shown(user)}".rstrip(),
                 attributes=attributes,
-                notes=("compressed",) if session.compressed else (),
             )
         )
         session.asked.append(LOGIN)

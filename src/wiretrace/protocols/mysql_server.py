@@ -105,8 +105,10 @@ class ServerReader:
         """The server's first packet comes next."""
         self._login = starting
         """The first response comes next: that to the login."""
-        self._compressed = False
-        """Behind the login everything is compressed."""
+        self.unpacked = False
+        """What is given was unpacked."""
+        self.packed_follows = False
+        """What comes next has to be unpacked: behind the login everything is compressed."""
         self._deprecates_eof: bool | None = None
         """No EOF packets stand between the parts of a result set; None: not seen yet."""
         self._clear()
@@ -138,7 +140,7 @@ class ServerReader:
         size = len(data)
         read_header = HEADER.unpack_from
         try:
-            while at + 4 <= size and not self._compressed:
+            while at + 4 <= size and (self.unpacked or not self.packed_follows):
                 header: int = read_header(data, at)[0]
                 length = header & LENGTH
                 sequence = header >> 24
@@ -233,7 +235,7 @@ class ServerReader:
             self._read_definition(first, length, after)
         elif part is _LOGIN:
             if first == _OK:
-                self._compressed = self._command == LOGIN and self._session.compressed
+                self.packed_follows |= self._command == LOGIN and self._session.compressed
                 self._end_result(data, at, end, after)
         elif part is _UPLOAD:
             self._part = _FIRST

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from wiretrace.model.limits import Limits
-from wiretrace.protocols.sql_message import Description
+from wiretrace.protocols.sql_message import Description, Statements
 
 
 @dataclass(slots=True)
@@ -21,6 +21,10 @@ class Prepared:
 class Session:
     """The state of one connection. Limits bound every collection in it."""
 
+    known: Statements
+    """Statements of all connections."""
+    pair: str
+    """As `Context.pair`."""
     aligned: bool
     """Every command since the connection began was seen, and every answer: the next answer is that of `asked[0]`."""
     system: str = "mysql"
@@ -30,7 +34,7 @@ class Session:
     greeting_end: int = -1
     """Stream offset behind the server's greeting; -1: not read yet."""
     compressed: bool = False
-    """Compression was agreed on: behind the login nothing can be read."""
+    """Compression was agreed on: behind the login packets are packed."""
     ended: list[bool] = field(default_factory=lambda: [False, False])
     """By side: nothing more will come."""
     asked: deque[int] = field(default_factory=lambda: deque(maxlen=Limits().pending_messages))
@@ -46,6 +50,7 @@ class Session:
             description = self.preparing.popleft()
             if self.aligned or description.placeholders == parameters:
                 self.statements[number] = Prepared(description, parameters)
+                self.known.remember(self.pair, f"#{number}", parameters, description)
                 if len(self.statements) > Limits().prepared_statements:
                     del self.statements[next(iter(self.statements))]
                 return

@@ -30,14 +30,13 @@ from wiretrace.protocols.postgresql_wire import (
     startup_parameters,
 )
 from wiretrace.protocols.sql import Dialect
-from wiretrace.protocols.sql_message import Description, describe, prepared_before, shown
+from wiretrace.protocols.sql_message import Description, Statements, describe, prepared_before, shown
 
 if TYPE_CHECKING:
     from wiretrace.protocols.contract import Protocol
 
 _Value = TypeVar("_Value")
 _REMEMBERED = Limits().prepared_statements
-_OTHER_CONNECTION = "prepared before the capture, text known from another connection"
 _NOT_CAPTURED = Description("EXECUTE", "<not captured>", ATTRIBUTES, b"", (), 0, ("statement not captured",))
 """An unnamed statement or portal whose Parse or Bind is missing: they stand in the same unit, so that was not captured."""
 _WITH_TEXT = frozenset(b"QPBEDCF")
@@ -67,10 +66,7 @@ class ClientReader:
         self._namespace = ""
         self._statements: dict[bytes, Description] = {}
         self._portals: dict[bytes, tuple[Description, bytes]] = {}
-        self._shared: dict[tuple[bytes, int], Description | None] = {}
-        shared = owner.context.shared.setdefault("statements", self._shared)
-        if isinstance(shared, dict):
-            self._shared = shared
+        self._shared = Statements.of(owner.context)
         self._segment = -1
         """Where the extended messages begin that belong to the next Execute; -1: none."""
         self._segment_operation = ""
@@ -263,10 +259,7 @@ class ClientReader:
         _remember(self._statements, name, described)
         self._segment_statement = described
         if name:
-            key = (name, described.placeholders)
-            known = self._shared.get(key, described)
-            if len(self._shared) < _REMEMBERED or key in self._shared:
-                self._shared[key] = described if known is not None and known.summary == described.summary else None
+            self._shared.remember(self._context.pair, shown(name), described.placeholders, described)
 
     def _bind(self, data: bytes, at: int, end: int) -> None:
         portal_end = data.find(b"\0", at, end)
@@ -288,10 +281,7 @@ class ClientReader:
     def _unknown(self, name: bytes, count: int) -> Description:
         if not name:
             return _NOT_CAPTURED
-        known = self._shared.get((name, count))
-        if known is not None:
-            return known._replace(notes=(_OTHER_CONNECTION,))
-        described = prepared_before(shown(name), SYSTEM)
+        described = prepared_before(shown(name), SYSTEM, count)
         _remember(self._statements, name, described)
         return described
 

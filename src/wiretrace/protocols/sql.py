@@ -23,9 +23,11 @@ class Dialect(enum.StrEnum):
     """How a database reads quotes and comments."""
 
     STANDARD = "standard"
-    """PostgreSQL, and near enough SQL Server: "name", E'it\\'s', $tag$text$tag$, comments inside comments."""
+    """PostgreSQL, and near enough most others: "name", E'it\\'s', $tag$text$tag$, comments inside comments."""
     MYSQL = "mysql"
     """MySQL and MariaDB: `name`, "text", backslash escapes, # comments, /*! executable comments */."""
+    TSQL = "tsql"
+    """SQL Server and Sybase: [name], "name", N'text', $12.50, comments inside comments."""
 
 
 class Statement(NamedTuple):
@@ -71,6 +73,7 @@ def _quoted_names(quote: bytes) -> bytes:
     return name + rb"(?:[A-Za-z_\s.,()=<>]*+" + name + rb")*+"
 
 
+_BRACKETED = rb"\[[^\]]*+(?:\]\][^\]]*+)*+\]?+"
 _PLAIN = {
     Dialect.STANDARD: re.compile(
         rb"(['0-9.+\-\"$/](?:(?<=')(?:(?<![eE].)[^']*+(?:''[^']*+)*+'?+)?+|"
@@ -84,9 +87,15 @@ _PLAIN = {
         + rb"|(?<=[`\#])|(?<=-)-|(?<=/)\*|(?<=\*)/))",
         re.DOTALL,
     ),
+    Dialect.TSQL: re.compile(
+        rb"(['0-9.+\-\"\[/$](?:(?<=')[^']*+(?:''[^']*+)*+'?+|"
+        + _NUMBER
+        + rb"|(?<=[\"\[])|(?<=-)-|(?<=/)\*|(?<=\$)(?<![\w@#$].)[0-9.]++))",
+        re.DOTALL,
+    ),
 }
 """Literals, or the opening of what `_FULL` is needed for: comments, quoted names, the rarer kinds of strings."""
-_RARE = frozenset({b"'", b'"', b"--", b"$", b"/*", b"*/", b"`", b"#"})
+_RARE = frozenset({b"'", b'"', b"--", b"$", b"/*", b"*/", b"`", b"#", b"["})
 """Tokens of `_PLAIN` that are such an opening."""
 _FULL = {
     Dialect.STANDARD: re.compile(
@@ -97,11 +106,16 @@ _FULL = {
     Dialect.MYSQL: re.compile(
         rb"(?P<kept>" + _quoted_names(b"`") + rb")|(?P<comment>" + _MYSQL_COMMENT + rb")|" + _MYSQL_LITERAL, re.DOTALL
     ),
+    Dialect.TSQL: re.compile(
+        rb"(?P<kept>" + _quoted_names(b'"') + rb"|" + _BRACKETED + rb"(?:[A-Za-z_\s.,()=<>]*+" + _BRACKETED + rb")*+)"
+        rb"|(?P<comment>--" + _LINE + rb"|" + _NESTED_COMMENT + rb")|(?<![\w@#$])\$[0-9.]++|" + _STANDARD_LITERAL,
+        re.DOTALL,
+    ),
 }
 _TRACEPARENT = re.compile(rb"traceparent\s*=\s*'?[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}")
 _NO_TRACE = b"0" * 32
 _PREFIX = re.compile(r"(?<![\w$])(?:[xXbBnNeE]|[uU]&|_[a-z0-9]+ ?)\?")
-_LIST = re.compile(r"\( ?\?(?: ?, ?\?)++ ?\)")
+_LIST = re.compile(r"((?i:\bIN) ?)\( ?\?(?: ?, ?\?)++ ?\)")
 _ROWS = re.compile(r"(?i:(?<=VALUES )|(?<=VALUES))(\([^()]{0,400}\))(?: ?, ?\1)++")
 _PLACEHOLDER_LIST = re.compile(r"(?i:\bIN ?)\( ?\$[0-9]++(?: ?, ?\$[0-9]++)++ ?\)")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -167,7 +181,7 @@ def _describe(redacted: bytes) -> tuple[str, str]:
     """Operation and summary of a text whose literals and comments are gone. Few distinct ones come by."""
     text = _UNPRINTABLE.sub(" ", redacted.decode("utf-8", "replace")).strip(" ;")
     text = _PREFIX.sub("?", text)
-    text = _LIST.sub("(?)", text) if not _inserts(text) else _ROWS.sub(r"\1, ...", text)
+    text = _LIST.sub(r"\1(?)", text) if not _inserts(text) else _ROWS.sub(r"\1, ...", text)
     text = _PLACEHOLDER_LIST.sub("IN (?)", text)
     return operation_of(text), text
 

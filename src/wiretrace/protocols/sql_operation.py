@@ -46,6 +46,7 @@ _OBJECTS = frozenset(
         "CAST",
         "OPERATOR",
         "SYNONYM",
+        "KEYSPACE",
     ]
 )
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT"})
@@ -268,7 +269,10 @@ def _data(tokens: list[str], at: int) -> tuple[list[str], int]:
             following = tokens[index + 1] if index + 1 < len(tokens) else ""
             if following != "(":  # REPLACE(...) and INSERT(...) are also functions
                 parts.append(token)
-                expected = inserted = word == "UPDATE" or (word != "DELETE" and following.upper() != "INTO")
+                if word == "DELETE":  # FROM may be left out in T-SQL
+                    expected = inserted = following.upper() != "FROM" and not _names_tables(tokens, index)
+                else:
+                    expected = inserted = word == "UPDATE" or following.upper() != "INTO"
         elif word in ("FROM", "USING") and queries[-1] and previous != "DISTINCT":
             # USING names tables in DELETE and MERGE, and columns, in parentheses, behind JOIN.
             expected = word == "FROM" or (index + 1 < len(tokens) and tokens[index + 1] != "(")
@@ -293,6 +297,11 @@ def _data(tokens: list[str], at: int) -> tuple[list[str], int]:
             united = True
         previous = word
     return parts or ["SQL"], len(tokens)
+
+
+def _names_tables(tokens: list[str], at: int) -> bool:
+    """Whether FROM stands somewhere behind `at` in the statement: it names what the statement is about."""
+    return any(token.upper() == "FROM" for token in tokens[at : _end(tokens, at)])
 
 
 def _common_tables(tokens: list[str], at: int) -> frozenset[str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CAPTURES = Path(__file__).parents[1] / "captures"
-SETTLE_SECONDS = 0.4
+SETTLE_SECONDS = 1.0
 """Time that tcpdump is given to begin, and to see the last packets."""
 
 
