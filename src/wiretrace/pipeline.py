@@ -267,7 +267,8 @@ def _capture_info(point: VantagePoint) -> CaptureInfo:
     for _, summary in point.files:
         names.update(summary.names)
     host = next((summary.host for _, summary in point.files if summary.host), "")
-    return CaptureInfo(point.name, host, (), names, point.hardware)
+    dropped = max((summary.dropped for _, summary in point.files), default=-1)
+    return CaptureInfo(point.name, host, (), names, point.hardware, dropped)
 
 
 def _inputs(point: VantagePoint) -> list[InputFile]:

@@ -43,6 +43,7 @@ EXCHANGE_DEFAULTS: dict[str, Any] = {
     "transaction": -1,
     "one_way": False,
     "opens": False,
+    "tls_ns": 0,
     "request_acknowledged": True,
     "response_acknowledged": True,
     "request_retransmitted": 0,

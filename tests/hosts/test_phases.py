@@ -30,20 +30,24 @@ def parts_of(
     before: tuple[int, int, int] = (0, 0, 0),
     rtt: int = 0,
     first: bool = False,
+    handshake: bool = False,
 ) -> tuple[dict[str, int], bool]:
     """The parts of one call whose views have these `times` (request start and end, response start and end)."""
     count = len(times)
     nothing = [0] * count
     given_figures = {name: column((figures or {}).get(name, nothing)) for name in FIGURES}
-    moments = Moments(*(column([each[at] for each in times]) for at in range(4)), column(nothing), column(nothing))
+    never = column([-1] * count)
+    moments = Moments(*(column([each[at] for each in times]) for at in range(4)), never, never, column(nothing))
     zeros = column(nothing)
     views = Views(
         *(zeros.astype(np.int32), zeros, zeros.astype(np.int32), zeros, zeros.astype(np.int32), zeros),
         *moments[:4],
-        *([zeros] * 4),
+        *([zeros + 1] * 4),
         digest=zeros.astype(np.uint64),
         opens=np.full(count, first),
         **given_figures,
+        given_up=never,
+        tls=zeros,
         addresses=[],
     )
     roles = Roles(
@@ -55,7 +59,7 @@ def parts_of(
         column([0, 0]),
         column([]),
     )
-    set_up = SetUp(*(column([figure] * count) for figure in (*before, rtt)))
+    set_up = SetUp(*(column([figure] * count) for figure in (*before, rtt)), np.full(count, handshake))
     parts, measured = split_time(views, moments, roles, column([span[0]]), column([span[1]]), set_up)
     return {name: int(part[0]) for name, part in parts.items()}, bool(measured[0])
 
@@ -74,6 +78,7 @@ FIGURE = st.lists(st.integers(0, 1500), min_size=2, max_size=2)
     st.tuples(*[st.integers(0, 50)] * 3),
     st.integers(0, 100),
     st.booleans(),
+    st.booleans(),
 )
 def test_the_parts_add_up_to_the_whole(
     times: list[tuple[int, int, int, int]],
@@ -83,10 +88,11 @@ def test_the_parts_add_up_to_the_whole(
     before: tuple[int, int, int],
     rtt: int,
     first: bool,
+    handshake: bool,
 ) -> None:
     """Whatever was seen of a call, no part is negative, and nothing is counted twice or left out."""
     start, end = min(span), max(span)
-    parts, _ = parts_of(times, *ends, (start, end), figures, before, rtt, first)
+    parts, _ = parts_of(times, *ends, (start, end), figures, before, rtt, first, handshake)
     assert tuple(parts) == PARTS
     assert min(parts.values()) >= 0
     assert sum(parts.values()) == end - start + (sum(before) if first else 0)

@@ -151,6 +151,7 @@ class CaseBuilder:
                     "transaction": -1,
                     "one_way": one_way,
                     "opens": False,
+                    "tls_ns": 0,
                     "request_acknowledged": True,
                     "response_acknowledged": seen,
                     "request_retransmitted": 0,

@@ -27,6 +27,8 @@ PROTOCOLS = {
     "dns": "dns",
 }
 """Protocols that are compared: the oracle's word, and ours."""
+KEY_LOG_OPTION = "tls.keylog_file:"
+"""How the oracle was told of a key log."""
 NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
 """PostgreSQL's questions before the first message: the oracle has no answers to them, because it is a single byte."""
 GRPC_STATUSES = (
@@ -99,6 +101,15 @@ def read_oracle(path: Path) -> list[Transaction]:
                 )
             )
     return found
+
+
+def read_key_log_path(oracle: Path, captures: Path) -> Path | None:
+    """The key log that the oracle was given for its capture, if it lies beside it (else it is inside)."""
+    for option in json.loads(oracle.read_text())["options"]:
+        if option.startswith(KEY_LOG_OPTION):
+            path = captures / option.removeprefix(KEY_LOG_OPTION)
+            return path if path.is_file() else None
+    return None
 
 
 def exchange_of(row: dict[str, Any]) -> Exchange:

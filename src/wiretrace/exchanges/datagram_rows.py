@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.exchanges.message_table import NO_MESSAGE, integers
+from wiretrace.exchanges.outcomes import Judgement
 from wiretrace.exchanges.pairing import Proof
 from wiretrace.exchanges.record_batch import NOWHERE, ConnectionColumns
 from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from wiretrace.tcp.datagrams import ConversationTable
 
 
+STALLS = (
+    *("request_stalled_ns", "response_stalled_ns", "request_blocked_ns", "response_blocked_ns"),
+    *("queued_ns", "tls_ns"),
+)
+"""Columns of the table `exchanges` that are 0 in UDP, which waits for nothing."""
 NOT_MEASURED = ("handshake_rtt_ns", "connect_ns", "client_data_rtt_ns", "server_data_rtt_ns")
 """Columns of the table `connections` of which UDP shows nothing."""
 
@@ -82,9 +88,24 @@ class DatagramRows:
         rank, request, response = (integers(list(column)) for column in zip(*places, strict=True))
         proof = np.where((request > 0) & (response > 0), PROOF_CODES[Proof.IDENTIFIER], PROOF_CODES[Proof.NONE])
         outcome = integers([OUTCOME_CODES[each.outcome] for each in finished])
-        self.rows.set_plain(rank, request, response, proof, outcome, np.full(len(finished), -1))
-        self.rows.possible = {at: each.possible for at, each in enumerate(finished) if each.possible}
+        judged = {at: Judgement(each.outcome, each.possible) for at, each in enumerate(finished) if each.possible}
+        self.rows.set_plain(rank, request, response, proof, outcome, np.full(len(finished), -1), judged)
+        self.figures = _figures(self.messages, request)
         self.connections = _ends(list(ranks), table, flows, protocols, first_connection)
+
+
+def _figures(messages: DatagramMessages, request: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    """What TCP tells of how messages travelled: of UDP only how often a question was asked again, and how long that took."""
+    count = len(request)
+    datagrams = messages.last_frame[request] + 1 - messages.first_frame[request]
+    nothing, never = np.zeros(count, np.int64), np.zeros(count, np.bool_)
+    return {
+        "request_acknowledged": never,
+        "response_acknowledged": never,
+        "request_retransmitted": np.where(request > 0, np.maximum(datagrams - 1, 0), 0),
+        "response_retransmitted": nothing,
+        **dict.fromkeys(STALLS, nothing),
+    }
 
 
 def _ends(

@@ -422,4 +422,4 @@ class DatagramDriver:
         names = [protocol.name for protocol in self._protocols]
         rows = DatagramRows(finished, self._table, self._flows, names, first_connection)
         np.add.at(self._table.exchanges_of, [each.conversation for each in finished], 1)
-        return [batches.make(rows.messages, rows.rows, rows.connections)]
+        return [batches.make(rows.messages, rows.rows, rows.connections, rows.figures)]

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from wiretrace.exchanges.attempts import attempts_to_connect
+from wiretrace.exchanges.closing import closings
 from wiretrace.exchanges.collector import collector_paused
 from wiretrace.exchanges.connection_rows import ConnectionEnds, Spoken, connection_table
 from wiretrace.exchanges.datagrams import DatagramDriver
+from wiretrace.exchanges.health import Health, TransferHealth
 from wiretrace.exchanges.matching import Matcher
 from wiretrace.exchanges.message_table import MessageTable
-from wiretrace.exchanges.outcomes import closings
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.record_batch import BatchMaker
 from wiretrace.exchanges.threads import Threads
+from wiretrace.exchanges.transfer import transfer_figures
 from wiretrace.model.analysis import Payload
+from wiretrace.packets.flows import packed_key
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
     from wiretrace.packets.columns import FlowTable, PacketColumns
+    from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.streams import StreamChunk
 
 
@@ -49,8 +53,12 @@ class ExchangeDriver:
         *,
         keep_values: bool,
         first_connection: int = 0,
+        key_log: KeyLog | None = None,
     ) -> None:
-        """`first_connection` is what the vantage point's own numbers of connections are added to."""
+        """`first_connection` is what the vantage point's own numbers of connections are added to.
+
+        `key_log` holds the secrets of TLS connections; what is added to it later serves connections that begin later.
+        """
         self._capture = capture
         self._first_connection = first_connection
         self._flows = flows
@@ -59,7 +67,10 @@ class ExchangeDriver:
         self._reassembler = Reassembler(limits, notes)
         self._table = self._reassembler.connections
         self._provenance = Provenance(limits, notes)
-        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values)
+        self._health = TransferHealth(limits, notes)
+        self._now_ns = -1
+        """Time of the last packet."""
+        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values, key_log=key_log)
         self._matcher = Matcher(limits, notes, self.accounting)
         self._batches = BatchMaker(capture, hasher)
         self._datagrams = DatagramDriver(flows, limits, notes, keep_values=keep_values)
@@ -83,8 +94,15 @@ class ExchangeDriver:
 
     def feed(self, columns: PacketColumns) -> Iterator[pa.RecordBatch]:
         """Work through one chunk of packets."""
+        if len(columns):
+            self._now_ns = max(self._now_ns, int(columns.time_ns[-1]))
         with collector_paused():
-            batches = self._work(self._reassembler.feed(columns), final=False)
+            chunk = self._reassembler.feed(columns)
+            for error in columns.unreachable:
+                flow = self._flows.numbers.get(packed_key(error.key))
+                if flow is not None:
+                    self._table.mark_unreachable(flow, error.time_ns, error.frame, error.code)
+            batches = self._work(chunk, final=False)
             batches += self._datagrams.feed(columns, self._batches, self._first_connection)
         yield from batches
 
@@ -109,37 +127,45 @@ class ExchangeDriver:
     def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
         threads, provenance = self._threads.open, self._provenance
         provenance.extend(chunk.segments)
+        self._health.extend(chunk)
         touched = self._threads.read(chunk, self.accounting)
         over = self._threads.finish(touched, final=final)
         active = sorted(touched | over)
-        messages = MessageTable([threads[number] for number in active], over, provenance)
+        messages = MessageTable([threads[number] for number in active], over, provenance, self._table.acknowledged_of)
         self._claimed += messages.fresh_bytes
-        rows = self._matcher.match(messages, closings(over, threads, self._table))
+        health = self._health.of_messages(messages)
+        rows = self._matcher.match(messages, closings(over, threads, self._table, self._now_ns), health)
         for connection in over:
             thread = threads.pop(connection)
             conversation = thread.conversation
-            self._spoken[connection] = Spoken(conversation.protocol_name, conversation.client, thread.exchanges)
+            self._spoken[connection] = Spoken(
+                conversation.protocol_name, conversation.client, thread.exchanges, thread.think_ns
+            )
             if conversation.unread:
                 self.accounting.update(conversation.unread)
-        batches = self._batch(messages, rows)
+        batches = self._batch(messages, rows, health)
         if final:
             batches += self._attempts()
         else:
             self._carry(active, over, messages)
         return batches
 
-    def _batch(self, messages: MessageTable, rows: Rows) -> list[pa.RecordBatch]:
+    def _batch(self, messages: MessageTable, rows: Rows, health: Health) -> list[pa.RecordBatch]:
         if not len(rows):
             return []
-        return [self._batches.make(messages, rows, self._ends.columns(messages.threads))]
+        rows.arrange()
+        ends = self._ends.columns(messages.threads)
+        figures = transfer_figures(messages, rows, health, self._health, self._table)
+        return [self._batches.make(messages, rows, ends, figures)]
 
     def _attempts(self) -> list[pa.RecordBatch]:
         """Attempts to connect that came to nothing are exchanges too."""
         threads, rows = attempts_to_connect(self._table, self._threads)
         for thread in threads:
             conversation = thread.conversation
-            self._spoken[conversation.connection] = Spoken("", conversation.client, 1)
-        return self._batch(MessageTable(threads, set(), self._provenance), rows)
+            self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
+        messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
+        return self._batch(messages, rows, self._health.of_messages(messages))
 
     def _carry(self, active: list[int], over: set[int], messages: MessageTable) -> None:
         """Copy what waiting messages need out of the chunk."""
@@ -161,3 +187,5 @@ class ExchangeDriver:
                 else:
                     keep.pop(stream, None)
         self._provenance.retain(keep)
+        # What is told of a message are those of its packets that came before it was in an exchange.
+        self._health.retain(number for number in self._threads.open if self._threads.open[number].waits)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.outcomes import Judgement
     from wiretrace.exchanges.rows import Rows
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message
@@ -85,9 +86,10 @@ class BatchMaker:
         self._alive: list[tuple[object, object]] = []
         """The dicts whose identities are the keys of `_attributes`, so that their identities stay theirs."""
 
-    def make(self, table: MessageColumns, rows: Rows, connections: ConnectionColumns) -> pa.RecordBatch:
-        """The batch of all `rows`."""
-        rows.arrange()
+    def make(
+        self, table: MessageColumns, rows: Rows, connections: ConnectionColumns, figures: Mapping[str, NDArray[Any]]
+    ) -> pa.RecordBatch:
+        """The batch of all `rows`, which are arranged; `figures` are columns of it that are made already."""
         rank, request, response = rows.rank, rows.request, rows.response
         count = len(rank)
         messages = table.messages
@@ -107,7 +109,7 @@ class BatchMaker:
             "summary": _scrubbed([each.summary for each in named]),
             "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
             "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
-            "possible": _sparse_lists(count, rows.possible),
+            "possible": _sparse_lists(count, {row: judged.possible for row, judged in rows.judged.items()}),
             "proof": pa.DictionaryArray.from_arrays(rows.proof.astype(np.int32), pa.array(PROOFS, pa.string())),
             "client_address": clients.addresses(rank),
             "client_port": clients.ports[rank],
@@ -127,17 +129,9 @@ class BatchMaker:
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
             "opens": connections.opening[rank] == table.start[request],
-            "request_acknowledged": np.zeros(count, np.bool_),
-            "response_acknowledged": np.zeros(count, np.bool_),
-            "request_retransmitted": np.zeros(count, np.int32),
-            "response_retransmitted": np.zeros(count, np.int32),
-            "request_stalled_ns": np.zeros(count, np.int64),
-            "response_stalled_ns": np.zeros(count, np.int64),
-            "request_blocked_ns": np.zeros(count, np.int64),
-            "response_blocked_ns": np.zeros(count, np.int64),
-            "queued_ns": np.zeros(count, np.int64),
-            "given_up_ns": np.full(count, -1),
-            "outcome_frames": pa.array([[]] * count, pa.list_(pa.int32())),
+            **figures,
+            "given_up_ns": _given_up(count, rows.judged),
+            "outcome_frames": _proof(count, rows.judged),
             "request_tokens": request_tokens,
             "response_tokens": response_tokens,
             "identifiers": _sparse_lists(count, _identifiers(asked, answers)),
@@ -227,6 +221,24 @@ def _sparse_lists(count: int, lists: Mapping[int, Sequence[str]]) -> pa.ListArra
         lengths[row + 1] = len(lists[row])
         values += lists[row]
     return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(values, pa.string()))
+
+
+def _given_up(count: int, judged: Mapping[int, Judgement]) -> NDArray[np.int64]:
+    """When each wait ended without an answer; -1 where it did not."""
+    moments = np.full(count, -1)
+    for row, judgement in judged.items():
+        moments[row] = judgement.given_up_ns
+    return moments
+
+
+def _proof(count: int, judged: Mapping[int, Judgement]) -> pa.ListArray:
+    """The packets that prove each outcome."""
+    lengths = np.zeros(count + 1, np.int32)
+    frames: list[int] = []
+    for row in sorted(judged):
+        lengths[row + 1] = len(judged[row].frames)
+        frames += judged[row].frames
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(frames, pa.int32()))
 
 
 def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list[str]]:

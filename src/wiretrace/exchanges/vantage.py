@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from wiretrace.exchanges.driver import ExchangeDriver
+from wiretrace.exchanges.key_logs import note_refused, read_key_log
 from wiretrace.exchanges.spool import Spool, SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
@@ -85,6 +86,7 @@ def read_vantage_point(
     limits = settings.limits
     flows = FlowTable()
     notes = Notes()
+    key_log = read_key_log(settings.tls_keylog, limits)
     driver = ExchangeDriver(
         capture.name,
         flows,
@@ -93,14 +95,18 @@ def read_vantage_point(
         ValueHasher(key, limits),
         keep_values=settings.keep_values,
         first_connection=number << CONNECTION_BITS,
+        key_log=key_log,
     )
     files: list[tuple[str, CaptureSummary]] = []
     coverage = Coverage()
     with SpoolWriter(spool) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
-            told = 0
+            told = secrets = 0
             for columns in reader.chunks():
+                for text in reader.summary.secrets[secrets:]:
+                    key_log.add(text.encode("ascii", "replace").splitlines())
+                secrets = len(reader.summary.secrets)
                 coverage.feed(columns)
                 for batch in driver.feed(columns):
                     writer.write(batch)
@@ -110,6 +116,7 @@ def read_vantage_point(
             files.append((capture.known_as(path), reader.summary))
         for batch in driver.finish():
             writer.write(batch)
+    note_refused(key_log, notes)
     accounting = driver.accounting
     accounting[Payload.COPIED] += coverage.copied_bytes
     coverage.note(notes, capture.name, driver.lost_bytes)

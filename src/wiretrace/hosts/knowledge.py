@@ -51,6 +51,10 @@ class Knowledge:
     """By clock: whether it belongs to the largest set of clocks that could be compared."""
     watched: NDArray[np.int64]
     """Shape (hosts + 1, 2): first and last time at which each host's own captures saw anything, on the common time line."""
+    may_have_missed: NDArray[np.bool_]
+    """Shape (hosts + 1,): whether a capture of the host says that it dropped packets."""
+    timeouts: dict[int, list[tuple[int, int]]]
+    """By caller, as `timeouts.callers_of` numbers them: the shortest and the longest wait of each of its timeouts."""
     services: Services
     processes: NDArray[np.int64]
     """Rising: host times the number of services, plus service, of everything that makes or serves calls."""
@@ -115,6 +119,8 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         clock_of_capture=clock_of_capture,
         component=component,
         compared=compared,
+        may_have_missed=_may_have_missed(hosts, captures),
+        timeouts=survey.timeouts(),
         watched=np.tile(np.array(NEVER, np.int64), (len(hosts.names) + 1, 1)),
         services=services,
         processes=processes,
@@ -129,6 +135,15 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     )
     _watch(knowledge, survey, connections)
     return knowledge
+
+
+def _may_have_missed(hosts: Hosts, captures: Sequence[CaptureInfo]) -> NDArray[np.bool_]:
+    """By host, and one more for the host number -1: whether a capture of it dropped packets."""
+    missed = np.zeros(len(hosts.names) + 1, np.bool_)
+    for capture, host in zip(captures, hosts.of_capture, strict=True):
+        if host >= 0 and capture.dropped > 0:
+            missed[host] = True
+    return missed
 
 
 def _server_host(hosts: Hosts, capture: int, address: str) -> int:

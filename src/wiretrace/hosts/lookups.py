@@ -207,3 +207,10 @@ def brought_nothing(exchanges: pa.Table) -> NDArray[np.bool_]:
     codes, names = category(exchanges, "outcome")
     failures = [number for number, name in enumerate(names) if name in FAILURES]
     return np.isin(codes, failures)
+
+
+def is_lookup(exchanges: pa.Table) -> NDArray[np.bool_]:
+    """(exchanges,): whether each looks up a name."""
+    codes, names = category(exchanges, "protocol")
+    lookups: NDArray[np.bool_] = codes == (names.index(PROTOCOL) if PROTOCOL in names else -1)
+    return lookups

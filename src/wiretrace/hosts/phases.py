@@ -43,6 +43,8 @@ class SetUp:
     tls: NDArray[np.int64]
     rtt: NDArray[np.int64]
     """Round trip of the handshake of its connection, whichever call it is; 0 if not known."""
+    is_handshake: NDArray[np.bool_]
+    """Whether the exchange itself is a TLS handshake that came to nothing."""
 
 
 def split_time(
@@ -64,7 +66,7 @@ def split_time(
     callee = np.maximum(roles.server, 0)
     callee_wait = moments.response_start[callee] - moments.request_end[callee]
     seen = (moments.response_start[base] >= 0) & (moments.request_end[base] >= 0)
-    measured = seen & (roles.client >= 0) & (roles.server >= 0)
+    measured = seen & (roles.client >= 0) & (roles.server >= 0) & (roles.client != roles.server)
     measured &= (moments.response_start[callee] >= 0) & (moments.request_end[callee] >= 0)
     server = np.where(measured, np.clip(callee_wait, 0, wait), wait)
     network = wait - server
@@ -105,6 +107,14 @@ def split_time(
         left = take(blocked, stopped, transfer)
         take(blocked, left, network)
     first = views.opens[base]
-    before = (np.where(first, column[base], 0) for column in (set_up.lookup, set_up.connect, set_up.tls))
-    values = (*before, request, queued, network, server, response, lost, blocked)
+    lookup, connect, tls = (np.where(first, column[base], 0) for column in (set_up.lookup, set_up.connect, set_up.tls))
+    # What set a connection up, and came to nothing, is nothing else.
+    attempt, handshake = views.attempts[base], set_up.is_handshake[base]
+    all_of_it = request + queued + network + server + response
+    connect = np.where(attempt, connect + all_of_it, connect)
+    tls = np.where(handshake & ~attempt, tls + all_of_it, tls)
+    request, queued, network, server, response = (
+        np.where(attempt | handshake, 0, part) for part in (request, queued, network, server, response)
+    )
+    values = (lookup, connect, tls, request, queued, network, server, response, lost, blocked)
     return dict(zip(PARTS, values, strict=True)), measured

@@ -15,12 +15,15 @@ import pyarrow as pa
 from wiretrace.hosts.lookups import read_answers
 from wiretrace.hosts.moments import Moments
 from wiretrace.hosts.names import HINTED_CALLS, WEB_PROTOCOLS, is_host_name, name_hints
+from wiretrace.hosts.timeouts import find_timeouts, waits_given_up
 from wiretrace.hosts.views import VIEW_COLUMNS, category, integers, mix, number_groups
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SAMPLED_EXCHANGES = 100_000
 """Exchanges of all vantage points together that hosts and clocks are recognised by; where there is one, a tenth."""
@@ -68,6 +71,8 @@ class Survey:
         sampled = SAMPLED_EXCHANGES if vantage_points > 1 else SAMPLED_EXCHANGES // 10
         self._one_in = -(-max(exchanges, 1) // sampled)
         self._sampled: list[pa.RecordBatch] = []
+        self._waits: list[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]] = []
+        """Capture, caller and length of the waits that clients gave up."""
 
     def add(self, capture: str, parts: Iterable[pa.RecordBatch]) -> None:
         """Look at all exchanges of one vantage point; `parts` have the schema of the table `exchanges`."""
@@ -81,6 +86,9 @@ class Survey:
             self._look_at_servers(table)
             self._look_at_answers(table)
             self._sampled.append(self._sample(table))
+            callers, waited = waits_given_up(table)
+            if len(callers):
+                self._waits.append((np.full(len(callers), len(self.captures)), callers, waited))
         self.captures.append(capture)
         self.moments.append(moments)
 
@@ -88,6 +96,13 @@ class Survey:
     def sample(self) -> pa.Table:
         """The sampled exchanges: the columns of the table `exchanges` that views are made of."""
         return pa.Table.from_batches(self._sampled, SAMPLE_SCHEMA)
+
+    def timeouts(self) -> dict[int, list[tuple[int, int]]]:
+        """The waits that clients show again and again; see `find_timeouts`."""
+        if not self._waits:
+            return {}
+        capture, caller, waited = (np.concatenate(column) for column in zip(*self._waits, strict=True))
+        return find_timeouts(capture, caller, waited)
 
     def _look_at_servers(self, table: pa.Table) -> None:
         capture = len(self.captures)

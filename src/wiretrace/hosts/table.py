@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wiretrace.hosts.clocks import ClockEstimate
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.names import Services
+    from wiretrace.hosts.outcome import Verdicts
     from wiretrace.hosts.vantage import Hosts
     from wiretrace.hosts.views import Views
 
@@ -46,9 +47,7 @@ class CallFacts:
     measured: NDArray[np.bool_]
     """Whether network time was measured."""
     times: CallTimes
-    outcome: NDArray[np.int32]
-    decided: NDArray[np.bool_]
-    """Whether the views together leave no other outcome open."""
+    verdicts: Verdicts
     clamped: NDArray[np.bool_]
     client_host: NDArray[np.int32]
     server_host: NDArray[np.int32]
@@ -102,8 +101,8 @@ def calls_table(
     schema = table_schema("calls")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         "id": pa.array(facts.identity),
-        "outcome": texts(facts.outcome, OUTCOMES),
-        "possible": emptied(exchanges.column("possible"), primary, facts.decided),
+        "outcome": texts(facts.verdicts.outcome, OUTCOMES),
+        "possible": facts.verdicts.possible_column(),
         "client_address": texts(views.client[client_row], views.addresses),
         "client_port": pa.array(views.client_port[client_row], pa.int32()),
         "client_host": texts(facts.client_host, host_names),
@@ -160,12 +159,6 @@ def server_end(views: Views, roles: Roles, times: CallTimes) -> NDArray[np.int64
     length = np.where(views.response_end[row] >= 0, 0, views.request_end[row] - views.request_start[row])
     end = np.where(views.response_end[row] >= 0, times.callee_end, times.callee_start + np.maximum(length, 0))
     return np.where(times.callee_start == MISSING, -1, end)
-
-
-def emptied(column: pa.ChunkedArray, rows: NDArray[np.int64], empty: NDArray[np.bool_]) -> pa.ChunkedArray:
-    """Lists of the rows, an empty one where `empty`."""
-    more = pa.chunked_array([*column.chunks, pa.array([[]], column.type)])
-    return more.take(pa.array(np.where(empty, len(column), rows)))
 
 
 def noted(column: pa.ChunkedArray, rows: NDArray[np.int64], clamped: NDArray[np.bool_]) -> pa.ChunkedArray:

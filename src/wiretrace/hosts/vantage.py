@@ -50,6 +50,8 @@ class CaptureInfo:
     """Names by address, from name records."""
     hardware: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
+    dropped: int = -1
+    """Packets that the capturing host says it dropped; -1 where it does not say."""
 
 
 @dataclass(slots=True)

@@ -40,6 +40,8 @@ VIEW_COLUMNS = (
     "request_blocked_ns",
     "response_blocked_ns",
     "queued_ns",
+    "given_up_ns",
+    "tls_ns",
 )
 """Columns of the table `exchanges` that `read_views` takes."""
 
@@ -72,11 +74,21 @@ class Views:
     request_blocked: NDArray[np.int64]
     response_blocked: NDArray[np.int64]
     queued: NDArray[np.int64]
+    given_up: NDArray[np.int64]
+    """When the wait for an answer ended without one; -1: it did not."""
+    tls: NDArray[np.int64]
+    """How long the TLS handshake before it took."""
     addresses: list[str]
     """Every address once."""
 
     def __len__(self) -> int:
         return len(self.capture)
+
+    @property
+    def attempts(self) -> NDArray[np.bool_]:
+        """Which are attempts to connect that came to nothing: a request without a byte."""
+        attempts: NDArray[np.bool_] = (self.request_start >= 0) & (self.request_bytes == 0)
+        return attempts
 
     @property
     def completeness(self) -> NDArray[np.int64]:
@@ -117,6 +129,8 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         request_blocked=integers(exchanges, "request_blocked_ns"),
         response_blocked=integers(exchanges, "response_blocked_ns"),
         queued=integers(exchanges, "queued_ns"),
+        given_up=integers(exchanges, "given_up_ns"),
+        tls=integers(exchanges, "tls_ns"),
         addresses=addresses,
     )
 

@@ -142,6 +142,7 @@ EXCHANGES = (
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
     Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
+    Column("tls_ns", "int64", "How long the TLS handshake before it took, where it opens the connection; else 0."),
     Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
     Column("response_acknowledged", "bool", "Whether the client's host acknowledged the whole response, as captured."),
     Column("request_retransmitted", "int32", "Segments of the request that were sent again."),
@@ -182,7 +183,11 @@ CALLS = (
     Column("parent", "string", "Id of the call that caused it; null for a root."),
     Column("basis", "category", "stated, measured or inferred; null for a root."),
     Column("confidence", "double", "Probability that the parent is right; null for a root."),
-    Column("question", "bool", "Whether the parent is too uncertain to be drawn as a link."),
+    Column(
+        "question",
+        "bool",
+        "Whether the parent is too uncertain to be drawn as a link: less likely than not, or inferred at a host not captured.",
+    ),
     Column("protocol", "category", "Protocol."),
     Column("operation", "category", "What was asked for, in few distinct forms."),
     Column("summary", "string", "The request in one line, redacted."),
@@ -200,7 +205,12 @@ CALLS = (
     Column(
         "start_ns", "int64", "First byte of the request, at the caller where it was captured, on the common time line."
     ),
-    Column("end_ns", "int64", "Last byte of the response (of the request where there is none), likewise."),
+    Column(
+        "end_ns",
+        "int64",
+        "Last byte of the response, likewise; where there is none, what ended the wait for it, or the last packet of the "
+        "request.",
+    ),
     Column(
         "server_start_ns",
         "int64",
@@ -225,7 +235,8 @@ CALLS = (
         "whole_ns",
         "int64",
         "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
-        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0.",
+        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0. An attempt to "
+        "connect that came to nothing is all connect_ns, a TLS handshake that failed all tls_ns.",
     ),
     Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
     Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),

@@ -13,6 +13,8 @@ Rules that hold for every protocol file:
   it can not read yet and returns that position; it is called again when the other side has moved.
 - Messages whose bytes alternate on one side come in pieces of role PART, so that spans still tile. The class says so in
   `interleaves`, gives all that it appends a `key`, and keeps CONTROL messages apart with key 0.
+- A protocol that carries another one (TLS with its keys known) hands over what it carries in `carried`, instead of messages;
+  the driver reads that as a conversation of its own, and gives its messages the offsets of the units that carried them.
 - A body is passed over, not collected: a message whose end is known is appended at once with its ``end``, and ``parse``
   returns the position behind it, which may lie beyond the data. The driver skips to it, gaps included.
 - A gap is a call (``lost``), not an exception, and is followed by ``resync`` calls until a boundary is found.
@@ -26,7 +28,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from wiretrace.model.identifier import IdentifierKind
@@ -53,7 +55,8 @@ class Context:
     opened_by: Message | None = None
     """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
     shared: dict[str, object] = field(default_factory=dict)
-    """For this protocol, by what it chooses: knowledge shared between its connections (statements by name)."""
+    """For this protocol, by what it chooses: knowledge shared between its connections (statements by name; for TLS also
+    the key log)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,28 @@ class Succession:
     server_offset: int
     opened_by: Message | None = None
     """The request that asked for it, where there was one."""
+    inside: Protocol | None = None
+    """What goes on inside of the other protocol (STARTTLS): the object that has read so far. Its streams go on at the
+    offsets above. None: what is inside is found out by probing."""
     attributes: dict[str, str | int] | None = None
     """What is told of every request behind it."""
     identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
     """Identifiers that every request behind it carries."""
+
+
+class Carried(NamedTuple):
+    """A unit of a protocol that carries another one (a record of TLS), and what it carries. Units do not overlap."""
+
+    start: int
+    """Stream offset of the unit's first byte."""
+    end: int
+    """Stream offset behind it."""
+    body: int
+    """Stream offset of the byte that stands for ``data[0]``; those that follow stand for the others, one for one."""
+    data: bytes
+    """What it carries; empty for a unit that belongs to the carrying protocol alone."""
+    missing: int = 0
+    """Bytes of the carried stream that are missing before `data`."""
 
 
 class Protocol(ABC):
@@ -83,6 +104,14 @@ class Protocol(ABC):
     """Whether a client usually waits for the answer before it sends the next request on the same connection."""
     interleaves: ClassVar[bool] = False
     """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
+    turns: ClassVar[bool] = False
+    """Whether it can not tell where messages end: what one side sends until the other one answers is a message. All that
+    it appends of role PART is put together so (exchanges/turns.py)."""
+    carried: tuple[list[Carried], list[Carried]] | None = None
+    """By side: units not yet taken by the driver (which empties the lists), where it carries another protocol."""
+
+    carried_attributes: dict[str, str | int] | None = None
+    """What the messages that it carries have in common. Complete before the first unit with data is handed over."""
 
     precedes: ClassVar[bool] = False
     """Whether it stands in front of others, which may bear with its first bytes: where it is sure, no other is asked."""

@@ -83,6 +83,7 @@ class Injector:
         variant = self._chance.choice(variants)
         early = variant == "early"
         earlier = 0 if early else self._chance.randint(0, MOST_EARLIER)
+        opened = time.time_ns()
         connection = socket.create_connection((SERVER_ADDRESS, EARLY_STOP_PORT if early else HTTP_PORT), 5)
         port = connection.getsockname()[1]
         for _ in range(earlier):
@@ -98,7 +99,7 @@ class Injector:
         ended = time.time_ns()
         connection.close()
         server_port = EARLY_STOP_PORT if early else HTTP_PORT
-        return FaultyCall(fault, variant, port, server_port, begun, ended, earlier)
+        return FaultyCall(fault, variant, port, server_port, opened, begun, ended, earlier)
 
     def _request(self, connection: socket.socket, wish: str, seconds: float) -> None:
         """Ask, and wait for the answer, but not longer than `seconds`, and not behind the end of the connection."""
@@ -118,14 +119,15 @@ class Injector:
             return
 
     def _reset_early(self, fault: str) -> FaultyCall:
-        begun = time.time_ns()
-        connection = socket.create_connection((SERVER_ADDRESS, EARLY_RESET_PORT), 5)
-        port = connection.getsockname()[1]
-        time.sleep(0.05)
-        with contextlib.suppress(OSError):
-            connection.sendall(b"GET /orders/1 HTTP/1.1\r\nHost: shop\r\n\r\n")
-        connection.close()
-        return FaultyCall(fault, "", port, EARLY_RESET_PORT, begun, time.time_ns())
+        with socket.socket() as connection:
+            connection.bind(("", 0))
+            port = connection.getsockname()[1]
+            begun = time.time_ns()
+            with contextlib.suppress(OSError):
+                connection.connect((SERVER_ADDRESS, EARLY_RESET_PORT))  # may notice the reset at once
+                time.sleep(0.05)
+                connection.sendall(b"GET /orders/1 HTTP/1.1\r\nHost: shop\r\n\r\n")
+        return FaultyCall(fault, "", port, EARLY_RESET_PORT, begun, begun, time.time_ns())
 
     def _attempt(self, fault: str) -> FaultyCall:
         server_port = CLOSED_PORT if fault == "refused" else SILENT_PORT
@@ -136,9 +138,10 @@ class Injector:
             begun = time.time_ns()
             with contextlib.suppress(OSError):
                 attempt.connect((SERVER_ADDRESS, server_port))
-        return FaultyCall(fault, "", port, server_port, begun, time.time_ns())
+        return FaultyCall(fault, "", port, server_port, begun, begun, time.time_ns())
 
     def _statement(self, fault: str) -> FaultyCall:
+        opened = time.time_ns()
         with psycopg.connect(
             host=SERVER_ADDRESS, user=topology.USER, password=topology.PASSWORD, dbname=topology.DATABASE,
             autocommit=True, sslmode="disable", gssencmode="disable",
@@ -154,7 +157,7 @@ class Injector:
             with contextlib.suppress(psycopg.Error):
                 connection.execute(statement)
             return FaultyCall(
-                fault, statement.split()[0], port, topology.POSTGRESQL_PORT, begun, time.time_ns(), earlier
+                fault, statement.split()[0], port, topology.POSTGRESQL_PORT, opened, begun, time.time_ns(), earlier
             )
 
     def _look_up(self, fault: str) -> FaultyCall:
@@ -175,7 +178,7 @@ class Injector:
                 with contextlib.suppress(OSError):
                     names.recv(4096)
                     break
-        return FaultyCall(fault, variant, port, DNS_PORT, begun, time.time_ns())
+        return FaultyCall(fault, variant, port, DNS_PORT, begun, begun, time.time_ns())
 
     def _handshake(self, fault: str) -> FaultyCall:
         """A TLS handshake that fails: a certificate that is not trusted or over, or no version in common."""
@@ -190,7 +193,7 @@ class Injector:
             port = connection.getsockname()[1]
             with contextlib.suppress(OSError, ssl.SSLError):
                 context.wrap_socket(connection, server_hostname="shop")
-        return FaultyCall(fault, variant, port, server_port, begun, time.time_ns())
+        return FaultyCall(fault, variant, port, server_port, begun, begun, time.time_ns())
 
 
 def _length(received: bytes) -> int:

@@ -19,8 +19,8 @@ from tests.lab.run import run_directory
 
 SNAPLEN = 262_144
 LONGEST_CALL_SECONDS = 2.0
-AFTERWARDS_SECONDS = 2.5
-"""In which late answers come, and orphaned connections are given up."""
+AFTERWARDS_SECONDS = 6.0
+"""In which late answers come, and lookups that nobody answers are known to be given up: resolvers wait five seconds."""
 
 
 @dataclass(frozen=True, slots=True)

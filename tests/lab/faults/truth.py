@@ -40,8 +40,10 @@ class FaultyCall(msgspec.Struct):
     variant: str
     client_port: int
     server_port: int
+    opened_ns: int
+    """Before the first packet of its connection."""
     start_ns: int
-    """Before the first packet of the call, of its connection where that is its own."""
+    """Before the first packet of the call."""
     end_ns: int
     earlier: int = 0
     """Calls that succeeded on the same connection before it."""
