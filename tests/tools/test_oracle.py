@@ -99,7 +99,7 @@ def test_reading_an_oracle(tmp_path: Path) -> None:
         entry("mysql", {"command": "ServerGreeting", "sql": "8.0"}, {}),
         entry("mysql", {"command": "Quit (1)", "sql": None}, None),
         entry("pgsql", {"kind": "sslrequest", "sql": None}, None, client="::ffff:10.0.0.1:40000"),
-        entry("dns", {"name": "a"}, None),
+        entry("bgp", {"name": "a"}, None),
     ]
     path.write_text(json.dumps({"transactions": entries}))
     found = read_oracle(path)
@@ -110,6 +110,21 @@ def test_reading_an_oracle(tmp_path: Path) -> None:
     ]
     assert [each.response_told for each in found] == [True, True, False]
     assert found[2].client == "::ffff:a00:1:40000"
+
+
+def test_a_query_that_is_sent_again_before_its_answer_is_one(tmp_path: Path) -> None:
+    asked = {"id": "0x1", "qname": ["a.test"], "qtype": ["A (Host Address) (1)"]}
+
+    def sent(frame: int, at: float, answered: float | None) -> dict[str, object]:
+        times = {"req_frame": frame, "req_time": str(at), "resp_time": answered and str(answered)}
+        told = {"protocol": "dns", "request": asked, "response": {} if answered else None}
+        return {**told, **times, "resp_frame": frame + 1 if answered else None}
+
+    found = read_oracle(oracle_file(tmp_path, sent(1, 1.0, 3.0), sent(2, 2.0, None), sent(5, 4.0, None)))
+    assert [(each.request_frame, each.response_frame, each.text) for each in found] == [
+        (1, 2, "A a.test"),
+        (5, None, "A a.test"),
+    ]
 
 
 def test_files_are_analyzed_in_processes_of_their_own(tmp_path: Path) -> None:

@@ -178,7 +178,13 @@ def _queries_sent_once(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in entries:
         request = entry["request"] if entry["protocol"] == "dns" else None
         if request and entry["req_frame"] is not None:
-            key = (entry["client"], entry["server"], request["id"], str(request["qname"]), str(request["qtype"]))
+            key = (
+                entry["client"],
+                entry["server"],
+                request.get("id"),
+                str(request.get("qname")),
+                str(request.get("qtype")),
+            )
             asked = float(entry["req_time"])
             if asked < open_until.get(key, asked):
                 continue
