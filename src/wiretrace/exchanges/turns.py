@@ -154,6 +154,8 @@ class TurnTaker:
         first = answered[-1]
         length = _length(first)
         second = answered[-2] if len(answered) > 1 else None
+        if second is not None and client is not None and not _server_first(client, second):
+            second = None
         if second is not None and second.message.status and _length(second) == length:
             if len(self._tickets) < REMEMBERED_LENGTHS:
                 self._tickets.add(length)
