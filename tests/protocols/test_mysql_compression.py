@@ -149,3 +149,16 @@ def test_no_bytes_raise_anything_but_violation(seed: int) -> None:
     client, server = mutated(client, chooser), mutated(server, chooser)
     MySQL.probe(client, server)
     dissect(MySQL, client, server, context=Context(started=(whole, whole)), splits=chooser)
+
+
+def test_what_no_message_begins_in_is_accounted_for() -> None:
+    """Behind a gap, packed bytes of a message whose beginning is missing are read, and part of no exchange."""
+    client, server = packed("zlib", random.Random(4))
+    for missed in range(BEFORE[1], len(server), 5):
+        read = dissect(MySQL, client, [server[:missed], 3, server[missed + 3 :]])
+        starts = {(m.start, m.end) for m in read.responses}
+        assert len(starts) == len(read.responses)
+        assert sum(end - start for _, start, end in read.unread) < 300
+    zeros = dissect(MySQL, b"", bytes(400), context=Context(started=(False, False)))
+    assert zeros.responses == []
+    assert sum(end - start for _, start, end in zeros.unread) == 400

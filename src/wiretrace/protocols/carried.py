@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+from wiretrace.model.message import Message, Role
 from wiretrace.protocols.contract import Violation
 
 if TYPE_CHECKING:
-    from wiretrace.model.message import Message
     from wiretrace.protocols.contract import Protocol as Owner
 
 _INNER_TAIL = 64
@@ -127,6 +127,11 @@ class Carried:
             self._frames.popleft()
 
     @property
+    def message_start(self) -> int:
+        """Stream offset at which the next message begins."""
+        return self._last[1]
+
+    @property
     def unread(self) -> int:
         """Stream offset of the first frame that is not all read."""
         for _, outer_start, inner_end, _ in self._frames:
@@ -177,6 +182,9 @@ class Carried:
 class CarriedReader(ABC):
     """Reads one direction of a protocol that is carried in frames. A subclass knows the frames."""
 
+    control_key: ClassVar[int] = -1
+    """The key of what is part of no message: 0 where messages are paired by keys."""
+
     def __init__(self, owner: Owner, messages: list[Message], reader: Reader, offset: int) -> None:
         """The first frame begins at stream offset `offset`; `reader` appends to `messages`."""
         self._messages = messages
@@ -184,6 +192,8 @@ class CarriedReader(ABC):
         self._carried = Carried(offset, owner.context.unparsed_bytes)
         self._seeking = False
         """Where a message begins in what is carried is not known."""
+        self._sought_from = offset
+        """Stream offset from which on it is looked for."""
 
     @abstractmethod
     def frame(self, data: bytes, at: int) -> Frame | None:
@@ -239,18 +249,28 @@ class CarriedReader(ABC):
             return False
         carried.begin_message(index)
         self._seeking = False
+        self._pass(carried.message_start)
         return True
+
+    def _pass(self, offset: int) -> None:
+        """What was looked through up to stream offset `offset` belongs to a message whose beginning is missing."""
+        if offset > self._sought_from:
+            control = Message(Role.CONTROL, self._sought_from, offset, key=self.control_key, damaged=True)
+            self._messages.append(control)
+            self._sought_from = offset
 
     def resync(self, data: bytes, at: int, base: int) -> int | None:
         """As `Protocol.resync`."""
         found = self.boundary(data, at)
         if found is not None:
             self._carried.begin(base + found)
-            self._seeking = True
+            self._seeking, self._sought_from = True, base + found
         return found
 
     def break_off(self, offset: int, lost: bool) -> None:
         """Nothing more comes, or bytes are missing from stream offset `offset` on."""
+        if self._seeking:
+            self._pass(min(offset, self._carried.outer_end))
         before = len(self._messages)
         self._reader.break_off(self._carried.end, lost)
         self._carried.break_off(offset, self._messages, before)

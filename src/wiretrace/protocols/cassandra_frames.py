@@ -26,6 +26,8 @@ _CRC24_START, _CRC24_POLYNOMIAL = 0x875060, 0x1974F0B
 class Frames(CarriedReader):
     """One direction behind STARTUP."""
 
+    control_key = 0
+
     def __init__(
         self, owner: Protocol, messages: list[Message], reader: Reader, offset: int, compressed: bool | None
     ) -> None:

@@ -131,7 +131,9 @@ class Messages:
         self._partial = (0, b"")
         if len(data) >= HEADER_BYTES and start < end:
             self._session.preparing.clear()
+            framed_from = self.framed_from
             message = self._message(data, 0, len(data), start, end)
+            self.framed_from = framed_from
             if message is not None:
                 message.damaged = True
                 self._messages.append(message)

@@ -103,7 +103,7 @@ class LDAP(Protocol):
             if side is Side.SERVER and self._ahead(found):
                 return at
             make = self._request if side is Side.CLIENT else self._response
-            messages.append(make(data[: min(found.end, at + _READ_BYTES)], at, base))
+            messages.append(make(data[at : min(found.end, at + _READ_BYTES)], 0, base + at))
             at = found.end
         return at
 
@@ -141,7 +141,7 @@ class LDAP(Protocol):
         while position < last and data[position] == SEQUENCE and (found := envelope(data, position)) is not None:
             if found.end > last or found.operation.tag not in (OPERATIONS, ANSWERS)[side]:
                 break
-            messages.append(make(data[: found.end], position, base))
+            messages.append(make(data[position : found.end], 0, base + position))
             position = found.end
         if len(messages) == first:
             messages.append(Message(Role.CONTROL, base + at, base + end, key=0))

@@ -81,7 +81,7 @@ def is_packet(data: bytes, at: int, side: Side) -> bool:
         return False
     end = at + _OUTER_HEADER + (HEADER.unpack_from(data, at)[0] & LENGTH)
     inner = int.from_bytes(data[at + 4 : at + _OUTER_HEADER], "little")
-    if end > size:
+    if end > size or end < at + _OUTER_HEADER + 5:
         return False
     if not inner:
         return _holds_packets(data, at + _OUTER_HEADER, end, side)

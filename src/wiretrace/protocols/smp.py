@@ -71,7 +71,7 @@ class SMP(Protocol):
             if end > size:
                 return at
             if flags == _DATA and length > _HEADER_BYTES:
-                message = self._content(side, number, data[:end], at, base)
+                message = self._content(side, number, data[at:end], 0, base + at)
                 if message is None:
                     return at
                 messages.append(message)
