@@ -112,6 +112,7 @@ class CallRecord(msgspec.Struct, gc=False):
     parent: str | None
     basis: str | None
     confidence: float | None
+    question: bool
     evidence: Sequence[Evidence]
     alternatives: Sequence[Alternative]
     protocol: str
@@ -160,6 +161,7 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
                 values["parent"][row],
                 values["basis"][row],
                 values["confidence"][row],
+                bool(values["question"][row]),
                 evidences[row],
                 alternatives[row],
                 values["protocol"][row] or "",
@@ -215,7 +217,7 @@ PHASES = Phases.__struct_fields__
 VIEWS_OF_CALL = ("client_exchange", "server_exchange", "other_exchanges")
 """Columns that name the views of a call."""
 _UNUSED_COLUMNS = frozenset(
-    ("question", "server_start_ns", "server_end_ns", "request_bytes", "response_bytes", "retransmitted", "notes")
+    ("server_start_ns", "server_end_ns", "request_bytes", "response_bytes", "retransmitted", "notes")
 )
 
 

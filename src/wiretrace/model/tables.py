@@ -183,7 +183,11 @@ CALLS = (
     Column("parent", "string", "Id of the call that caused it; null for a root."),
     Column("basis", "category", "stated, measured or inferred; null for a root."),
     Column("confidence", "double", "Probability that the parent is right; null for a root."),
-    Column("question", "bool", "Whether the parent is too uncertain to be drawn as a link."),
+    Column(
+        "question",
+        "bool",
+        "Whether the parent is too uncertain to be drawn as a link: less likely than not, or inferred at a host not captured.",
+    ),
     Column("protocol", "category", "Protocol."),
     Column("operation", "category", "What was asked for, in few distinct forms."),
     Column("summary", "string", "The request in one line, redacted."),
