@@ -34,6 +34,7 @@ COVERED_BY = {
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
     "protocols/test_redis.py": ("protocols/redis_*",),
     "protocols/test_sql.py": ("protocols/sql_*",),
+    "protocols/test_tls.py": ("protocols/tls_*",),
     "test_docs.py": (
         "protocols/contract",
         "protocols/registry",

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 NAME = "shop.test"
 NGINX = """
@@ -107,3 +107,33 @@ def client_context(
     if protocols:
         context.set_alpn_protocols(list(protocols))
     return context
+
+
+def shaken_hands(folder: Path, context: ssl.SSLContext, dialogue: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """What both ends send when a client with `context` and a server with the certificate in `folder` talk, in memory."""
+    accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    accepting.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    bios = [ssl.MemoryBIO() for _ in range(4)]
+    client = context.wrap_bio(bios[0], bios[1], server_hostname=NAME)
+    server = accepting.wrap_bio(bios[2], bios[3], server_side=True)
+    sent = [b"", b""]
+
+    def move(side: int) -> None:
+        """Pass on what `side` has written."""
+        data = bios[2 * side + 1].read()
+        sent[side] += data
+        bios[2 - 2 * side].write(data)
+
+    for _ in range(4):
+        for side, end in enumerate((client, server)):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+            move(side)
+    for asked, answered in dialogue:
+        client.write(asked)
+        move(0)
+        assert server.read(1 << 16) == asked
+        server.write(answered)
+        move(1)
+        assert client.read(1 << 16) == answered
+    return sent[0], sent[1]

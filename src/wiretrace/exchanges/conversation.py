@@ -125,7 +125,7 @@ class Conversation:
     def add(self, direction: int, start: int, data: bytes, openings: list[int]) -> None:
         """Take one run of bytes. `openings` are the offsets at which its first segments began."""
         state = self.directions[direction]
-        if not state.add(start, data):
+        if not state.add(start, data, joined=not self.decided):
             self.aligned = False
         if len(state.openings) < OPENINGS:
             state.openings.extend(openings[: OPENINGS - len(state.openings)])

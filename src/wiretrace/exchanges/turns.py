@@ -9,7 +9,7 @@ Rules:
 - Two pieces of equal length at the beginning of a connection's first answer that may be session tickets are tickets, and
   their length is remembered: servers send two after a handshake, and one after a resumed one (RFC 8446 section 4.6.1).
 - Behind missing bytes nothing is added to a turn: what the server sends then may answer what is missing of the client, and
-  what the client sends may come behind an answer that is missing.
+  what the client sends may come behind an answer that is missing. A piece before which bytes are missing has `closes` False.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ class TurnTaker:
             before is not None and answer is not None and _length(before) >= FULL_RECORD
             and answer.ack < before.message.end == piece.message.start
         )  # fmt: skip
-        if before is not None and server is not None and server.message.damaged:
+        if before is not None and server is not None and not server.message.closes:
             # Where the client has heard more of the server than was captured, that may have been an answer.
             first = turns.begun[Side.CLIENT]
             if first is not None and piece.ack > max(first.ack, turns.heard):
                 self._close()
-        if piece.message.damaged or (self._last[Side.SERVER] is not None and not goes_on):
+        if not piece.message.closes or (self._last[Side.SERVER] is not None and not goes_on):
             self._close()
         self._extend(Side.CLIENT, piece)
         turns.reached = piece.message.end
@@ -135,7 +135,7 @@ class TurnTaker:
         turns, piece = self._turns, answered[-1]
         turns.heard = max(turns.heard, piece.message.end)
         request = turns.begun[Side.CLIENT]
-        if client is not None and client.message.damaged and piece.ack > turns.reached:
+        if client is not None and not client.message.closes and piece.ack > turns.reached:
             # It may answer what is missing.
             if self._last[Side.CLIENT] is not None:
                 self._close()
@@ -196,7 +196,7 @@ class TurnTaker:
         assembly = turns.parts[side]
         whole = last if assembly is None else assembly.finish(last, self._table)
         whole.message.role = role
-        whole.message.status = ""
+        whole.message.status, whole.message.closes = "", True
         turns.begun[side] = turns.parts[side] = self._last[side] = None
         return whole
 

@@ -32,6 +32,10 @@ class Limits:
     """Bytes of TLS key logs that are taken from one file; further ones are passed over."""
     icmp_errors: int = 100_000
     """ICMP errors of one file that are read; further ones are only counted."""
+    lost_records: int = 512
+    """Records of TLS that may be missing in a gap behind which the next is still opened: each is a number to try."""
+    tls_handshake_bytes: int = 256 << 10
+    """Bytes of one handshake message of TLS that wait for its rest; of a longer one, and what follows, nothing is read."""
     key_log_secrets: int = 500_000
     """Secrets of TLS connections that are held, of a key log and of capture files; further ones are passed over."""
     hardware_addresses: int = 100_000

@@ -19,7 +19,7 @@ from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Carried, Context, Protocol, Violation
 from wiretrace.protocols.tls_direction import Direction
-from wiretrace.protocols.tls_handshake import HARMLESS, KEY_UPDATE, TLS_1_3, alert_name
+from wiretrace.protocols.tls_handshake import FINISHED, HARMLESS, KEY_UPDATE, TLS_1_3, alert_name
 from wiretrace.protocols.tls_session import Session
 from wiretrace.protocols.tls_wire import (
     ALERT,
@@ -48,8 +48,8 @@ FAREWELL = "farewell"
 OPAQUE_NOTE = "encrypted: told by the sizes and directions of its records"
 AMBIGUOUS_NOTE = "perhaps HTTP/2: several calls may be told as one"
 UNNAMED_ALERT = "encrypted_alert"
-WRONG_KEYS = 6
-"""Records at the beginning of a direction that do not open before the keys are taken for wrong."""
+WRONG_KEYS = 8
+"""Records in a row that do not open, before any application data, after which the keys are taken for wrong."""
 
 
 class Tls(Protocol):
@@ -101,9 +101,10 @@ class Tls(Protocol):
                 raise Violation("not a TLS record")
             end = at + HEADER_BYTES + length
             protected = direction.is_protected(kind, session.version)
-            if protected and not self._decided(direction):
+            if protected and not (self._decided(direction) and (side is Side.SERVER or self._server_is_ready())):
                 return at
             if (not protected or session.keyed) and end > size:
+                direction.next_record = base + end
                 return at
             if not protected:
                 self._read_clear(direction, kind, data[at + HEADER_BYTES : end], base + end)
@@ -116,16 +117,16 @@ class Tls(Protocol):
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """The record that follows a damaged one, if its place is known; else the first of several that fit."""
         known = self._directions[side].next_record - base
-        if known >= at:
-            return known if known <= len(data) else None
-        return boundary(data, at)
+        if known < at:
+            return boundary(data, at)
+        return known if known <= len(data) else None
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """A handshake message may be incomplete; a protected record can not be opened."""
         direction = self._directions[side]
         self._tell_pieces(direction)
         self._flush(direction, direction.reached)
-        direction.forget()
+        direction.forget(end)
         direction.held = -1
         if not self._established and not direction.protected:
             self._established = True
@@ -153,12 +154,22 @@ class Tls(Protocol):
             direction.unsealer = session.unsealer(direction.side)
         return True
 
+    def _server_is_ready(self) -> bool:
+        """Whether the server's part of the handshake was read, which tells more of the connection."""
+        session, server = self._session, self._directions[Side.SERVER]
+        if server.ended or not server.complete:
+            return True
+        if session.version < TLS_1_3:
+            return server.changed
+        opens = server.unsealer
+        return not session.keyed or server.said_finished or (opens is not None and opens.carries_data)
+
     def _read_clear(self, direction: Direction, kind: int, payload: bytes, end: int) -> None:
         """A record whose payload stands in clear."""
         side = direction.side
         direction.reached = direction.opened = end
         if kind == HANDSHAKE:
-            if payload[0] == HELLOS[side] and not direction.complete and not direction.behind_gap:
+            if payload[0] == HELLOS[side] and not direction.complete and not direction.gapped:
                 # No SYN was captured, and yet it is captured from its beginning.
                 direction.complete, self._established = True, False
             for message, body in direction.messages(payload):
@@ -179,18 +190,19 @@ class Tls(Protocol):
         opened = unsealer.open(header, payload, gap)
         direction.protected += 1
         if opened is None:
-            if not self._established and direction.opened <= direction.held and direction.protected >= WRONG_KEYS:
+            direction.unopened += 1
+            if not self._established and direction.unopened >= WRONG_KEYS:
                 self._session.keyed = False
                 return False
-            direction.reached = end
             if not self._established and not gap:
                 # Under keys of the handshake that the log lacks.
                 direction.opened = end
             else:
                 self._carry(direction, Carried(start, end, start + HEADER_BYTES, b""))
+            direction.reached = end
             return True
         body = start + HEADER_BYTES + opened.body
-        direction.opened = end
+        direction.opened, direction.unopened = end, 0
         if opened.kind == APPLICATION_DATA:
             direction.data_records += bool(opened.content)
             self._carry(direction, Carried(start, end, body, opened.content, opened.missing))
@@ -212,6 +224,7 @@ class Tls(Protocol):
         if opened.kind == HANDSHAKE:
             for message, body in direction.messages(opened.content):
                 self._session.hear(side, message, body)
+                direction.said_finished |= message == FINISHED
                 if message == KEY_UPDATE and self._session.version >= TLS_1_3 and direction.unsealer is not None:
                     direction.unsealer.update()
         elif opened.kind == CHANGE_CIPHER_SPEC:
@@ -271,11 +284,13 @@ class Tls(Protocol):
         session, length = self._session, end - start - HEADER_BYTES
         if direction.side is Side.SERVER:
             status = TICKET if direction.may_be_ticket(session, length) else ""
-            return Message(Role.PART, start, end, status=status, result=Result.UNREADABLE, damaged=direction.behind_gap)
+            return Message(
+                Role.PART, start, end, status=status, result=Result.UNREADABLE, closes=not direction.behind_gap
+            )
         return Message(
             Role.PART, start, end, OPERATION, session.named(OPERATION, "to"),
             FAREWELL if direction.may_be_farewell(session, length) else "",
-            attributes=self._told({"wiretrace.opaque": True}), damaged=direction.behind_gap,
+            attributes=self._told({"wiretrace.opaque": True}), closes=not direction.behind_gap,
             notes=(OPAQUE_NOTE, AMBIGUOUS_NOTE) if session.may_be_http2 else (OPAQUE_NOTE,),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wiretrace.model.limits import Limits
 from wiretrace.model.side import Side
 from wiretrace.protocols.tls_handshake import TLS_1_0, TLS_1_3
 from wiretrace.protocols.tls_key_schedule import HASH_BYTES
@@ -12,11 +13,11 @@ from wiretrace.protocols.tls_wire import APPLICATION_DATA
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from wiretrace.protocols.tls_handshake import ServerHello
     from wiretrace.protocols.tls_session import Session
     from wiretrace.protocols.tls_unsealing import Unsealer
 
-LONGEST_HANDSHAKE = 1 << 18
-"""Bytes of one handshake message that are kept while its rest is awaited."""
+LONGEST_HANDSHAKE = Limits().tls_handshake_bytes
 MESSAGE_HEADER = 4
 FINISHED_EXTRA = MESSAGE_HEADER + 1
 """Bytes of a record with Finished beside the hash and the tag: the message's header, and the content type."""
@@ -28,8 +29,6 @@ LONGEST_FLIGHT = (4, 6)
 MOST_TICKETS = 4
 TICKET_BYTES = range(60, 4096)
 """Records behind the handshake that may be session tickets: so many, so long."""
-EMPTY_CBC_RECORD = 32
-"""TLS 1.0 sends an empty record ahead of data (against CVE-2011-3389): a MAC with its padding, and no more."""
 HTTP_2_CONTROL = frozenset({9, 13, 17})
 """Bytes of frames of HTTP/2 that ask for nothing: SETTINGS with ACK, WINDOW_UPDATE, PING."""
 CONTINUE_BYTES = len(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -61,10 +60,16 @@ class Direction:
         """Whether its part of the handshake is over, as far as the lengths of its records tell; None: it may be."""
         self.doubtful: list[tuple[int, int]] = []
         """Records that are part of the handshake if its end is still to come, and else are data: start and end of each."""
+        self.unopened = 0
+        """Records in a row that did not open."""
+        self.said_finished = False
+        """Whether its Finished was opened."""
         self.data_records = 0
         """Records of application data that were read."""
-        self.behind_gap = False
-        """Whether bytes are missing before what comes next."""
+        self.behind_gap = not started
+        """Whether bytes are missing, or may be, before what comes next."""
+        self.gapped = False
+        """Whether bytes of it are missing."""
         self.next_record = -1
         """Where the record behind a damaged one begins, if that is known."""
         self._fragments = b""
@@ -86,10 +91,12 @@ class Direction:
             at = end
         self._fragments = data[at:]
 
-    def forget(self) -> None:
-        """Bytes are missing: the message under construction will never be complete."""
+    def forget(self, end: int) -> None:
+        """Bytes up to `end` are missing: the message under construction will never be complete."""
+        if self.next_record < end:
+            self.next_record = -1
         self._fragments = b""
-        self.behind_gap = True
+        self.behind_gap = self.gapped = True
         if not self.protected:
             self.complete = False
 
@@ -107,9 +114,7 @@ class Direction:
             return False
         if session.version < TLS_1_3 or hello is None:
             self.finished = True
-            if session.version == TLS_1_0 and length <= EMPTY_CBC_RECORD and hello is not None and hello.suite.mac:
-                return False
-            return self.asks(session, length)
+            return not (hello is not None and _is_empty(hello, length)) and self.asks(session, length)
         content = length - (8 if hello.suite.way == "ccm8" else 16)
         if content == ALERT_CONTENT:
             return False
@@ -149,6 +154,15 @@ class Direction:
         content = _content(session, length)
         interim = self.side is Side.SERVER and content == CONTINUE_BYTES and session.may_be_http1
         return not interim and not (session.may_be_http2 and content in HTTP_2_CONTROL)
+
+
+def _is_empty(hello: ServerHello, length: int) -> bool:
+    """Whether it is an empty record that TLS 1.0 sends ahead of data (against CVE-2011-3389): a MAC and its padding."""
+    suite = hello.suite
+    if hello.version != TLS_1_0 or not suite.mac or not suite.fixed_bytes:
+        return False
+    mac, block = HASH_BYTES[suite.mac], suite.fixed_bytes
+    return length == (block + mac if hello.encrypt_then_mac else (mac // block + 1) * block)
 
 
 def _content(session: Session, length: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wiretrace.model.limits import Limits
 from wiretrace.model.side import Side
 from wiretrace.protocols.tls_handshake import (
     CERTIFICATE,
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 KEY_LOG = "key log"
 """Under this name the driver puts the KeyLog into `Context.shared`."""
-MOST_LOST_RECORDS = 512
-"""Records that may be missing in a gap behind which a record is still opened; each one is a number to try."""
+MOST_LOST_RECORDS = Limits().lost_records
 HTTP_1, HTTP_2 = "http/1.1", "h2"
 
 
