@@ -45,42 +45,8 @@ lists them all.
 | outcome | meaning |
 |---|---|
 """
-PROOFS = """
-### What proves an outcome, and what one side can not tell
-
-The first question is always whether our own capture lost it. Every packet says how much its sender has received, so that an
-acknowledgement of bytes that the capture lacks is proof of `not_captured`, and a packet that the client sends later is proof that it
-has not got an answer. Packets that the capturing host says it dropped leave `not_captured` open. The packets that prove an outcome
-stand in `outcome_frames` of the table `exchanges`, and `wiretrace show CASE ID` tells them in words.
-
-| outcome | proof | what one capture leaves open |
-|---|---|---|
-| `request_lost` | The request was sent again, and never acknowledged; or the callee's host, capturing at that time, has no packet of it; or ICMP says that it did not get there. | At the caller, where nothing at all comes back: `response_lost`. At the callee there is nothing to see. |
-| `response_lost` | The answer was sent, and a client that still sends never acknowledges it; or a bare acknowledgement of the server says that it has sent more than arrived. | At the callee, where nothing comes from the client any more: that it arrived. At the caller, where the server says nothing more: `request_lost`. |
-| `server_silent` | The request is acknowledged. The client closed after its wait, and the server did nothing any more, for as long as the client had waited and for a second at least. | `client_timeout` and `client_aborted`: whether the server would ever have answered is in no packet. |
-| `server_reset` | The server's end sent the first RST or FIN behind the request. Without a request: behind the handshake. | Nothing; a device between the two that resets connections looks the same. |
-| `server_closed` | The server's end sent a FIN before, or in the middle of, its answer. | Nothing. |
-| `client_aborted` | The client's end sent the first FIN or RST, and the server still did something afterwards: an answer, a FIN. | `client_timeout`, as long as the wait has not been seen again. After a RST also `server_silent`, and at the caller `response_lost`. |
-| `client_timeout` | As above, after a wait that agrees within 2 % with those of at least two more calls of the same client to the same operation, and most waits of about that length agree. A busy client may notice up to 5 % late. | Where it is late: `client_aborted`. |
-| `refused` | A RST that answers a SYN, or ICMP's port unreachable. | Nothing. |
-| `unreachable` | SYNs without an answer, SYN-ACKs that are never acknowledged, or ICMP's network or host unreachable. | Which of both ways is broken, and whether the listen queue was full: the column `syns_repeated` of `connections` where the server's host was captured. |
-| `tls_failed` | An alert, or a handshake that ended before it was over. | Nothing. |
-| `dns_failed` | Every question of a resolution failed or was never answered. | Of an unanswered one at the end of the capture: `unfinished`. |
-| `unfinished` | The connection is open when the capture ends. | All that may still come. |
-
-With both ends captured what stays possible is what both leave open: the callee's own capture would have seen a request arrive and an
-answer leave. An answer that the caller has, it has, whatever the callee's capture shows.
-
-`make accuracy ACCURACY=faults` injects each of them between real processes and compares.
-
-## Where the time went
-
-`whole_ns` of a call is the sum of its parts, in the columns of the table `calls` that follow it. Where both ends were captured, the time
-on the network is the caller's wait less the callee's: two durations, each by one clock, which need no comparison of clocks. Where they
-were not, the way is in `server_ns`, and `network_measured` says so. What was lost and sent again, and what waited for a closed window,
-is taken out of the parts that it lengthened. At a client the loss of the first packet of an answer can not be seen: there it is
-the server's time.
-"""
+PROOFS = (Path(__file__).parent / "outcomes.md").read_text()
+"""What proves each outcome: written by hand."""
 PAYLOAD = """
 ## Where every byte went
 
