@@ -255,3 +255,19 @@ def test_every_lookup_serves_one_connection_that_was_opened_after_its_answer(
             assert free == []
     assert not found.failed[[row for row in range(len(rows)) if not rows[row][4]]].any()
     assert isinstance(columns, pa.Table)
+
+
+def test_a_lookup_is_no_request_that_enters_the_system(tmp_path: Path) -> None:
+    """A client asks for names and then for pages: what it wanted are the pages."""
+    from wiretrace.diagnosis.summary import summarize
+
+    packets = [
+        packet
+        for number in range(5)
+        for packet in [
+            *asked(number, "stock.shop.test", 50 * number, DATABASE),
+            *request(50 * number + 3, port=50_000 + number),
+        ]
+    ]
+    summary = summarize(case_of(tmp_path, packets))
+    assert summary.requests == 5

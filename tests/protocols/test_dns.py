@@ -150,7 +150,7 @@ def test_probes_know_dns_and_nothing_else() -> None:
         assert DnsDatagrams.probe(other, (40000, 9999)) == 0.0
     assert DnsDatagrams.probe(asked, (40000, 9999)) == 0.9
     assert DnsDatagrams.probe(asked + b"?", (40000, 9999)) == 0.0
-    assert DnsDatagrams.probe(asked + b"?", (40000, 53)) == 0.8
+    assert DnsDatagrams.probe(asked + b"?", (40000, 53)) == 0.9
 
 
 def test_what_asks_everybody_is_one_way_and_its_answers_are_pushes() -> None:

@@ -40,7 +40,7 @@ def test_a_capture_is_read_as_expected(path: Path) -> None:
 def test_every_byte_is_explained_and_times_lie_in_their_packets(path: Path) -> None:
     read = Exchanges(packets_of(path), key_log=key_log_of(path))
     assert read.unexplained == 0
-    assert set(read.accounting) <= {"in_exchanges", "in_halves", "control", "repeated"}
+    assert set(read.accounting) <= {"in_exchanges", "in_halves", "control", "repeated", "encrypted"}
     times = {at + 1: packet.time_ns for at, packet in enumerate(packets_of(path))}
     for row in read.rows:
         for side in ("request", "response"):

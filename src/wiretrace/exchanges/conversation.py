@@ -11,8 +11,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from wiretrace.exchanges.carriage import Carriage
-from wiretrace.exchanges.detection import SURE, identify, looks_encrypted
+from wiretrace.exchanges.detection import SURE, identify, looks_encrypted, stands_before
 from wiretrace.exchanges.direction import Direction
+from wiretrace.exchanges.told import Told
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
@@ -45,10 +46,10 @@ class Conversation:
     """One connection. Directions are numbered as in `tcp.streams`; sides are Side.CLIENT and Side.SERVER."""
 
     __slots__ = (
-        "_excluded", "_inside", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before",
-        "_violations", "aligned", "carriage", "client", "client_known", "connection", "decided", "directions", "given_up",
-        "hint", "interleaves", "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "turns",
-        "unread", "varied", "whole",
+        "_excluded", "_inside", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_told",
+        "_unread_before", "_violations", "aligned", "carriage", "client", "client_known", "connection", "decided",
+        "directions", "given_up", "hint", "interleaves", "last_end", "likelihood", "messages", "ports", "protocol",
+        "protocol_name", "turns", "unread", "varied", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +105,8 @@ class Conversation:
         self._excluded: frozenset[str] = frozenset()
         self._inside: Succession | None = None
         """How the protocol took over that carries the one before it."""
+        self._told: Told | None = None
+        """What the protocols before say of every request."""
         self._unread_before: dict[Payload, int] = {}
         self._violations = 0
         self._produced = 0
@@ -216,7 +219,7 @@ class Conversation:
             client, server = (
                 both[direction][0] if both[direction] else b"" for direction in (self.client, 1 - self.client)
             )
-            if self.hint.probe(client, server) >= SURE:
+            if self.hint.probe(client, server) >= SURE and not stands_before(client, server):
                 self.likelihood = SURE
                 self._adopt(self.hint)
                 return
@@ -403,6 +406,8 @@ class Conversation:
             state.started, state.resync = True, False
             state.openings.clear()
             state.skip()
+        if succession.attributes or succession.identifiers:
+            self._told = Told(succession, self._told)
         self.protocol = None
         self._excluded = frozenset()
         self._produced = 0
@@ -424,6 +429,8 @@ class Conversation:
             return
         for side, found in ((Side.CLIENT, protocol.requests), (Side.SERVER, protocol.responses)):
             if found:
+                if self._told is not None and side is Side.CLIENT:
+                    self._told.tell(found)
                 self._produced += len(found)
                 self.last_end[side] = found[-1].end
                 self.messages[side].extend(found)

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from wiretrace.exchanges.datagram_rows import DatagramRows, conversation_table
-from wiretrace.exchanges.detection import LIKELY
+from wiretrace.exchanges.detection import LIKELY, SURE
 from wiretrace.exchanges.outcomes import ALONE, OUTCOME_OF
 from wiretrace.exchanges.unread_datagrams import name_unread
 from wiretrace.model.analysis import Payload
@@ -134,6 +134,8 @@ class DatagramDriver:
         self._reasons: dict[tuple[NoteKind, str], int] = {}
         """Why conversations are not read; one that is not for reason k has state -1 - k."""
         self._payload_of_reason: list[Payload] = []
+        self._usual: dict[int, int] = {}
+        """By lower port: the state of the last conversation that a protocol claimed."""
         self._talks: dict[int, Talk] = {}
         self._malformed: Counter[int] = Counter()
         """Datagrams without a message, by conversation."""
@@ -215,6 +217,9 @@ class DatagramDriver:
 
     def _identify(self, datagram: bytes, ports: tuple[int, int]) -> int:
         """The state of a conversation with this datagram, where a protocol claims it; 0 where none does."""
+        usual = self._usual.get(min(ports), UNDECIDED)
+        if usual and self._protocols[usual - 1].probe(datagram, ports) >= SURE:
+            return usual
         best, chosen = 0.0, 0
         for at, protocol in enumerate(self._protocols):
             score = protocol.probe(datagram, ports)
@@ -222,6 +227,8 @@ class DatagramDriver:
                 score += PORT_HINT * (not protocol.ports.isdisjoint(ports))
                 if score > best:
                     best, chosen = score, at + 1
+        if chosen:
+            self._usual[min(ports)] = chosen
         return chosen
 
     def _unread(self, kind: NoteKind, subject: str) -> int:

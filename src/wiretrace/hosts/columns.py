@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wiretrace.hosts.views import category, mix, number_groups, unite
+from wiretrace.model.identifier import IdentifierKind, connection_ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,7 +86,9 @@ def link_columns(
     """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
     primary = roles.primary
     operation, operation_names = number_operations(exchanges, primary, facts.server_service, knowledge)
-    identifiers, identifier_names = hash_identifiers(exchanges.column("identifiers").take(primary))
+    server_row = np.where(roles.server >= 0, roles.server, primary)
+    carried = with_own_ends(one_array(exchanges.column("identifiers").take(primary)), views, server_row)
+    identifiers, identifier_names = hash_identifiers(carried)
     return LinkColumns(
         caller=number_processes(facts.client_host, facts.client_service, knowledge),
         callee=number_processes(facts.server_host, facts.server_service, knowledge),
@@ -186,9 +190,30 @@ def lists(column: pa.ChunkedArray) -> Lists:
     return Lists(offsets - offsets[0], values)
 
 
-def hash_identifiers(column: pa.ChunkedArray) -> tuple[Lists, dict[int, str]]:
+def with_own_ends(column: pa.ListArray, views: Views, rows: NDArray[np.int64]) -> pa.ListArray:
+    """Identifiers of calls; those on a connection that a proxy names as the one that it passes on are given its name, too.
+
+    `rows` (calls,) are the views at the callee's end: what the proxy saw.
+    """
+    prefix = f"{IdentifierKind.PROXIED_CONNECTION}:"
+    texts = pc.unique(column.flatten())
+    named = {text for text in texts.to_pylist() if text.startswith(prefix)}
+    if not named:
+        return column
+    found = column.to_pylist()
+    addresses = views.addresses
+    ends = (views.client[rows], views.client_port[rows], views.server[rows], views.server_port[rows])
+    for call, (client, client_port, server, server_port) in enumerate(
+        zip(*(end.tolist() for end in ends), strict=True)
+    ):
+        own = prefix + connection_ends(addresses[client], client_port, addresses[server], server_port)
+        if own in named:
+            found[call] = [*(found[call] or ()), own]
+    return pa.array(found, column.type)
+
+
+def hash_identifiers(whole: pa.ListArray) -> tuple[Lists, dict[int, str]]:
     """Hashes of the identifiers of each call, and the kind behind each hash that occurs more than once."""
-    whole = one_array(column)
     offsets = whole.offsets.to_numpy().astype(np.int64)
     coded = whole.flatten().dictionary_encode()
     codes = coded.indices.to_numpy()

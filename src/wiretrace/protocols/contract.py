@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from wiretrace.model.identifier import IdentifierKind
     from wiretrace.model.message import Message
     from wiretrace.model.side import Side
 
@@ -71,6 +72,10 @@ class Succession:
     inside: Protocol | None = None
     """What goes on inside of the other protocol (STARTTLS): the object that has read so far. Its streams go on at the
     offsets above. None: what is inside is found out by probing."""
+    attributes: dict[str, str | int] | None = None
+    """What is told of every request behind it."""
+    identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
+    """Identifiers that every request behind it carries."""
 
 
 class Carried(NamedTuple):
@@ -107,6 +112,11 @@ class Protocol(ABC):
 
     carried_attributes: dict[str, str | int] | None = None
     """What the messages that it carries have in common. Complete before the first unit with data is handed over."""
+
+    precedes: ClassVar[bool] = False
+    """Whether it stands in front of others, which may bear with its first bytes: where it is sure, no other is asked."""
+    reversible: ClassVar[bool] = False
+    """Whether the end that accepted a connection may be the one that asks (a relay that waits for its proxy to call)."""
 
     def __init__(self, context: Context) -> None:
         self.context = context

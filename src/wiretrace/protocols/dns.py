@@ -145,9 +145,9 @@ class DnsDatagrams(DatagramProtocol):
         """A message that fits the datagram is likely on any port; on the port of DNS a header and a question are enough."""
         if DNS_PORT not in ports and not {MDNS_PORT, LLMNR_PORT, NETBIOS_PORT}.isdisjoint(ports):
             return 0.0
-        if looks_like_message(datagram):
-            return 0.9
-        return 0.8 if DNS_PORT in ports and _is_readable(datagram) else 0.0
+        if DNS_PORT in ports:
+            return 0.9 if _is_readable(datagram) else 0.0
+        return 0.9 if looks_like_message(datagram) else 0.0
 
     def read(self, datagram: bytes, length: int) -> Message | None:
         """One message a datagram."""

@@ -64,6 +64,21 @@ QUESTION_BITS = 32
 UNREADABLE = "its records could not be read"
 
 
+class Question(NamedTuple):
+    """What is asked for."""
+
+    name: str
+    kind: str
+    checksum: int
+    """Of the question in small letters: it is repeated in the answer, in any case of letters."""
+    values: bytes
+    attributes: dict[str, str | int] | None
+    """Shared by all messages that ask for the same."""
+
+
+NO_QUESTION = Question("", "", 0, b"", None)
+
+
 class Reply(NamedTuple):
     """What the records of a response say."""
 
@@ -157,6 +172,23 @@ def read_name(data: bytes, at: int, begin: int, end: int) -> str | None:
     return None
 
 
+def question_of(name: str, wire: bytes) -> Question:
+    """The question for `name` that stands as `wire` in a message."""
+    kind = type_name(wire[-4] << 8 | wire[-3])
+    attributes: dict[str, str | int] = {"dns.question.name": name, "wiretrace.dns.question.type": kind}
+    return Question(name, kind, crc32(wire.lower()), name.lower().encode(), attributes if name else None)
+
+
+@lru_cache(maxsize=8192)
+def known_question(wire: bytes) -> Question | None:
+    """The question that `wire` is, from its name to its class; None where its name does not end 4 bytes before its end."""
+    end = len(wire) - 4
+    if skip_name(wire, 0, end) != end or max(wire[0], wire[end - 2]) >= POINTER:
+        return None
+    name = read_name(wire, 0, 0, end)
+    return None if name is None else question_of(name, wire)
+
+
 def read_message(data: bytes, begin: int, end: int, start: int, keep_values: bool) -> Message | None:
     """The message in ``data[begin:end]``, whose first byte has stream offset `start`; None where it is none.
 
@@ -167,24 +199,28 @@ def read_message(data: bytes, begin: int, end: int, start: int, keep_values: boo
         return None
     number, flags, questions, answers, authority, additional = HEADER.unpack_from(data, begin)
     at = begin + HEADER_BYTES
-    name, kind = "", ""
-    wire = b""
-    for which in range(min(questions, MOST_RECORDS)):
-        name_end = skip_name(data, at, behind)
-        if name_end < 0 or name_end + 4 > behind:
-            return None
-        if not which:
-            asked = read_name(data, at, begin, behind)
-            if asked is None:
+    asked = NO_QUESTION
+    for which in range(questions if questions < MOST_RECORDS else MOST_RECORDS):
+        # Behind a name without pointers, which all but hostile questions have, stands the first zero byte.
+        zero = data.find(0, at, behind)
+        found = known_question(data[at : zero + 5]) if zero >= 0 and zero + 5 <= behind else None
+        name_end = zero + 1
+        if found is None:
+            name_end = skip_name(data, at, behind)
+            if name_end < 0 or name_end + 4 > behind:
                 return None
-            name, wire = asked, data[at : name_end + 4]
-            kind = type_name(data[name_end] << 8 | data[name_end + 1])
+            name = read_name(data, at, begin, behind)
+            if name is None:
+                return None
+            found = question_of(name, data[at : name_end + 4])
+        if not which:
+            asked = found
         at = name_end + 4
-    # The question is repeated in the answer, in any case of letters: two questions may have the same number.
-    key = number << QUESTION_BITS | (crc32(wire.lower()) if wire else 0)
     opcode = flags >> 11 & 0xF
-    operation = OPERATIONS.get(opcode, f"OPCODE{opcode}") or kind or "QUERY"
-    summary = f"{operation} {name}" if name else operation
+    operation = OPERATIONS.get(opcode, f"OPCODE{opcode}") if opcode else ""
+    operation = operation or asked.kind or "QUERY"
+    summary = f"{operation} {asked.name}" if asked.name else operation
+    key = number << QUESTION_BITS | asked.checksum
     if not flags & RESPONSE:
         return Message(
             Role.REQUEST,
@@ -194,8 +230,8 @@ def read_message(data: bytes, begin: int, end: int, start: int, keep_values: boo
             summary=summary,
             key=key,
             damaged=behind < end,
-            values=name.lower().encode(),
-            attributes={"dns.question.name": name, "wiretrace.dns.question.type": kind} if name else None,
+            values=asked.values,
+            attributes=asked.attributes,
         )
     reply = _read_records(data, at, begin, behind, (answers, authority, additional), flags, keep_values)
     attributes: dict[str, str | int] = {}
