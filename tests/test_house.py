@@ -48,6 +48,8 @@ COVERED_BY = {
         "linking/evidence/registry",
     ),
     # What stands between packets and exchanges is tested through the driver, on packets, as the pipeline uses it.
+    "exchanges/test_outcomes.py": ("exchanges/closing", "exchanges/health", "exchanges/transfer"),
+    "tcp/test_health.py": ("tcp/trouble",),
     "exchanges/test_driver.py": (
         "exchanges/attempts",
         "exchanges/connection_rows",
@@ -56,7 +58,6 @@ COVERED_BY = {
         "exchanges/direction",
         "exchanges/matching",
         "exchanges/message_table",
-        "exchanges/outcomes",
         "exchanges/pairing",
         "exchanges/pairing_acknowledgement",
         "exchanges/pairing_batches",

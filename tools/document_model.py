@@ -45,6 +45,8 @@ lists them all.
 | outcome | meaning |
 |---|---|
 """
+PROOFS = (Path(__file__).parent / "outcomes.md").read_text()
+"""What proves each outcome: written by hand."""
 PAYLOAD = """
 ## Where every byte went
 
@@ -94,7 +96,7 @@ def limits_page() -> str:
 def notes_page() -> str:
     """The page of notes and outcomes."""
     parts = [NOTES, rows({kind.value: kind.sentence for kind in NoteKind})]
-    parts += [OUTCOMES, rows(member_sentences(Outcome)), PAYLOAD, rows(member_sentences(Payload))]
+    parts += [OUTCOMES, rows(member_sentences(Outcome)), PROOFS, PAYLOAD, rows(member_sentences(Payload))]
     return "".join(parts) + FOOT
 
 

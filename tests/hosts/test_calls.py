@@ -224,6 +224,21 @@ def test_with_one_vantage_point_what_is_open_stays_open() -> None:
     assert (row["outcome"], row["possible"]) == ("client_timeout", OPEN)
 
 
+@pytest.mark.parametrize(("dropped", "more"), [(-1, []), (0, []), (3, ["not_captured"])])
+def test_a_capture_that_dropped_packets_may_lack_the_answer(dropped: int, more: list[str]) -> None:
+    world = World({"client": "10.0.0.1", "web1": "10.0.0.2", "app1": "10.0.0.3"})
+    for number in range(10):
+        world.call("client", "web1", number * MILLISECOND, seq=number, at=("web1",))
+    ends = (world.addresses["web1"], 40_009, world.addresses["app1"], 8080)
+    world.see("web1", ends, (5, 6, -1, -1), 77, outcome="unfinished", possible=["unfinished", "server_silent"])
+    (row,) = [
+        row
+        for row in world.merge(CaptureInfo("web1", dropped=dropped)).calls.to_pylist()
+        if row["client_port"] == 40_009
+    ]
+    assert (row["outcome"], row["possible"]) == ("unfinished", ["server_silent", "unfinished", *more])
+
+
 def test_translated_addresses_are_recognised_by_numbers_and_digest() -> None:
     """The client asks a virtual address; the server sees its own and the translator's. Halves follow the connection."""
     world = World({"client": "10.0.0.1", "web1": "10.0.0.2"})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.support.captures import Packet
 
     from wiretrace.packets.columns import PacketColumns
+    from wiretrace.tcp.trouble import Repeats
 
 import pyarrow as pa
 
@@ -46,6 +47,8 @@ class Streams:
         self.reassembler = Reassembler(limits, self.notes)
         self.runs: dict[int, list[tuple[int, bytes]]] = {}
         """By stream: (offset, bytes) in the order in which they were delivered."""
+        self.repeats: list[Repeats] = []
+        """What was sent again or came late, of the chunks that have any."""
         for columns in columns_of(packets, limits, self.flows, self.notes):
             self._take(self.reassembler.feed(columns))
         self._take(self.reassembler.finish())
@@ -54,6 +57,8 @@ class Streams:
         from wiretrace.tcp.streams import StreamChunk
 
         assert isinstance(chunk, StreamChunk)
+        if len(chunk.repeats):
+            self.repeats.append(chunk.repeats)
         for run in chunk.runs:
             self.runs.setdefault(run.stream, []).append((run.start, chunk.data(run)))
 

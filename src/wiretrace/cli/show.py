@@ -42,7 +42,8 @@ TREES_READ = 4096
 def command(case_path: Path, call_id: str | None, why: bool, limit: int) -> None:
     """Show a case: its summary and its trees, or the tree of one call.
 
-    ID is the id of a tree or of a call, or its first digits.
+    ID is the id of a tree or of a call, or its first digits. In a tree, a bar is solid where everything waits for the call
+    itself (the critical path), and light where the call waits for its own calls, or nothing waits for it.
     """
     from wiretrace.case.reader import Case
     from wiretrace.cli.terminal.console import output

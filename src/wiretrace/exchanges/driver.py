@@ -143,6 +143,7 @@ class ExchangeDriver:
         self._claimed += messages.fresh_bytes
         health = self._health.of_messages(messages)
         rows = self._matcher.match(messages, closings(over, threads, self._table, self._now_ns), health)
+        batches = self._batch(messages, rows, health)
         for connection in over:
             thread = threads.pop(connection)
             conversation = thread.conversation
@@ -151,7 +152,6 @@ class ExchangeDriver:
             )
             if conversation.unread:
                 self.accounting.update(conversation.unread)
-        batches = self._batch(messages, rows, health)
         if final:
             batches += self._attempts()
         else:

@@ -128,9 +128,10 @@ def _first_to_leave(request: Located, closing: Closing) -> tuple[Departure | Non
     return None, False
 
 
-def _server_left(departure: Departure) -> Judgement:
+def _server_left(request: Located, departure: Departure) -> Judgement:
+    """The server's end ended the connection; perhaps before the request that it had not yet seen."""
     outcome = Outcome.SERVER_RESET if departure.by_reset else Outcome.SERVER_CLOSED
-    return Judgement(outcome, ALONE, departure.time_ns, (departure.frame,))
+    return Judgement(outcome, ALONE, max(departure.time_ns, request.start_ns), (departure.frame,))
 
 
 def _client_left(request: Located, closing: Closing, departure: Departure, others: Outcomes) -> Judgement:
@@ -155,7 +156,7 @@ def _cut_short(request: Located, response: Located, closing: Closing, again: Res
         return Judgement(OUTCOME_OF[message.result])
     departure, by_client = _first_to_leave(request, closing)
     if departure is not None and not by_client:
-        return _server_left(departure)
+        return _server_left(request, departure)
     lost = (Outcome.RESPONSE_LOST,) if closing.server_claimed > closing.server_known or again.times else ALONE
     if departure is not None:
         return _client_left(request, closing, departure, (Outcome.SERVER_SILENT, *lost))
@@ -196,7 +197,7 @@ def _unanswered(request: Located, closing: Closing, again: Resent) -> Judgement:
         if unheard and not departure.by_reset and again.first_ns < departure.time_ns:
             # The server closed an idle connection: its FIN acknowledges nothing of the request that was sent long before.
             return Judgement(Outcome.REQUEST_LOST, ALONE, -1, (*again.frames, departure.frame))
-        return _server_left(departure)
+        return _server_left(request, departure)
     ended_ns = departure.time_ns if departure is not None else -1
     proof = (*again.frames, *((departure.frame,) if departure is not None else ()))
     if closing.server_claimed > max(closing.server_known, request.ack):

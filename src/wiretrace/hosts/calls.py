@@ -157,6 +157,9 @@ def call_outcomes(
 ) -> Verdicts:
     """What happened to each call, and what else may have."""
     said = read_verdicts(exchanges)
+    # Where packets were dropped, an answer that nobody saw may have been among them.
+    missed = said.is_one_of((Outcome.UNFINISHED,)) & knowledge.dropped[views.capture]
+    said.possible[missed] |= bits(Outcome.NOT_CAPTURED)
     # A view of both ends, of a loopback interface or between them, says its word once.
     once = roles.client == roles.server
     caller, callee = said.at(roles.client), said.at(np.where(once, -1, roles.server))

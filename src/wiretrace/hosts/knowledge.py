@@ -51,6 +51,8 @@ class Knowledge:
     """By clock: whether it belongs to the largest set of clocks that could be compared."""
     watched: NDArray[np.int64]
     """Shape (hosts + 1, 2): first and last time at which each host's own captures saw anything, on the common time line."""
+    dropped: NDArray[np.bool_]
+    """Shape (captures,): whether the capture says that it dropped packets."""
     may_have_missed: NDArray[np.bool_]
     """Shape (hosts + 1,): whether a capture of the host says that it dropped packets."""
     timeouts: dict[int, list[tuple[int, int]]]
@@ -119,6 +121,7 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         clock_of_capture=clock_of_capture,
         component=component,
         compared=compared,
+        dropped=np.array([capture.dropped > 0 for capture in captures], np.bool_),
         may_have_missed=_may_have_missed(hosts, captures),
         timeouts=survey.timeouts(),
         watched=np.tile(np.array(NEVER, np.int64), (len(hosts.names) + 1, 1)),
