@@ -26,6 +26,7 @@ MOST_LINES = 500
 
 COVERED_BY = {
     # Parts of a protocol are tested through it, because only together do they keep the contract.
+    "protocols/test_amqp.py": ("protocols/amqp_*",),
     "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
     "protocols/test_http2.py": ("protocols/http2_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),

@@ -45,7 +45,7 @@ class Conversation:
     __slots__ = (
         "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
         "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
-        "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "keyed", "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -76,6 +76,8 @@ class Conversation:
         """What the last connection to the same server spoke."""
         self.interleaves = False
         """Whether a protocol that it spoke sends messages in pieces."""
+        self.keyed = False
+        """Whether a protocol that it spoke pairs nothing by order."""
         self.messages: tuple[list[Message], list[Message]] = ([], [])
         """By side: messages read and not yet taken."""
         self.last_end = [-(2**62), -(2**62)]
@@ -209,6 +211,7 @@ class Conversation:
         )
         self.protocol_name = protocol.name
         self.interleaves |= protocol.interleaves
+        self.keyed |= protocol.keyed
         self._unread_before = dict(self.unread)
         for state in self.directions:
             state.resync = not state.started

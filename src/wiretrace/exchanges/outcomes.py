@@ -56,6 +56,14 @@ _CUT_SHORT = {
     Ending.SERVER_RESET: Outcome.SERVER_RESET,
 }
 
+_NOT_SETTLED = {
+    Ending.CLIENT_FIN: Outcome.SERVER_CLOSED,
+    Ending.CLIENT_RESET: Outcome.SERVER_RESET,
+    Ending.SERVER_FIN: Outcome.CLIENT_ABORTED,
+    Ending.SERVER_RESET: Outcome.CLIENT_ABORTED,
+}
+"""What became of a delivery that was not acknowledged: there the ends have each other's parts."""
+
 
 def closings(over: set[int], threads: Mapping[int, Thread], table: ConnectionTable) -> dict[int, Closing]:
     """How the connections that are over stood in the end."""
@@ -83,12 +91,12 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
     """The outcome of an exchange, and every outcome that is possible where that is more than one.
 
     `closing` is given for what was left when the connection ended. `response_end` is the stream offset up to which the
-    server's bytes were delivered.
+    bytes of whoever answers were delivered.
     """
     response = pair.response
     if response is not None:
         if response.message.role is Role.PUSH:
-            return Outcome.OK, ALONE
+            return OUTCOME_OF[response.message.result], ALONE
         if pair.request is None:
             return Outcome.NOT_CAPTURED, ALONE
         result = response.message.result
@@ -109,6 +117,8 @@ def judge(pair: Pair, closing: Closing | None, response_end: int) -> tuple[Outco
         return OUTCOME_OF[request.message.result], ALONE
     if closing is None:
         return Outcome.NOT_CAPTURED, ALONE
+    if pair.delivered:
+        return _NOT_SETTLED.get(closing.ending, Outcome.UNFINISHED), ALONE
     return _unanswered(request, closing)
 
 

@@ -42,9 +42,11 @@ class Rows:
         """Index in OUTCOMES."""
         self.transaction = empty
         """Number of the transaction; -1 outside one."""
+        self.delivered = empty
+        """1 where the server asked."""
         self.possible: dict[int, tuple[Outcome, ...]] = {}
         """By row: every outcome that is possible, where that is more than one."""
-        self._single: list[tuple[int, int, int, int, int, int]] = []
+        self._single: list[tuple[int, int, int, int, int, int, int]] = []
         self._possible: dict[int, tuple[Outcome, ...]] = {}
 
     def __len__(self) -> int:
@@ -62,6 +64,7 @@ class Rows:
         """Take the exchanges of all plain connections. All shapes (n,)."""
         self.rank, self.request, self.response = rank, request, response
         self.proof, self.outcome, self.transaction = proof, outcome, transaction
+        self.delivered = np.zeros(len(rank), np.int64)
 
     def add(self, rank: int, pair: Pair, outcome: Outcome, possible: tuple[Outcome, ...], transaction: int) -> None:
         """Add one exchange, behind those that its connection has already."""
@@ -75,6 +78,7 @@ class Rows:
                 PROOF_CODES[pair.proof],
                 OUTCOME_CODES[outcome],
                 transaction,
+                pair.delivered,
             )
         )
 
@@ -83,12 +87,13 @@ class Rows:
         if not self._single:
             return
         single = [integers(list(values)) for values in zip(*self._single, strict=True)]
-        plain = (self.rank, self.request, self.response, self.proof, self.outcome, self.transaction)
+        plain = (
+            self.rank, self.request, self.response, self.proof, self.outcome, self.transaction, self.delivered,
+        )  # fmt: skip
         columns = [np.concatenate(parts) for parts in zip(plain, single, strict=True)]
         order = np.argsort(columns[0], kind="stable")
-        self.rank, self.request, self.response, self.proof, self.outcome, self.transaction = (
-            column[order] for column in columns
-        )
+        columns = [column[order] for column in columns]
+        self.rank, self.request, self.response, self.proof, self.outcome, self.transaction, self.delivered = columns
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self.possible = {int(place[len(plain[0]) + at]): outcomes for at, outcomes in self._possible.items()}

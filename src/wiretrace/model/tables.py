@@ -98,6 +98,17 @@ EXCHANGES = (
         "transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
+    Column(
+        "delivered",
+        "bool",
+        "Whether the server of the connection asked: a broker delivers a message. It is the client of this row then.",
+    ),
+    Column(
+        "sent",
+        "list<uint64>",
+        "Keyed hashes of the messages that it puts on queues: of the destination and of the content of each in turn.",
+    ),
+    Column("received", "list<uint64>", "The same of the messages that it brings to whoever takes them off."),
     Column("request_tokens", "list<uint64>", "Keyed hashes of values in the request."),
     Column("response_tokens", "list<uint64>", "Keyed hashes of values in the response."),
     Column("identifiers", "list<string>", "Identifiers that other tools left on the wire, as kind:value."),

@@ -78,6 +78,9 @@ class Protocol(ABC):
     interleaves: ClassVar[bool] = False
     """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
 
+    keyed: ClassVar[bool] = False
+    """Whether nothing is paired by order: requests have a `key`, but for those that ask for nothing."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.requests: list[Message] = []
