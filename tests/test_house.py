@@ -29,6 +29,7 @@ COVERED_BY = {
     "protocols/test_amqp.py": ("protocols/amqp_*",),
     "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
     "protocols/test_http2.py": ("protocols/http2_*",),
+    "protocols/test_kafka.py": ("protocols/kafka_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),
     "protocols/test_mysql.py": ("protocols/mysql_*",),
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
