@@ -93,6 +93,8 @@ class CallRecord(msgspec.Struct, gc=False):
     tree: str
     parent: str | None
     basis: str | None
+    relation: str | None
+    also_follows: Sequence[Alternative]
     confidence: float | None
     evidence: Sequence[Evidence]
     alternatives: Sequence[Alternative]
@@ -127,6 +129,7 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
         values = {name: plain_list(part.column(name)) for name in read}
         end = start + len(part)
         evidences, alternatives = _evidences(claims.reasons(start, end)), _alternatives(claims.runners_up(start, end))
+        further = _alternatives(claims.further(start, end))
         call_views = views.of(part)
         for row, attributes in enumerate(values["attributes"]):
             decoded = attributes_seen.get(attributes)
@@ -139,6 +142,8 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
                 values["tree"][row],
                 values["parent"][row],
                 values["basis"][row],
+                values["relation"][row],
+                further[row],
                 values["confidence"][row],
                 evidences[row],
                 alternatives[row],

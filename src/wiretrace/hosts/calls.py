@@ -26,6 +26,7 @@ from wiretrace.hosts.merge import (
     translate_addresses,
 )
 from wiretrace.hosts.outcome import OUTCOMES, judge
+from wiretrace.hosts.receipts import see_receipts
 from wiretrace.hosts.table import CallFacts, calls_table, identify
 from wiretrace.hosts.timeline import Moments, call_times, connection_ends, correct, shown_times
 from wiretrace.hosts.views import Views, category, read_views
@@ -84,7 +85,16 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     times, clamped = call_times(
         roles, moments, one_way, clock, (home[client_host], home[server_host]), knowledge.component
     )
+    client_row = np.where(roles.client >= 0, roles.client, roles.primary)
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
+    client_service = knowledge.services.of_callers(client_host)
+    server_service = knowledge.services.of_callees(server_host, views.server_port[server_row])
+    delivered = views.delivered[roles.primary]
+    if delivered.any():
+        # What serves the connection asks, and what has opened it answers.
+        asking = knowledge.services.of_callees(client_host, views.client_port[client_row])
+        client_service = np.where(delivered, asking, client_service)
+        server_service = np.where(delivered, knowledge.services.of_callers(server_host), server_service)
     facts = CallFacts(
         identity[order],
         start[order],
@@ -95,13 +105,12 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         clamped,
         client_host,
         server_host,
-        knowledge.services.of_callers(client_host),
-        knowledge.services.of_callees(server_host, views.server_port[server_row]),
+        client_service,
+        server_service,
     )
-    return Merged(
-        calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
-        link_columns(exchanges, views, roles, facts, knowledge),
-    )
+    columns = link_columns(exchanges, views, roles, facts, knowledge)
+    see_receipts(columns, exchanges, views, roles)
+    return Merged(calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names), columns)
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -150,6 +150,10 @@ def _operations(survey: Survey, hosts: Hosts, services: Services) -> dict[tuple[
         host = _server_host(hosts, end.capture, end.address)
         service = services.of_end.get((host, end.port), -1)
         found.update((service, end.protocol, operation) for operation in operations)
+    for end, operations in survey.delivered.items():
+        host = _server_host(hosts, end.capture, end.address)
+        service = services.of_host[host] if host >= 0 else -1
+        found.update((service, end.protocol, operation) for operation in operations)
     return {operation: number for number, operation in enumerate(sorted(found))}
 
 
@@ -186,7 +190,7 @@ def find_hosts(views: Views, connections: pa.Table, captures: Sequence[CaptureIn
     seen_capture = renumber(capture, capture_names, numbers)
     without = ~np.isin(views.capture, seen_capture)
     waiting = np.full(len(captures), np.nan)
-    complete = (views.request_end >= 0) & (views.response_start >= 0)
+    complete = (views.request_end >= 0) & (views.response_start >= 0) & ~views.delivered
     for number in range(len(captures)):
         rows = complete & (views.capture == number)
         if rows.any():

@@ -59,6 +59,8 @@ class Survey:
         """How often each server was asked for anything."""
         self.operations: dict[ServerEnd, set[str]] = defaultdict(set)
         """What it was asked for."""
+        self.delivered: dict[ServerEnd, set[str]] = defaultdict(set)
+        """What brokers deliver to their clients, by client; its port counts for nothing and is 0."""
         self.hints: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
         """By server of the web: names by which it was asked for."""
         sampled = SAMPLED_EXCHANGES if vantage_points > 1 else SAMPLED_EXCHANGES // 10
@@ -77,7 +79,10 @@ class Survey:
                     starts[-1], np.maximum(integers(table, "request_end_ns"), integers(table, "response_end_ns"))
                 )
             )
-            self._look_at_servers(table)
+            delivered = table.column("delivered").to_numpy().astype(np.bool_, copy=False)
+            self._look_at_servers(table.filter(pa.array(~delivered)) if delivered.any() else table)
+            if delivered.any():
+                self._look_at_deliveries(table.filter(pa.array(delivered)))
             self._sampled.append(self._sample(table))
         self.captures.append(capture)
         self.start_ns.append(np.concatenate(starts))
@@ -105,6 +110,12 @@ class Survey:
             self.operations[end].update(operations[code] for code in np.unique(operation[rows]).tolist())
             if end.protocol in WEB_PROTOCOLS and self.hints[end].total() < HINTED_CALLS:
                 self.hints[end].update(name_hints(attributes.take(pa.array(rows[:HINTED_CALLS]))))
+
+    def _look_at_deliveries(self, table: pa.Table) -> None:
+        columns = ("server_address", "protocol", "operation")
+        for row in table.select(columns).group_by(columns).aggregate([]).to_pylist():
+            end = ServerEnd(len(self.captures), row["server_address"], 0, row["protocol"])
+            self.delivered[end].add(row["operation"])
 
     def _sample(self, table: pa.Table) -> pa.RecordBatch:
         chosen = table.select(VIEW_COLUMNS)

@@ -34,6 +34,7 @@ VIEW_COLUMNS = (
     "request_seq",
     "response_seq",
     "request_digest",
+    "delivered",
 )
 """Columns of the table `exchanges` that `read_views` takes."""
 
@@ -59,6 +60,8 @@ class Views:
     request_seq: NDArray[np.int64]
     response_seq: NDArray[np.int64]
     digest: NDArray[np.uint64]
+    delivered: NDArray[np.bool_]
+    """Whether the server of the connection asked: it stands in the client's place."""
     addresses: list[str]
     """Every address once."""
 
@@ -98,6 +101,7 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         request_seq=integers(exchanges, "request_seq"),
         response_seq=integers(exchanges, "response_seq"),
         digest=exchanges.column("request_digest").to_numpy().astype(np.uint64, copy=False),
+        delivered=exchanges.column("delivered").to_numpy().astype(np.bool_, copy=False),
         addresses=addresses,
     )
 

@@ -121,6 +121,11 @@ CALLS = (
     Column("tree", "string", "Id of the request tree: the id of its root call."),
     Column("parent", "string", "Id of the call that caused it; null for a root."),
     Column("basis", "category", "stated, measured or inferred; null for a root."),
+    Column(
+        "relation",
+        "category",
+        "child: made while its parent was served; follows: because of a message that its parent put on a queue; null for a root.",
+    ),
     Column("confidence", "double", "Probability that the parent is right; null for a root."),
     Column("question", "bool", "Whether the parent is too uncertain to be drawn as a link."),
     Column("protocol", "category", "Protocol."),
@@ -163,8 +168,13 @@ CALLS = (
 LINKS = (
     Column("child", "string", "Call that was caused."),
     Column("parent", "string", "Call that may have caused it."),
-    Column("rank", "int32", "0 for the chosen parent, then the runners-up."),
+    Column(
+        "rank",
+        "int32",
+        "0 for the chosen parent (of each message, where several were taken at once), then the runners-up.",
+    ),
     Column("basis", "category", "stated, measured or inferred."),
+    Column("relation", "category", "child or follows, as in calls."),
     Column("confidence", "double", "Probability that this is the parent."),
 )
 
