@@ -1,9 +1,10 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [pairing] [linking] [--exchanges N]
+Usage: python tools/accuracy.py [lab] [queues] [pairing] [linking] [--exchanges N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
+queues    messages through Redis and RabbitMQ: who put them there, who took them off, what was done because of them
 pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
 linking   public sets of calls with true parents, by timing alone
 
@@ -23,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import accuracy_linking
 import accuracy_pairing
+import accuracy_queues
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB_RUNS = ((1, 400, 0.999), (8, 2000, 0.97), (64, 4000, 0.90))
@@ -33,13 +35,17 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["lab", "pairing", "linking", []], help="all, if none is named")
+    parser.add_argument(
+        "parts", nargs="*", choices=["lab", "queues", "pairing", "linking", []], help="all, if none is named"
+    )
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     options = parser.parse_args()
-    parts = options.parts or ["lab", "pairing", "linking"]
+    parts = options.parts or ["lab", "queues", "pairing", "linking"]
     good = True
     if "lab" in parts:
         good &= measure_lab()
+    if "queues" in parts:
+        good &= accuracy_queues.main()
     if "pairing" in parts:
         good &= accuracy_pairing.main(options.exchanges)
     if "linking" in parts:

@@ -26,7 +26,9 @@ TAKEN = {"process orders": "amqp"}
 def main() -> bool:
     """Record, analyze and score. Whether the goals are met."""
     print("Messages on queues: shares of the truth")
-    print(f"{'concurrency':>12}{'messages':>10}{'put':>8}{'taken':>8}{'alike':>8}{'caused':>8}{'all':>8}{'goal':>7}{'invented':>10}")
+    print(
+        f"{'concurrency':>12}{'messages':>10}{'put':>8}{'taken':>8}{'alike':>8}{'caused':>8}{'all':>8}{'goal':>7}{'invented':>10}"
+    )
     good = True
     for concurrency, requests in RUNS:
         with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +103,9 @@ def score(rows: list[dict[str, Any]], truth: list[dict[str, Any]]) -> tuple[Coun
 
 def run(arguments: list[str]) -> None:
     """Run a command of the project."""
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=False, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, check=False, capture_output=True, text=True, timeout=600
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
 

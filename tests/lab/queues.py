@@ -192,7 +192,7 @@ class Lab:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_POST(self) -> None:  # noqa: N802 - the library's own name
+            def do_POST(self) -> None:
                 lab.put(int(self.path.rpartition("/")[2]))
                 self.send_response(202)
                 self.send_header("Content-Length", "0")

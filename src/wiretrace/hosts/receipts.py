@@ -46,7 +46,7 @@ def see_receipts(columns: LinkColumns, exchanges: pa.Table, views: Views, roles:
 
 
 def _of_loops(columns: LinkColumns, fetches: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which calls fetch as `fetches` (calls,) do, on their connections: a consumer asks again and again, caused by nothing."""
+    """Which calls fetch as `fetches` (calls,) do, on their connections: a consumer asks again and again."""
     kind = mix(62, columns.connection, columns.operation.astype(np.int64))
     same: NDArray[np.bool_] = np.isin(kind, kind[fetches]) & (columns.connection >= 0)
     return same

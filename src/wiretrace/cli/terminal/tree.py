@@ -1,7 +1,8 @@
 """Draws request trees: who caused whom, how long, when, how it ended, and how sure the link is.
 
 A link that the wire states or proves has an unbroken branch, an inferred one a broken branch, a question a question
-mark, and one to whoever put a message on a queue a double arrow: they differ without colour. Drawing is iterative, and prefixes are bounded: a tree may be as deep as it likes.
+mark, and one to whoever put a message on a queue a double arrow: they differ without colour. Drawing is iterative, and
+prefixes are bounded: a tree may be as deep as it likes.
 """
 
 from __future__ import annotations
