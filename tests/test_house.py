@@ -31,6 +31,7 @@ COVERED_BY = {
     "protocols/test_http2.py": ("protocols/http2_*",),
     "protocols/test_kafka.py": ("protocols/kafka_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),
+    "protocols/test_mqtt.py": ("protocols/mqtt_*",),
     "protocols/test_mysql.py": ("protocols/mysql_*",),
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
     "protocols/test_redis.py": ("protocols/redis_*",),
