@@ -162,6 +162,9 @@ class MQTT(Protocol):
 
     def _subscribe(self, kind: int, fields: Fields) -> Message:
         number = fields.number(2)
+        if not self._version and fields.rest(2) == b"\0\0":
+            # A topic is never empty: these are no properties, and the length of a topic of less than 256 bytes.
+            self._version = 5
         if self._version >= 5:
             fields.properties()
         topic = fields.text()
@@ -224,9 +227,10 @@ class MQTT(Protocol):
         if correlation:
             attributes["messaging.message.conversation_id"] = readable(correlation)
         queued = (queued_body(topic, payload, length),) if topic else ()
+        key = delivered * DELIVERED | PUBLISH << KEY_BITS | number
         return Message(
             Role.REQUEST if quality else Role.ONE_WAY, 0, 0, operation=operation_on(self.context, word, shown),
-            summary=f"{word} {shown}".rstrip(), key=(delivered * DELIVERED | PUBLISH << KEY_BITS | number) if quality else -1,
+            summary=f"{word} {shown}".rstrip(), key=key if quality else -1,
             values=b"%b %b" % (topic, payload), identifiers=breadcrumbs(headers), attributes=attributes,
             messaging=Messaging(received=queued) if delivered else Messaging(sent=queued),
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """The encoding of MQTT: fixed headers, strings, properties, and the names of reason codes.
 
-Rules: a reader raises `CutOff` where it would read behind its packet. Facts: MQTT 5.0 (OASIS) sections 1.5, 2.1, 2.2 and 2.4;
-return codes of CONNACK before version 5: MQTT 3.1.1 section 3.2.2.3.
+Rules: a reader raises `CutOff` where it would read behind its packet. Facts: MQTT 5.0 (OASIS) sections 1.5, 2.1, 2.2 and
+2.4; return codes of CONNACK before version 5: MQTT 3.1.1 section 3.2.2.3.
 """
 
 from __future__ import annotations
