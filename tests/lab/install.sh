@@ -7,7 +7,7 @@ set -euo pipefail
 wanted=(
   nginx-light:nginx mariadb-server:mariadbd redis-server:redis-server memcached:memcached postgresql:pg_lsclusters
   iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark
-  rabbitmq-server:rabbitmq-server mosquitto:mosquitto
+  rabbitmq-server:rabbitmq-server mosquitto:mosquitto nats-server:nats-server
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

@@ -15,7 +15,7 @@ import numpy as np
 from wiretrace.exchanges.outcomes import Closing, judge
 from wiretrace.exchanges.pairing import Pair, Proof
 from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
-from wiretrace.exchanges.pairing_delivery import pair_deliveries
+from wiretrace.exchanges.pairing_delivery import pair_deliveries, unasked
 from wiretrace.exchanges.pairing_identifier import pair_before_identifiers, pair_by_identifier
 from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
@@ -241,6 +241,6 @@ def _halves(requests: list[Located], responses: list[Located]) -> list[Pair]:
     return halves + [
         Pair(located, None, Proof.NONE, delivered=True)
         if located.message.role is Role.REQUEST
-        else Pair(None, located, Proof.NONE)
+        else unasked(located, delivered=True)
         for located in responses
     ]

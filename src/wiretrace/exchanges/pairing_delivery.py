@@ -39,6 +39,14 @@ class WaitingGroups:
         return [each for each in dict.fromkeys(found) if each in waiting]
 
 
+def unasked(response: Located, *, delivered: bool) -> Pair:
+    """A response that answers nothing that was seen: a half, or a message of its own. `delivered`: the server sent it."""
+    if response.message.role is not Role.RESPONSE or not response.message.operation:
+        return Pair(None, response, Proof.NONE, delivered=not delivered)
+    response.message.role = Role.ONE_WAY
+    return Pair(response, None, Proof.NONE, delivered=delivered)
+
+
 def pair_deliveries(
     requests: list[Located], responses: list[Located], pairs: list[Pair]
 ) -> tuple[list[Located], list[Located], list[Located]]:
@@ -67,7 +75,7 @@ def pair_deliveries(
             answered = [waiting.pop(key) for key in (*keys, message.key) if key in waiting]
             pairs += [Pair(each, located, Proof.IDENTIFIER, delivered=True) for each in answered]
             if not answered:
-                pairs.append(Pair(None, located, Proof.NONE, delivered=True))
+                pairs.append(unasked(located, delivered=False))
     return (
         [each for each in requests if each.message.role is not Role.RESPONSE],
         [each for each in responses if each.message.role not in ASKS],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.exchanges.pairing import Habits, Located, Pair, Proof
-from wiretrace.exchanges.pairing_delivery import WaitingGroups
+from wiretrace.exchanges.pairing_delivery import WaitingGroups, unasked
 from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.parts import frames_of
 from wiretrace.model.message import Result, Role
@@ -88,7 +88,7 @@ def pair_by_identifier(
             if request is None:
                 orphan = early.pop(message.key, None)
                 if orphan is not None:
-                    pairs.append(Pair(None, orphan, Proof.NONE))
+                    pairs.append(unasked(orphan, delivered=True))
                 early[message.key] = located
                 continue
             pairs.append(Pair(request, located, Proof.IDENTIFIER))
