@@ -39,7 +39,7 @@ from wiretrace.protocols.mqtt_wire import (
     reason,
 )
 
-NAMES = {CONNECT: "connect", SUBSCRIBE: "subscribe", UNSUBSCRIBE: "unsubscribe", PINGREQ: "ping"}
+NAMES = {SUBSCRIBE: "subscribe", UNSUBSCRIBE: "unsubscribe"}
 KEY_BITS = 20
 DELIVERED = 1 << 30
 """Set in the keys of what the server asks."""
@@ -49,10 +49,10 @@ ANSWERED_BY = {
     PUBREC: PUBLISH,
     SUBACK: SUBSCRIBE,
     UNSUBACK: UNSUBSCRIBE,
-    PINGRESP: PINGREQ,
 }
 """By kind of packet: what it answers."""
-WITHOUT_NUMBER = frozenset({CONNACK, PINGRESP})
+PING = 1 << 31
+"""Added to the number of a ping, for its key."""
 LONGEST_HEAD = 70_000
 """Bytes of a packet before its payload: a topic is not longer."""
 MOST_ALIASES = 65_536
@@ -85,6 +85,8 @@ class MQTT(Protocol):
         """As CONNECT says; 0: not known."""
         self._aliases: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
         """By side: topics by their aliases (section 3.3.2.3.4)."""
+        self._pings: list[int] | None = [0, 0] if all(context.started) else None
+        """By side: pings or their answers that were read; None: behind lost bytes they are not counted any more."""
         self._followed = context.started[Side.CLIENT]
         """Whether CONNECT was, or will be, read."""
 
@@ -131,14 +133,19 @@ class MQTT(Protocol):
             return self._publish(side, first, fields)
         if kind == CONNECT:
             return self._connect(fields)
+        if self._pings is not None and kind == (PINGREQ, PINGRESP)[side]:
+            self._pings[side] += 1
+            key = PING + self._pings[side]
+            if side is Side.SERVER:
+                return Message(Role.RESPONSE, 0, 0, status="ok", key=key)
+            return Message(
+                Role.REQUEST, 0, 0, operation="ping", summary="ping", key=key, attributes=attributes_of("ping")
+            )
         answered = ANSWERED_BY.get(kind)
         if answered is not None:
             return self._answer(side, kind, answered, fields)
         if kind in (SUBSCRIBE, UNSUBSCRIBE):
             return self._subscribe(kind, fields)
-        if kind == PINGREQ:
-            return Message(Role.REQUEST, 0, 0, operation="ping", summary="ping", key=PINGREQ << KEY_BITS,
-                           attributes=attributes_of("ping"))  # fmt: skip
         if kind == DISCONNECT and side is Side.SERVER:
             code = fields.number(1) if fields.left else 0
             word, result = reason(code, 5)
@@ -185,7 +192,7 @@ class MQTT(Protocol):
         if kind == CONNACK:
             fields.number(1)
             code = fields.number(1)
-        elif kind not in WITHOUT_NUMBER:
+        else:
             key |= fields.number(2)
             if kind == SUBACK:
                 if self._version >= 5:
@@ -248,6 +255,7 @@ class MQTT(Protocol):
     def lost(self, side: Side, start: int, end: int) -> None:
         """CONNECT may be among what is missing, and topics of aliases."""
         self._followed &= side is not Side.CLIENT
+        self._pings = None
         self._aliases[side].clear()
 
     def finish(self, side: Side, offset: int) -> None:

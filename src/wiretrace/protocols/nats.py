@@ -41,7 +41,7 @@ REFUSAL = re.compile(rb"'?([A-Za-z][A-Za-z ]{2,60}?)(?: for [^\r\n]*| to [^\r\n]
 HEADER_BYTES = 4096
 """Bytes of headers that are read."""
 PING = 1 << 60
-"""Key of pings: clients send one after the other."""
+"""Added to the number of a ping, for its key."""
 NO_RESPONDERS = "503"
 
 
@@ -57,6 +57,11 @@ class NATS(Protocol):
     ports: ClassVar[frozenset[int]] = frozenset({4222})
     blocking: ClassVar[bool] = False
     keyed: ClassVar[bool] = True
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._pings: list[int] | None = [0, 0] if all(context.started) else None
+        """By side: pings or their answers that were read; None: behind lost bytes they are not counted any more."""
 
     @classmethod
     def probe(cls, client: bytes, server: bytes) -> float:
@@ -99,12 +104,14 @@ class NATS(Protocol):
 
     def _line(self, side: Side, word: bytes, rest: bytes) -> Message:
         """A line without a payload."""
-        if word == b"PING" and side is Side.CLIENT:
+        if self._pings is not None and word == (b"PING", b"PONG")[side]:
+            self._pings[side] += 1
+            key = PING + self._pings[side]
+            if side is Side.SERVER:
+                return Message(Role.RESPONSE, 0, 0, status="PONG", key=key)
             return Message(
-                Role.REQUEST, 0, 0, operation="ping", summary="ping", key=PING, attributes=attributes_of("ping")
+                Role.REQUEST, 0, 0, operation="ping", summary="ping", key=key, attributes=attributes_of("ping")
             )
-        if word == b"PONG" and side is Side.SERVER:
-            return Message(Role.RESPONSE, 0, 0, status="PONG", key=PING)
         if word == b"SUB":
             subject = rest.split(maxsplit=1)[0] if rest else b""
             shown = readable(subject)
@@ -182,7 +189,8 @@ class NATS(Protocol):
         return None
 
     def lost(self, side: Side, start: int, end: int) -> None:
-        """Nothing to forget: a message whose beginning was read is appended already."""
+        """A message whose beginning was read is appended already; pings are not counted any more."""
+        self._pings = None
 
     def finish(self, side: Side, offset: int) -> None:
         """Nothing ends with the connection."""
