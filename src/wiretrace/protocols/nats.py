@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from wiretrace.model.message import Message, Messaging, Result, Role
 from wiretrace.model.side import Side
-from wiretrace.protocols.contract import Protocol, Violation
+from wiretrace.protocols.contract import Context, Protocol, Violation
 from wiretrace.protocols.messaging import breadcrumbs, operation_on, queued_body, readable
 
 WORDS = (
