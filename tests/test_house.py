@@ -27,6 +27,8 @@ MOST_LINES = 500
 COVERED_BY = {
     # Parts of a protocol are tested through it, because only together do they keep the contract.
     "protocols/test_amqp.py": ("protocols/amqp_*",),
+    "protocols/test_dns.py": ("protocols/dns_message",),
+    "protocols/test_proxy.py": ("exchanges/told",),
     "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
     "protocols/test_http2.py": ("protocols/http2_*",),
     "protocols/test_kafka.py": ("protocols/kafka_*",),
@@ -36,6 +38,7 @@ COVERED_BY = {
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),
     "protocols/test_redis.py": ("protocols/redis_*",),
     "protocols/test_sql.py": ("protocols/sql_*",),
+    "protocols/test_tls.py": ("protocols/tls_*",),
     "test_docs.py": (
         "protocols/contract",
         "protocols/registry",
@@ -65,7 +68,8 @@ COVERED_BY = {
     ),
     # Pieces of messages, and pairs by identifier, are what streams of HTTP/2 are made of.
     "protocols/test_recorded.py": ("exchanges/parts",),
-    "tcp/test_reassembly.py": ("tcp/streams",),
+    "tcp/test_reassembly.py": ("tcp/streams", "tcp/growing"),
+    "exchanges/test_datagrams.py": ("exchanges/datagram_rows", "exchanges/unread_datagrams"),
     # Kernels over columns are tested through the decoder that calls them, against plain twins and dpkt.
     "packets/test_decode.py": (
         "packets/buffer",
@@ -84,7 +88,8 @@ COVERED_BY = {
     "linking/test_linker.py": ("linking/*",),
     "linking/test_rows.py": ("cli/link",),
     "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
-    "test_pipeline.py": ("exchanges/vantage", "workers"),
+    "diagnosis/test_diagnose.py": ("diagnosis/observed", "diagnosis/rules/*"),
+    "test_pipeline.py": ("exchanges/vantage",),
     "cli/test_commands.py": ("cli/report", "__main__"),
     "capture/test_recorder.py": ("cli/capture",),
     # Declarations: there is nothing to run. That each name has its sentence is tested here and in the pages.

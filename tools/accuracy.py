@@ -1,12 +1,13 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [queues] [pairing] [linking] [--exchanges N]
+Usage: python tools/accuracy.py [lab] [queues] [pairing] [linking] [tls] [--exchanges N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
 queues    messages through Redis and RabbitMQ: who put them there, who took them off, what was done because of them
 pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
 linking   public sets of calls with true parents, by timing alone
+tls       opaque calls: a capture of HTTP/1.1 under TLS read without its keys, compared with what is read with them
 
 Exit status 1 where a goal is missed.
 """
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import accuracy_linking
 import accuracy_pairing
 import accuracy_queues
+import accuracy_tls
 
 ROOT = Path(__file__).resolve().parents[1]
 LAB_RUNS = ((1, 400, 0.999), (8, 2000, 0.97), (64, 4000, 0.90))
@@ -36,11 +38,11 @@ def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "parts", nargs="*", choices=["lab", "queues", "pairing", "linking", []], help="all, if none is named"
+        "parts", nargs="*", choices=["lab", "queues", "pairing", "linking", "tls", []], help="all, if none is named"
     )
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     options = parser.parse_args()
-    parts = options.parts or ["lab", "queues", "pairing", "linking"]
+    parts = options.parts or ["lab", "queues", "pairing", "linking", "tls"]
     good = True
     if "lab" in parts:
         good &= measure_lab()
@@ -50,6 +52,8 @@ def main() -> int:
         good &= accuracy_pairing.main(options.exchanges)
     if "linking" in parts:
         good &= accuracy_linking.main() == 0
+    if "tls" in parts:
+        good &= accuracy_tls.main()
     print("All goals met." if good else "A goal is missed.")
     return 0 if good else 1
 

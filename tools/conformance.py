@@ -25,7 +25,7 @@ from tools.oracle.running import (  # noqa: E402
     FileResult,
     run_files,
 )
-from tools.oracle.transactions import PROTOCOLS, Exchange, Transaction, read_oracle  # noqa: E402
+from tools.oracle.transactions import PROTOCOLS, Exchange, Transaction, read_key_log_path, read_oracle  # noqa: E402
 
 CAPTURES = REPOSITORY.parent / "shared" / "captures"
 EXPLAINED = Path(__file__).with_name("conformance_explained.toml")
@@ -50,8 +50,14 @@ def main() -> int:
     files = list(oracles) if arguments.file is None else [arguments.file]
     if arguments.file is not None and arguments.file not in oracles:
         parser.error(f"{arguments.file} is not in {manifest}")
+    found = {
+        file: read_key_log_path(arguments.captures / oracles[file], arguments.captures)
+        for file in files
+        if oracles[file]
+    }
+    key_logs = {file: path for file, path in found.items() if path is not None}
     results = []
-    for result in run_files(arguments.captures, files, arguments.workers):
+    for result in run_files(arguments.captures, files, arguments.workers, key_logs):
         results.append(result)
         if len(results) % 100 == 0:
             print(f"{len(results)} of {len(files)} files", file=sys.stderr)

@@ -28,7 +28,7 @@ def services(named: dict[str, bool], calls: list[Call]) -> tuple[Services, list[
         if not named[server]:
             found = name_hints(pa.chunked_array([[attributes]], pa.string()))
             hints.setdefault((place[server], port), Counter()).update(found)
-    services = name_services(hosts, asked, hints)
+    services = name_services(hosts, asked, hints, {})
     callers = services.of_callers(np.array([place[call[0]] for call in calls], np.int32))
     callees = services.of_callees(
         np.array([place[call[1]] for call in calls], np.int32), np.array([call[2] for call in calls])

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
+from tests.support import dns
+from tests.support.captures import START_NS, TcpConversation, udp_packet, write_pcap
+from tests.support.cases import analyzed
 
-from wiretrace.hosts.vantage import NO_HOST, CaptureInfo, Hosts, Sightings, host_label, is_loopback, recognise_hosts
+from wiretrace.hosts.vantage import (
+    NO_HOST,
+    CaptureInfo,
+    Hosts,
+    Sightings,
+    host_label,
+    is_group,
+    is_loopback,
+    recognise_hosts,
+)
+from wiretrace.model.settings import Settings
+from wiretrace.model.side import Side
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Seen = tuple[int, str, str]
 """Capture, client, server."""
@@ -168,6 +187,45 @@ def test_suffixes_of_files_are_not_part_of_a_host() -> None:
 )
 def test_loopback_is_recognised(address: str, expected: bool) -> None:
     assert is_loopback(address) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("224.0.0.251", True),
+        ("239.255.255.250", True),
+        ("ff02::fb", True),
+        ("255.255.255.255", True),
+        ("10.0.0.255", True),
+        ("0.0.0.0", True),
+        ("::", True),
+        ("10.0.0.1", False),
+        ("240.0.0.1", False),
+        ("fe80::1", False),
+    ],
+)
+def test_groups_of_hosts_are_recognised(address: str, expected: bool) -> None:
+    assert is_group(address) is expected
+
+
+def test_what_others_send_to_everybody_does_not_hide_whose_capture_it_is(tmp_path: Path) -> None:
+    """Half of the conversations in it are announcements of neighbours on the link."""
+    packets = [
+        udp_packet(
+            (f"10.0.0.{50 + number}", 5353), ("224.0.0.251", 5353), dns.query(0, "printer.local"), START_NS + number
+        )
+        for number in range(20)
+    ]
+    for number in range(20):
+        server = f"10.0.1.{number}"
+        conversation = TcpConversation(("10.0.0.1", 40000 + number), (server, 80), start_ns=START_NS + number).open()
+        conversation.send(Side.CLIENT, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        packets += conversation.send(Side.SERVER, b"HTTP/1.1 204 No Content\r\n\r\n").close().packets
+    path = write_pcap(tmp_path / "web1.pcap", sorted(packets))
+    case = analyzed(tmp_path / "a.case", [path], Settings(jobs=1))
+    hosts = {host["host"]: host for host in case.table("hosts").to_pylist()}
+    assert hosts["web1"]["addresses"] == ["10.0.0.1"]
+    assert hosts["web1"]["captures"] == ["web1"]
 
 
 def test_hosts_never_share_a_name() -> None:

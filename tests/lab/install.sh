@@ -6,6 +6,7 @@ set -euo pipefail
 # package:program that it brings
 wanted=(
   nginx-light:nginx mariadb-server:mariadbd redis-server:redis-server memcached:memcached postgresql:pg_lsclusters
+  dnsmasq-base:dnsmasq bind9-dnsutils:dig haproxy:haproxy
   iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark
   rabbitmq-server:rabbitmq-server mosquitto:mosquitto nats-server:nats-server
 )

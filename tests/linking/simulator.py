@@ -115,6 +115,7 @@ class Simulation:
             one_way=np.array([c.one_way for c in calls], np.bool_),
             connection=np.array([c.connection for c in calls], np.int64),
             transaction=np.array([c.transaction for c in calls], np.int64),
+            lookup=np.full(n, -1, np.int64),
             request_digest=np.array([c.digest for c in calls], np.uint64),
             identifiers=ragged([c.identifiers for c in calls]),
             request_tokens=ragged([c.request_tokens for c in calls]),

@@ -21,12 +21,18 @@ SHOWN = ("protocol", "operation", "summary", "status", "outcome", "proof", "requ
 TIMES = ("request_start_ns", "request_end_ns", "response_start_ns", "response_end_ns")
 
 
+def key_log_of(path: Path) -> Path | None:
+    """The key log that lies beside a capture, if one does."""
+    beside = path.with_suffix(".keylog")
+    return beside if beside.is_file() else None
+
+
 def exchanges_of_capture(path: Path) -> dict[str, Any]:
     """The exchanges of a capture in the order of their first packets, its notes, and where its payload bytes went."""
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "exchanges.arrow"
         [capture] = find_captures([path], Notes())
-        result = read_vantage_point(capture, 0, spool, b"", Settings(jobs=1))
+        result = read_vantage_point(capture, 0, spool, b"", Settings(jobs=1, tls_keylog=key_log_of(path)))
         rows: list[dict[str, Any]] = [row for part in result.spool.parts() for row in part.to_pylist()]
     first = min((row[name] for row in rows for name in TIMES if row[name] >= 0), default=0)
     found = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.captures import write_pcap
 
 from wiretrace.exchanges.driver import ExchangeDriver
+from wiretrace.exchanges.key_logs import read_key_log
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import Notes
@@ -64,13 +65,16 @@ class Streams:
 class ExchangesOfFile:
     """What the exchanges floor makes of a capture file."""
 
-    def __init__(self, path: Path, limits: Limits | None = None, *, keep_values: bool = True) -> None:
+    def __init__(
+        self, path: Path, limits: Limits | None = None, *, keep_values: bool = True, key_log: Path | None = None
+    ) -> None:
         limits = limits or Limits()
         flows = FlowTable()
         self.notes = Notes()
         driver = ExchangeDriver(
-            "test", flows, limits, self.notes, ValueHasher(b"test", limits), keep_values=keep_values
-        )
+            "test", flows, limits, self.notes, ValueHasher(b"test", limits), keep_values=keep_values,
+            key_log=read_key_log(key_log, limits),
+        )  # fmt: skip
         batches = []
         for columns in CaptureReader(path, flows, limits, self.notes).chunks():
             batches += list(driver.feed(columns))
@@ -96,8 +100,15 @@ class ExchangesOfFile:
 class Exchanges(ExchangesOfFile):
     """What the exchanges floor makes of packets."""
 
-    def __init__(self, packets: Iterable[Packet], limits: Limits | None = None, *, keep_values: bool = True) -> None:
+    def __init__(
+        self,
+        packets: Iterable[Packet],
+        limits: Limits | None = None,
+        *,
+        keep_values: bool = True,
+        key_log: Path | None = None,
+    ) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "packets.pcap"
             write_pcap(path, packets)
-            super().__init__(path, limits, keep_values=keep_values)
+            super().__init__(path, limits, keep_values=keep_values, key_log=key_log)

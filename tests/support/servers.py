@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.support.tls import make_certificate
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -77,9 +79,20 @@ def unprivileged(user: str) -> str | None:
     return user
 
 
+def certificate(home: Path, user: str | None, certificate_name: str, key_name: str) -> list[str]:
+    """Write a certificate and its key for `user`, and name them as two settings."""
+    make_certificate(home)
+    if user is not None:
+        shutil.chown(home / "key.pem", user)
+    return [f"{certificate_name}={home}/certificate.pem", f"{key_name}={home}/key.pem"]
+
+
 @contextlib.contextmanager
-def postgresql() -> Iterator[int]:
-    """A PostgreSQL server: user 'shop' with password 'correct horse', database 'shop'. Gives its port."""
+def postgresql(*, tls: bool = False) -> Iterator[int]:
+    """A PostgreSQL server: user 'shop' with password 'correct horse', database 'shop'. Gives its port.
+
+    With `tls` it accepts TLS.
+    """
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     user = unprivileged("postgres")
     with directory(user) as home:
@@ -98,6 +111,12 @@ def postgresql() -> Iterator[int]:
         port = free_port()
         options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"]
         options += ["-c", f"unix_socket_directories={home}"]
+        if tls:
+            options += [
+                "-c",
+                "ssl=on",
+                *(f"-c{name}" for name in certificate(home, user, "ssl_cert_file", "ssl_key_file")),
+            ]
         with running([str(programs / "postgres"), "-D", str(data), "-p", str(port), *options], port, user):
             ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
             deadline = time.monotonic() + START_SECONDS
@@ -108,8 +127,11 @@ def postgresql() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def mariadb() -> Iterator[int]:
-    """A MariaDB server: user 'shop' with password 'correct horse', database 'shop'. Gives its port."""
+def mariadb(*, tls: bool = False) -> Iterator[int]:
+    """A MariaDB server: user 'shop' with password 'correct horse', database 'shop'. Gives its port.
+
+    With `tls` it accepts TLS.
+    """
     user = unprivileged("mysql")
     with directory(user) as home:
         data = home / "data"
@@ -131,5 +153,7 @@ def mariadb() -> Iterator[int]:
         command = ["mariadbd", "--no-defaults", f"--datadir={data}", f"--socket={home}/socket", f"--port={port}"]
         command += ["--bind-address=127.0.0.1", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"]
         command += [f"--init-file={begin}", "--local-infile=1", "--skip-name-resolve", f"--pid-file={home}/pid"]
+        if tls:
+            command += [f"--{name}" for name in certificate(home, user, "ssl-cert", "ssl-key")]
         with running([shutil.which("mariadbd") or "/usr/sbin/mariadbd", *command[1:]], port, user):
             yield port

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from tools.oracle.transactions import Exchange, exchanges_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerProcess
 
@@ -58,8 +58,8 @@ class FileResult:
     """Whether the whole way was gone; until then it is what was found so far."""
 
 
-def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileResult]:
-    """Analyze files below `root`, `workers` at once. Results come as they are done."""
+def run_files(root: Path, files: Sequence[str], workers: int, key_logs: Mapping[str, Path]) -> Iterator[FileResult]:
+    """Analyze files below `root`, `workers` at once, some with a key log. Results come as they are done."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     waiting = list(reversed(files))
@@ -68,7 +68,7 @@ def run_files(root: Path, files: Sequence[str], workers: int) -> Iterator[FileRe
         while waiting and len(running) < workers:
             file = waiting.pop()
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_analyze, args=(root, file, sender), daemon=True)
+            process = context.Process(target=_analyze, args=(root, file, key_logs.get(file), sender), daemon=True)
             process.start()
             sender.close()
             running[receiver] = (process, time.monotonic(), FileResult(file))
@@ -102,7 +102,7 @@ def _received(receiver: Connection, process: ForkServerProcess, before: FileResu
     return result
 
 
-def _analyze(root: Path, file: str, sender: Connection) -> None:
+def _analyze(root: Path, file: str, key_log: Path | None, sender: Connection) -> None:
     """Analyze one file as `wiretrace analyze` does, write every export, and tell the result."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_BYTES_AT_MOST, ADDRESS_BYTES_AT_MOST))
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_SECONDS_AT_MOST, PROCESSOR_SECONDS_AT_MOST + 5))
@@ -112,7 +112,7 @@ def _analyze(root: Path, file: str, sender: Connection) -> None:
     before = _processor_seconds()
     for step in (_exchanges, _whole_way):
         try:
-            step(root / file, result)
+            step(root / file, key_log, result)
         except UserError as error:
             result.refused = str(error)
         except BaseException:
@@ -125,7 +125,7 @@ def _analyze(root: Path, file: str, sender: Connection) -> None:
     sender.close()
 
 
-def _whole_way(path: Path, result: FileResult) -> None:
+def _whole_way(path: Path, key_log: Path | None, result: FileResult) -> None:
     from wiretrace.case.reader import Case
     from wiretrace.case.writer import CaseWriter
     from wiretrace.export.registry import known_exporters
@@ -136,7 +136,7 @@ def _whole_way(path: Path, result: FileResult) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         with CaseWriter(Path(folder) / "a.case") as writer:
-            analyze([path], Settings(jobs=1), NoProgress(), writer)
+            analyze([path], Settings(jobs=1, tls_keylog=key_log), NoProgress(), writer)
         case = Case.open(Path(folder) / "a.case")
         accounting = case.manifest.accounting
         result.captured_bytes = accounting.get(Payload.CAPTURED, 0)
@@ -145,7 +145,7 @@ def _whole_way(path: Path, result: FileResult) -> None:
             exporter().write(case, io.BytesIO())
 
 
-def _exchanges(path: Path, result: FileResult) -> None:
+def _exchanges(path: Path, key_log: Path | None, result: FileResult) -> None:
     """Read it once more with readable values, which are what can be compared."""
     from wiretrace.exchanges.vantage import read_vantage_point
     from wiretrace.model.note import Notes
@@ -155,7 +155,7 @@ def _exchanges(path: Path, result: FileResult) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spool = Path(folder) / "exchanges.arrow"
         [capture] = find_captures([path], Notes())
-        read = read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1))
+        read = read_vantage_point(capture, 0, spool, b"", Settings(keep_values=True, jobs=1, tls_keylog=key_log))
         for part in read.spool.parts():
             result.exchanges += exchanges_of(part.to_pylist())
 

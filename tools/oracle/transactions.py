@@ -26,8 +26,11 @@ PROTOCOLS = {
     "memcache": "memcached",
     "kafka": "kafka",
     "amqp": "amqp",
+    "dns": "dns",
 }
 """Protocols that are compared: the oracle's word, and ours."""
+KEY_LOG_OPTION = "tls.keylog_file:"
+"""How the oracle was told of a key log."""
 NEGOTIATION = frozenset({"sslrequest", "gssencrequest"})
 """PostgreSQL's questions before the first message: the oracle has no answers to them, because it is a single byte."""
 GRPC_STATUSES = (
@@ -102,6 +105,15 @@ def read_oracle(path: Path) -> list[Transaction]:
     return found
 
 
+def read_key_log_path(oracle: Path, captures: Path) -> Path | None:
+    """The key log that the oracle was given for its capture, if it lies beside it (else it is inside)."""
+    for option in json.loads(oracle.read_text())["options"]:
+        if option.startswith(KEY_LOG_OPTION):
+            path = captures / option.removeprefix(KEY_LOG_OPTION)
+            return path if path.is_file() else None
+    return None
+
+
 def exchange_of(row: dict[str, Any]) -> Exchange:
     """An exchange from a row of the table `exchanges`."""
     return Exchange(
@@ -126,8 +138,10 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The oracle's entries, those that it counts in another way brought into ours.
 
     A request that goes over to HTTP/2 (h2c) is answered on stream 1, and its 101 is an interim response. A WebSocket session
-    is one exchange; the oracle lists its frames.
+    is one exchange; the oracle lists its frames. A DNS query that is sent again before it is answered is one exchange; the
+    oracle lists every datagram.
     """
+    entries = _queries_sent_once(entries)
     upgraded = {
         entry.get("stream"): entry
         for entry in entries
@@ -187,6 +201,22 @@ def _amqp_exchanges(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def _queries_sent_once(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries without DNS queries that repeat one which was not answered until then, and without answers to those."""
+    kept = []
+    open_until: dict[tuple[object, ...], float] = {}
+    for entry in entries:
+        request = entry["request"] if entry["protocol"] == "dns" else None
+        if request and entry["req_frame"] is not None:
+            key = (entry["client"], entry["server"], request["id"], str(request["qname"]), str(request["qtype"]))
+            asked = float(entry["req_time"])
+            if asked < open_until.get(key, asked):
+                continue
+            open_until[key] = float(entry["resp_time"] or "inf")
+        kept.append(entry)
+    return kept
+
+
 def _session(entry: dict[str, Any], opened_by: dict[str, Any]) -> dict[str, Any]:
     """A WebSocket session as one entry: the first frames of the two sides stand for request and response."""
     first: dict[str, int] = {}
@@ -229,6 +259,9 @@ def _text(protocol: str, request: dict[str, Any]) -> str:
         case "redis":
             words = request.get("command")
             return " ".join(str(word) for word in words) if isinstance(words, list) else ""
+        case "dns":
+            types = [text.partition(" ")[0] for text in request.get("qtype") or []]
+            return f"{types[0]} {(request.get('qname') or [''])[0]}" if types else ""
         case _:
             operation, key = request.get("op") or "", request.get("key") or ""
             return f"{operation} {key}".strip() if operation and not operation.startswith("Opcode") else ""

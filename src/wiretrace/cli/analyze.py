@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wiretrace.cli.terminal.streams import STANDARD_OUTPUT, result_stream
+from wiretrace.model.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,12 @@ CAPTURE = click.Path(readable=False, allow_dash=True)
 @click.option("--overwrite", is_flag=True, help="Replace the case that is there.")
 @click.option("--keep-values", is_flag=True, help="Do not redact captured values; every output then holds secrets.")
 @click.option(
+    "--tls-keylog",
+    metavar="FILE",
+    type=FILE,
+    help="Open TLS with the secrets in FILE (NSS key log, as by SSLKEYLOGFILE).",
+)
+@click.option(
     "--jobs", metavar="N", type=click.IntRange(min=1), help="Worker processes; as many as processors if not given."
 )
 def command(
@@ -40,6 +47,7 @@ def command(
     jsonl_path: Path | None,
     overwrite: bool,
     keep_values: bool,
+    tls_keylog: Path | None,
     jobs: int | None,
 ) -> None:
     """Turn capture files into request trees, and say what is wrong.
@@ -53,7 +61,8 @@ def command(
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
     _check_outputs([path for path in (html_path, json_path, jsonl_path) if path and path != STANDARD_OUTPUT])
     with _place_of_case(case_path, overwrite) as place:
-        case = _analyze(captures, place, overwrite, keep_values, jobs or 0)
+        settings = Settings(keep_values=keep_values, tls_keylog=tls_keylog, jobs=jobs or 0)
+        case = _analyze(captures, place, overwrite, settings)
         if html_path is not None:
             from wiretrace.report import write_report
 
@@ -93,12 +102,11 @@ def _place_of_case(case_path: Path | None, overwrite: bool) -> Iterator[Path]:
             yield folder / "case"
 
 
-def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, settings: Settings) -> Case:
     """Run the pipeline, and open the case that it wrote."""
     from wiretrace.case.reader import Case
     from wiretrace.case.writer import CaseWriter
     from wiretrace.cli.terminal.progress import progress_on_terminal
-    from wiretrace.model.settings import Settings
     from wiretrace.packets.fetch import is_elsewhere
     from wiretrace.pipeline import analyze
 
@@ -106,7 +114,7 @@ def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, keep_v
     try:
         with CaseWriter(case_path, overwrite) as writer:
             given = [one if is_elsewhere(one) else Path(one) for one in captures]
-            analyze(given, Settings(keep_values=keep_values, jobs=jobs), progress, writer)
+            analyze(given, settings, progress, writer)
     finally:
         progress.finish()
     return Case.open(case_path)

@@ -66,14 +66,16 @@ def _show_call(console: Console, case: Case, prefix: str, why: bool) -> None:
     from wiretrace.case.rows import RowReader
     from wiretrace.cli.terminal.call import tell_call
     from wiretrace.cli.terminal.tree import draw_tree
+    from wiretrace.diagnosis.proof import explain
     from wiretrace.model.schema import table_schema
 
-    (record,) = call_records(case, _row_of(case, prefix))
+    row = _row_of(case, prefix)
+    (record,) = call_records(case, row)
     in_tree = case.find("calls", "tree", lambda trees: pc.equal(trees, record.tree))
     records: dict[str, CallRecord] = {}
     if why:
         records = {each.id: each for each in call_records(case, in_tree)}
-    tell_call(console, record, case, with_reasons=not why)
+    tell_call(console, record, case, with_reasons=not why, words=explain(case, row))
     console.print()
     tree = RowReader(case, "calls", table_schema("calls").names).take(in_tree)
     draw_tree(console, tree, marked=record.id if record.id != record.tree else "", records=records if why else None)

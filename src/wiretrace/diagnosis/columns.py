@@ -35,9 +35,11 @@ SET_UP = frozenset(
         "PING", "SET NAMES", "QUIT",  # MySQL and Redis
         "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME",  # Redis
         "version", "noop",  # memcached
+        "A", "AAAA", "CNAME", "HTTPS", "PTR", "SRV", "SVCB",  # DNS
+        "EHLO", "HELO", "STARTTLS", "NOOP", "RSET",  # SMTP
     }
 )  # fmt: skip
-"""Operations with which clients of databases and caches open and probe connections: never a request by themselves."""
+"""Operations with which clients find servers, and open and probe connections: never a request by themselves."""
 
 
 class Kind(NamedTuple):

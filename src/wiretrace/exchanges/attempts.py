@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.exchanges.outcomes import judge_attempt
+from wiretrace.exchanges.closing import departure
+from wiretrace.exchanges.outcomes import Judgement, judge_attempt
 from wiretrace.exchanges.pairing import Located, Pair, Proof
 from wiretrace.exchanges.rows import Rows
 from wiretrace.model.message import Message, Result, Role
+from wiretrace.packets.unreachable import is_refusal
+from wiretrace.tcp.connections import Ending
 
 if TYPE_CHECKING:
     from wiretrace.exchanges.threads import Thread, Threads
@@ -25,14 +28,17 @@ def attempts_to_connect(table: ConnectionTable, threads: Threads) -> tuple[list[
         (table.syn_ns_of[: table.count] >= 0) & ~table.finished_of[: table.count]
     ).tolist():
         client = int(table.client_of[connection])
-        judged = judge_attempt(table.ending(connection, client))
-        if judged is None:
+        judgement = _judged(table, connection, client)
+        if judgement is None:
             continue
         thread = threads.begin(connection)
         thread.conversation.protocol_name = "tcp"
-        start_ns, reset_ns = int(table.syn_ns_of[connection]), int(table.reset_ns_of[connection])
+        start_ns = int(table.syn_ns_of[connection])
+        reset_ns = int(table.reset_ns_of[connection]) if table.reset_by_of[connection] == 1 - client else -1
         attempt = Message(Role.REQUEST, 0, 0, operation="connect", summary="connect")
-        request = Located(attempt, start_ns, start_ns, 0, 0, 0, False, index, np.zeros(0, np.int64))
+        # A SYN that nobody answers is sent again and again.
+        last_ns = start_ns if judgement.given_up_ns >= 0 else max(start_ns, int(table.last_ns_of[connection]))
+        request = Located(attempt, start_ns, last_ns, 0, 0, 0, False, index, np.zeros(0, np.int64))
         response = None
         thread.requests.append(request)
         index += 1
@@ -42,6 +48,28 @@ def attempts_to_connect(table: ConnectionTable, threads: Threads) -> tuple[list[
             response = Located(refusal, reset_ns, reset_ns, 0, 0, 0, False, index, frames)
             thread.responses.append(response)
             index += 1
-        rows.add(len(found), Pair(request, response, Proof.NONE), *judged, -1)
+        rows.add(len(found), Pair(request, response, Proof.NONE), judgement, -1)
         found.append(thread)
     return found, rows
+
+
+def _judged(table: ConnectionTable, connection: int, client: int) -> Judgement | None:
+    """What became of an attempt; None where it is nobody's failed call."""
+    stream = 2 * connection
+    if table.bytes_of[stream : stream + 2].any() or table.lost_of[stream : stream + 2].any():
+        return None
+    ending = table.ending(connection, client)
+    if ending is Ending.UNREACHABLE:
+        refused = is_refusal(int(table.unreachable_code_of[connection]))
+        return judge_attempt(
+            Ending.REFUSED if refused else ending,
+            int(table.unreachable_ns_of[connection]),
+            (int(table.unreachable_frame_of[connection]),),
+        )
+    client_left = departure(table, connection, client)
+    server_left = departure(table, connection, 1 - client)
+    if server_left is not None and (client_left is None or server_left.time_ns <= client_left.time_ns):
+        return judge_attempt(ending, server_left.time_ns, (server_left.frame,))
+    if client_left is not None and ending is Ending.SERVER_RESET:
+        return None  # the client had left by itself, without a question
+    return judge_attempt(ending, -1, ())

@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.exchanges.message_table import integers
-from wiretrace.exchanges.record_batch import ConnectionColumns
+from wiretrace.exchanges.record_batch import NOWHERE, ConnectionColumns
 from wiretrace.model.schema import table_schema
+from wiretrace.packets.unreachable import unreachable_words
 from wiretrace.tcp.connections import Ending
+from wiretrace.tcp.health import windows_still_closed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,8 @@ class Spoken(NamedTuple):
     client: int
     """Direction of the client."""
     exchanges: int
+    think_ns: int
+    """As `Thread.think_ns`."""
 
 
 class ConnectionEnds:
@@ -59,6 +63,7 @@ class ConnectionEnds:
             [each[1] for each in ends],
             table.base_of[2 * number + client],
             table.base_of[2 * number + 1 - client],
+            integers([_opening(thread) for thread in threads]),
         )
 
     def _text(self, packed: bytes) -> str:
@@ -66,6 +71,14 @@ class ConnectionEnds:
         if text is None:
             text = self._addresses[packed] = str(ipaddress.ip_address(packed))
         return text
+
+
+def _opening(thread: Thread) -> int:
+    """Stream offset of the first request, where the beginning of the connection was captured."""
+    opening = thread.habits.asked
+    if opening is None or not all(state.started for state in thread.conversation.directions):
+        return NOWHERE
+    return opening
 
 
 def connection_table(
@@ -78,12 +91,18 @@ def connection_table(
     client[known] = [each.client for each in spoken.values()]
     exchanges = np.zeros(count, np.int64)
     exchanges[known] = [each.exchanges for each in spoken.values()]
+    think = np.zeros(count, np.int64)
+    think[known] = [each.think_ns for each in spoken.values()]
     protocol = np.full(count, "", object)
     protocol[known] = [each.protocol for each in spoken.values()]
     stream = 2 * np.arange(count)
     asking, answering = stream + client, stream + 1 - client
     syn, syn_ack = table.syn_ns_of[:count], table.syn_ack_ns_of[:count]
     both = (syn >= 0) & (syn_ack >= syn)
+    handshake = table.handshake_ns_of[:count]
+    still = windows_still_closed(table)
+    closed_ns = table.closed_ns_of[: 2 * count].copy()
+    closed_ns[still.stream] += np.maximum(still.end_ns - still.begin_ns, 0)
 
     codes: dict[bytes, int] = {}
     flow = table.flow_of[:count]
@@ -102,6 +121,7 @@ def connection_table(
     columns: dict[str, Any] = {
         "connection": rows + first_connection,
         "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([capture])),
+        "transport": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array(["tcp"])),
         "protocol": pa.array(protocol, pa.string()).dictionary_encode(),
         "client_address": address(client),
         "client_port": end_ports[flow][rows, client],
@@ -114,14 +134,40 @@ def connection_table(
             pa.array(table.endings(client), pa.int32()), pa.array([ending.name.lower() for ending in Ending])
         ),
         "handshake_rtt_ns": np.where(both, syn_ack - syn, -1),
+        "connect_ns": np.where((syn >= 0) & (handshake >= syn), handshake - syn, -1),
+        "syns_repeated": table.syns_repeated_of[:count],
+        "syn_acks_repeated": table.syn_acks_repeated_of[:count],
+        "client_data_rtt_ns": table.data_rtt_ns_of[asking],
+        "server_data_rtt_ns": table.data_rtt_ns_of[answering],
         "client_bytes": table.bytes_of[asking],
         "server_bytes": table.bytes_of[answering],
         "client_lost_bytes": table.lost_of[asking],
         "server_lost_bytes": table.lost_of[answering],
         "retransmitted_segments": table.retransmitted_of[asking] + table.retransmitted_of[answering],
+        "client_retransmitted": table.retransmitted_of[asking],
+        "server_retransmitted": table.retransmitted_of[answering],
+        "keep_alives": table.keep_alives_of[asking] + table.keep_alives_of[answering],
         "out_of_order_segments": table.out_of_order_of[asking] + table.out_of_order_of[answering],
         "zero_windows": table.zero_windows_of[:count],
+        "client_zero_window_ns": closed_ns[asking],
+        "server_zero_window_ns": closed_ns[answering],
+        "reset_by": _resetting_ends(table.reset_by_of[:count], client),
+        "unreachable": _unreachable(table.unreachable_code_of[:count]),
+        "client_think_ns": think,
         "exchanges": exchanges,
     }
     schema = table_schema("connections")
     return pa.Table.from_arrays([pa.array(columns[name]) for name in schema.names], schema=schema)
+
+
+def _resetting_ends(reset_by: NDArray[np.int8], client: NDArray[np.int64]) -> pa.DictionaryArray:
+    """The end that sent the first RST of each connection, as a word."""
+    code = np.where(reset_by < 0, 0, np.where(reset_by == client, 1, 2)).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(code), pa.array(["", "client", "server"]))
+
+
+def _unreachable(code: NDArray[np.int32]) -> pa.DictionaryArray:
+    """What ICMP said of each connection, in words."""
+    known, index = np.unique(code, return_inverse=True)
+    words = ["" if number < 0 else unreachable_words(number) for number in known.tolist()]
+    return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), pa.array(words, pa.string()))

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from wiretrace.exchanges.detection import SURE, identify, looks_encrypted
+from wiretrace.exchanges.carriage import Carriage
+from wiretrace.exchanges.detection import SURE, identify, looks_encrypted, stands_before
 from wiretrace.exchanges.direction import Direction
+from wiretrace.exchanges.told import Told
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
@@ -21,6 +23,7 @@ from wiretrace.protocols.registry import known_protocols
 if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
     from wiretrace.model.message import Message
+    from wiretrace.protocols.contract import Carried
 
 RESYNC_TAIL = 64
 """Bytes that a resync which found nothing is given again, in case a boundary straddles the end."""
@@ -43,9 +46,10 @@ class Conversation:
     """One connection. Directions are numbered as in `tcp.streams`; sides are Side.CLIENT and Side.SERVER."""
 
     __slots__ = (
-        "_excluded", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_unread_before", "_violations",
-        "aligned", "client", "client_known", "connection", "decided", "directions", "given_up", "hint", "interleaves",
-        "keyed", "last_end", "likelihood", "messages", "ports", "protocol", "protocol_name", "unread", "whole",
+        "_excluded", "_inside", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_told",
+        "_unread_before", "_violations", "aligned", "carriage", "client", "client_known", "connection", "decided",
+        "directions", "given_up", "hint", "interleaves", "keyed", "last_end", "likelihood", "messages", "ports", "protocol",
+        "protocol_name", "turns", "unread", "varied", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +82,12 @@ class Conversation:
         """Whether a protocol that it spoke sends messages in pieces."""
         self.keyed = False
         """Whether a protocol that it spoke pairs nothing by order."""
+        self.turns = False
+        """Whether it speaks a protocol whose messages are turns."""
+        self.varied = False
+        """Whether it has gone over to another protocol, so that its messages say themselves which was theirs."""
+        self.carriage: Carriage | None = None
+        """What is inside, where its protocol carries another one."""
         self.messages: tuple[list[Message], list[Message]] = ([], [])
         """By side: messages read and not yet taken."""
         self.last_end = [-(2**62), -(2**62)]
@@ -95,6 +105,10 @@ class Conversation:
         self._shared = shared
         self._keep_values = keep_values
         self._excluded: frozenset[str] = frozenset()
+        self._inside: Succession | None = None
+        """How the protocol took over that carries the one before it."""
+        self._told: Told | None = None
+        """What the protocols before say of every request."""
         self._unread_before: dict[Payload, int] = {}
         self._violations = 0
         self._produced = 0
@@ -103,16 +117,32 @@ class Conversation:
         """The direction that `side` sends in."""
         return self.directions[side ^ self.client]
 
+    @property
+    def is_tls(self) -> bool:
+        """Whether it is a TLS connection, opened or not."""
+        return self.turns or self.carriage is not None
+
+    @property
+    def reader(self) -> Protocol | None:
+        """The protocol that makes the messages of exchanges: the innermost one."""
+        return self.protocol if self.carriage is None else self.carriage.inner.protocol
+
     def add(self, direction: int, start: int, data: bytes, openings: list[int]) -> None:
         """Take one run of bytes. `openings` are the offsets at which its first segments began."""
         state = self.directions[direction]
-        if not state.add(start, data):
+        if not state.add(start, data, joined=not self.decided):
             self.aligned = False
         if len(state.openings) < OPENINGS:
             state.openings.extend(openings[: OPENINGS - len(state.openings)])
 
     def advance(self, *, final: bool) -> None:
         """Read what can be read."""
+        self._advance(final=final)
+        if self.carriage is not None:
+            self.carriage.inner.advance(final=False)
+            self._take_carried(final=False)
+
+    def _advance(self, *, final: bool) -> None:
         if not self.decided:
             self._decide(final=final)
         while self.protocol is not None:
@@ -136,10 +166,29 @@ class Conversation:
                 state.gaps.append((state.next, end))
                 self.aligned = False
         self.advance(final=True)
+        self._finish_protocol()
+        if self.carriage is not None:
+            states = self.side(Side.CLIENT), self.side(Side.SERVER)
+            self.carriage.finish((ends[self.client] - states[0].next, ends[1 - self.client] - states[1].next))
+            self._take_carried(final=True)
+            self.unread.update(self.carriage.inner.unread)
+            self.unread[Payload.CONTROL] += self.carriage.control_bytes
+        if self.turns and self._produced:
+            self._notes.add(NoteKind.ENCRYPTED, self.protocol_name)
         if self.protocol is None:
             return
+        for side in Side:
+            state = self.side(side)
+            left = state.end - max(state.position, self.last_end[side])
+            if left > 0:
+                self.unread[Payload.UNFINISHED] += left
+
+    def _finish_protocol(self) -> None:
+        """Read the last of both sides, and tell the protocol that nothing more will come."""
         # The server first: that it will say nothing more may release what the client's side waits for.
         for side in (Side.SERVER, Side.CLIENT):
+            if self.protocol is None:
+                return
             self._read(side)
             self._collect()
             if self.protocol is None:
@@ -147,11 +196,6 @@ class Conversation:
                 return
             self.protocol.finish(side, max(self.side(side).end, self.last_end[side]))
         self._collect()
-        for side in Side:
-            state = self.side(side)
-            left = state.end - max(state.position, self.last_end[side])
-            if left > 0:
-                self.unread[Payload.UNFINISHED] += left
 
     def _openings(self) -> tuple[list[bytes], list[bytes]]:
         """By direction: the places where a message may begin, as `identify` wants them."""
@@ -177,7 +221,7 @@ class Conversation:
             client, server = (
                 both[direction][0] if both[direction] else b"" for direction in (self.client, 1 - self.client)
             )
-            if self.hint.probe(client, server) >= SURE:
+            if self.hint.probe(client, server) >= SURE and not stands_before(client, server):
                 self.likelihood = SURE
                 self._adopt(self.hint)
                 return
@@ -212,6 +256,7 @@ class Conversation:
         self.protocol_name = protocol.name
         self.interleaves |= protocol.interleaves
         self.keyed |= protocol.keyed
+        self.turns = protocol.turns
         self._unread_before = dict(self.unread)
         for state in self.directions:
             state.resync = not state.started
@@ -364,18 +409,18 @@ class Conversation:
             state.started, state.resync = True, False
             state.openings.clear()
             state.skip()
+        if succession.attributes or succession.identifiers:
+            self._told = Told(succession, self._told)
         self.protocol = None
         self._excluded = frozenset()
         self._produced = 0
+        self.varied = True
         successor = known_protocols().get(succession.protocol)
         if successor is not None:
+            self._inside = succession if succession.inside is not None else None
             self._adopt(successor, succession.opened_by)
         elif succession.protocol:
-            encrypted = succession.protocol == "tls"
-            self._give_up(
-                NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN,
-                f"{succession.protocol} after {self.protocol_name}",
-            )
+            self._give_up(NoteKind.PROTOCOL_UNKNOWN, f"{succession.protocol} after {self.protocol_name}")
         else:
             self.decided = False
             self._decide(final=final)
@@ -387,7 +432,67 @@ class Conversation:
             return
         for side, found in ((Side.CLIENT, protocol.requests), (Side.SERVER, protocol.responses)):
             if found:
+                if self._told is not None and side is Side.CLIENT:
+                    self._told.tell(found)
                 self._produced += len(found)
                 self.last_end[side] = found[-1].end
                 self.messages[side].extend(found)
                 found.clear()
+        if protocol.carried is not None:
+            self._carry(protocol.carried)
+
+    def _carry(self, carried: tuple[list[Carried], list[Carried]]) -> None:
+        """Hand what the protocol carries to the conversation inside."""
+        if self.carriage is None:
+            self.carriage = self._open_carriage()
+        for side, units in zip(Side, carried, strict=True):
+            for unit in units:
+                self.carriage.take(side, unit)
+                self._produced += 1
+            units.clear()
+
+    def _open_carriage(self) -> Carriage:
+        inner = Conversation(
+            self.connection, self.client, (True, True), self.ports, self._limits, self._notes, self._shared,
+            self._keep_values,
+        )  # fmt: skip
+        succession = self._inside
+        if succession is None:
+            return Carriage(inner, (0, 0))
+        inner.continue_with(succession)
+        return Carriage(inner, (succession.client_offset, succession.server_offset))
+
+    def continue_with(self, succession: Succession) -> None:
+        """Go on with the protocol that has read the connection so far, inside of the one that took over."""
+        protocol = succession.inside
+        assert protocol is not None
+        protocol.succession = None
+        self.decided = True
+        self.protocol, self.protocol_name = protocol, protocol.name
+        self.interleaves, self.turns = protocol.interleaves, protocol.turns
+
+    def _take_carried(self, *, final: bool) -> None:
+        """Take the messages of the conversation inside as this one's."""
+        carriage = self.carriage
+        assert carriage is not None
+        inner = carriage.inner
+        if self.aligned and not inner.aligned:
+            self.aligned = False
+            self.whole = carriage.whole()
+        attributes = self.protocol.carried_attributes if self.protocol is not None else None
+        for side in Side:
+            taken, strays = carriage.messages(side, self.side(side), attributes, final=final)
+            if taken:
+                self.messages[side].extend(taken)
+                self.last_end[side] = taken[-1].end
+            self._take_back(strays)
+        self.turns, self.interleaves = inner.turns, self.interleaves | inner.interleaves
+        self.varied |= inner.varied
+        self.protocol_name = inner.protocol_name or self.protocol_name
+
+    def _take_back(self, count: int) -> None:
+        """So many bytes that were counted as unread are in a message after all: it reaches over the gap beside them."""
+        for reason in (Payload.SKIPPED_AFTER_GAP, Payload.MALFORMED, Payload.UNFINISHED):
+            part = min(max(count, 0), self.unread[reason])
+            self.unread[reason] -= part
+            count -= part

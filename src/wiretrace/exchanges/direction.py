@@ -43,8 +43,13 @@ class Direction:
         """Offset behind the buffer."""
         return self.base + len(self.buffer)
 
-    def add(self, start: int, data: bytes) -> bool:
-        """Take one run of bytes. False if bytes are missing before it."""
+    def add(self, start: int, data: bytes, *, joined: bool = False) -> bool:
+        """Take one run of bytes, `joined` to the one before it where nothing is between. False if bytes are missing."""
+        if joined and self.runs and start == self.next:
+            before, held = self.runs[-1]
+            self.runs[-1] = before, held + data
+            self.next = start + len(data)
+            return True
         if self.origin is None:
             self.origin = self.base = self.next = 0 if self.started and start > 0 else start
         whole = start <= self.next
@@ -64,6 +69,12 @@ class Direction:
             if first >= end:
                 break
             missing += min(end, last) - max(start, first)
+        return max(0, end - start - missing)
+
+    def held(self, start: int, end: int) -> int:
+        """As `captured`, and nothing is forgotten."""
+        end = min(end, self.next)
+        missing = sum(max(0, min(end, last) - max(start, first)) for first, last in self.gaps)
         return max(0, end - start - missing)
 
     def opening(self, bound: int) -> bytes:

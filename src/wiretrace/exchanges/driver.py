@@ -1,4 +1,4 @@
-"""Drives one vantage point: chunks of ordered bytes in, record batches of exchanges out.
+"""Drives one vantage point: chunks of packets in, record batches of exchanges out. Datagrams have a driver of their own.
 
 Rules: a chunk is worked through in whole turns: all its connections are parsed, then the packets behind all new messages
 are looked up at once, then requests and responses are paired, and their exchanges become one record batch. What is not
@@ -10,28 +10,33 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from wiretrace.exchanges.attempts import attempts_to_connect
+from wiretrace.exchanges.closing import closings
 from wiretrace.exchanges.collector import collector_paused
 from wiretrace.exchanges.connection_rows import ConnectionEnds, Spoken, connection_table
+from wiretrace.exchanges.datagrams import DatagramDriver
+from wiretrace.exchanges.health import Health, TransferHealth
 from wiretrace.exchanges.matching import Matcher
 from wiretrace.exchanges.message_table import MessageTable
-from wiretrace.exchanges.outcomes import closings
 from wiretrace.exchanges.provenance import Provenance
 from wiretrace.exchanges.record_batch import BatchMaker
 from wiretrace.exchanges.threads import Threads
+from wiretrace.exchanges.transfer import transfer_figures
 from wiretrace.model.analysis import Payload
+from wiretrace.packets.flows import packed_key
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from wiretrace.exchanges.rows import Rows
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
     from wiretrace.packets.columns import FlowTable, PacketColumns
+    from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.streams import StreamChunk
 
 
@@ -48,19 +53,27 @@ class ExchangeDriver:
         *,
         keep_values: bool,
         first_connection: int = 0,
+        key_log: KeyLog | None = None,
     ) -> None:
-        """`first_connection` is what the vantage point's own numbers of connections are added to."""
+        """`first_connection` is what the vantage point's own numbers of connections are added to.
+
+        `key_log` holds the secrets of TLS connections; what is added to it later serves connections that begin later.
+        """
         self._capture = capture
         self._first_connection = first_connection
         self._flows = flows
         self.accounting: Counter[Payload] = Counter()
-        """TCP payload bytes by where they ended up. They add up to `payload_bytes`."""
+        """TCP and UDP payload bytes by where they ended up. They add up to `payload_bytes`."""
         self._reassembler = Reassembler(limits, notes)
         self._table = self._reassembler.connections
         self._provenance = Provenance(limits, notes)
-        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values)
+        self._health = TransferHealth(limits, notes)
+        self._now_ns = -1
+        """Time of the last packet."""
+        self._threads = Threads(flows, self._table, limits, notes, keep_values=keep_values, key_log=key_log)
         self._matcher = Matcher(limits, notes, self.accounting)
         self._batches = BatchMaker(capture, hasher)
+        self._datagrams = DatagramDriver(flows, limits, notes, keep_values=keep_values)
         self._ends = ConnectionEnds(flows, self._table, first_connection)
         self._spoken: dict[int, Spoken] = {}
         """What was learned of each connection that is over."""
@@ -71,8 +84,8 @@ class ExchangeDriver:
 
     @property
     def payload_bytes(self) -> int:
-        """TCP payload bytes in the packets that were fed."""
-        return self._reassembler.payload_bytes
+        """TCP and UDP payload bytes in the packets that were fed, copies left out."""
+        return self._reassembler.payload_bytes + self._datagrams.payload_bytes
 
     @property
     def lost_bytes(self) -> int:
@@ -81,8 +94,16 @@ class ExchangeDriver:
 
     def feed(self, columns: PacketColumns) -> Iterator[pa.RecordBatch]:
         """Work through one chunk of packets."""
+        if len(columns):
+            self._now_ns = max(self._now_ns, int(columns.time_ns[-1]))
         with collector_paused():
-            batches = self._work(self._reassembler.feed(columns), final=False)
+            chunk = self._reassembler.feed(columns)
+            for error in columns.unreachable:
+                flow = self._flows.numbers.get(packed_key(error.key))
+                if flow is not None:
+                    self._table.mark_unreachable(flow, error.time_ns, error.frame, error.code)
+            batches = self._work(chunk, final=False)
+            batches += self._datagrams.feed(columns, self._batches, self._first_connection)
         yield from batches
 
     def finish(self) -> Iterator[pa.RecordBatch]:
@@ -95,45 +116,56 @@ class ExchangeDriver:
         self.accounting[Payload.CONTROL] += (
             self._claimed - self.accounting[Payload.IN_EXCHANGES] - self.accounting[Payload.IN_HALVES]
         )
+        yield from self._datagrams.finish(self._batches, self._first_connection)
+        self.accounting.update(self._datagrams.accounting)
 
     def connections(self) -> pa.Table:
-        """The table `connections` of this vantage point."""
-        return connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
+        """The table `connections` of this vantage point: those of TCP, then the conversations of UDP."""
+        streams = connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
+        return pa.concat_tables([streams, self._datagrams.conversations(self._capture, self._first_connection)])
 
     def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
         threads, provenance = self._threads.open, self._provenance
         provenance.extend(chunk.segments)
+        self._health.extend(chunk)
         touched = self._threads.read(chunk, self.accounting)
         over = self._threads.finish(touched, final=final)
         active = sorted(touched | over)
-        messages = MessageTable([threads[number] for number in active], over, provenance)
+        messages = MessageTable([threads[number] for number in active], over, provenance, self._table.acknowledged_of)
         self._claimed += messages.fresh_bytes
-        rows = self._matcher.match(messages, closings(over, threads, self._table))
+        health = self._health.of_messages(messages)
+        rows = self._matcher.match(messages, closings(over, threads, self._table, self._now_ns), health)
         for connection in over:
             thread = threads.pop(connection)
             conversation = thread.conversation
-            self._spoken[connection] = Spoken(conversation.protocol_name, conversation.client, thread.exchanges)
+            self._spoken[connection] = Spoken(
+                conversation.protocol_name, conversation.client, thread.exchanges, thread.think_ns
+            )
             if conversation.unread:
                 self.accounting.update(conversation.unread)
-        batches = self._batch(messages, rows)
+        batches = self._batch(messages, rows, health)
         if final:
             batches += self._attempts()
         else:
             self._carry(active, over, messages)
         return batches
 
-    def _batch(self, messages: MessageTable, rows: Rows) -> list[pa.RecordBatch]:
+    def _batch(self, messages: MessageTable, rows: Rows, health: Health) -> list[pa.RecordBatch]:
         if not len(rows):
             return []
-        return [self._batches.make(messages, rows, self._ends.columns(messages.threads))]
+        rows.arrange()
+        ends = self._ends.columns(messages.threads)
+        figures = transfer_figures(messages, rows, health, self._health, self._table)
+        return [self._batches.make(messages, rows, ends, figures)]
 
     def _attempts(self) -> list[pa.RecordBatch]:
         """Attempts to connect that came to nothing are exchanges too."""
         threads, rows = attempts_to_connect(self._table, self._threads)
         for thread in threads:
             conversation = thread.conversation
-            self._spoken[conversation.connection] = Spoken("", conversation.client, 1)
-        return self._batch(MessageTable(threads, set(), self._provenance), rows)
+            self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
+        messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
+        return self._batch(messages, rows, self._health.of_messages(messages))
 
     def _carry(self, active: list[int], over: set[int], messages: MessageTable) -> None:
         """Copy what waiting messages need out of the chunk."""
@@ -155,3 +187,5 @@ class ExchangeDriver:
                 else:
                     keep.pop(stream, None)
         self._provenance.retain(keep)
+        # What is told of a message are those of its packets that came before it was in an exchange.
+        self._health.retain(number for number in self._threads.open if self._threads.open[number].waits)

@@ -8,11 +8,13 @@ role CONTROL are part of no exchange.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.exchanges.outcomes import Closing, judge
+from wiretrace.exchanges.message_table import integers
+from wiretrace.exchanges.outcomes import NOT_RESENT, OUTCOME_OF, Judgement, Resent, judge
 from wiretrace.exchanges.pairing import Pair, Proof
 from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
 from wiretrace.exchanges.pairing_delivery import pair_deliveries, unasked
@@ -22,10 +24,10 @@ from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
 from wiretrace.exchanges.parts import join_parts
 from wiretrace.exchanges.rows import OUTCOME_CODES, PROOF_CODES, Rows
 from wiretrace.exchanges.transactions import number_transactions
+from wiretrace.exchanges.turns import Turns, TurnTaker
 from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Result, Role, Transaction
 from wiretrace.model.note import NoteKind, Notes
-from wiretrace.model.outcome import Outcome
 from wiretrace.model.side import Side
 
 if TYPE_CHECKING:
@@ -34,10 +36,19 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.closing import Closing
+    from wiretrace.exchanges.health import Health
     from wiretrace.exchanges.message_table import MessageTable
     from wiretrace.exchanges.pairing import Located
     from wiretrace.exchanges.threads import Thread
     from wiretrace.model.limits import Limits
+
+BEYOND = 2**62
+"""An acknowledgement behind everything: of connections that go on."""
+
+
+OUTCOME_OF_RESULT = np.array([OUTCOME_CODES[OUTCOME_OF[result]] for result in Result], np.int64)
+"""Code of the outcome that each result of a response means."""
 
 
 class Matcher:
@@ -48,9 +59,14 @@ class Matcher:
         self._limits = limits
         self._notes = notes
         self._accounting = accounting
+        self._tickets: defaultdict[int, set[int]] = defaultdict(set)
+        """By port of the server: lengths of session tickets."""
 
-    def match(self, table: MessageTable, closings: Mapping[int, Closing]) -> Rows:
-        """The exchanges among the messages of `table`; `closings` holds the connections that are over."""
+    def match(self, table: MessageTable, closings: Mapping[int, Closing], health: Health) -> Rows:
+        """The exchanges among the messages of `table`; `closings` holds the connections that are over.
+
+        `health` says which messages were sent again.
+        """
         rows = Rows()
         if not table.threads:
             return rows
@@ -60,7 +76,7 @@ class Matcher:
             candidates[rank] = _prepare(thread, table, bounds[2 * rank], bounds[2 * rank + 1], bounds[2 * rank + 2])
         pairs = pair_plain(table, candidates)
         if len(pairs.request):
-            self._take_plain(table, pairs, closings, rows)
+            self._take_plain(table, pairs, closings, health, rows)
         unanswered, unasked = pairs.unanswered.tolist(), pairs.unasked.tolist()
         changed: list[Located] = []
         for rank, (thread, plain) in enumerate(zip(table.threads, pairs.plain.tolist(), strict=True)):
@@ -75,23 +91,33 @@ class Matcher:
             else:
                 thread.requests = table.located(bounds[2 * rank], middle)
                 thread.responses = table.located(middle, behind)
-                _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
+                if thread.conversation.turns:
+                    self._pair_turns(thread, table, found, final=closing is not None)
+                else:
+                    _pair_carefully(thread, table, found, self._limits, self._notes, final=closing is not None)
             left = self._leave(thread, found, final=closing is not None)
-            if thread.conversation.interleaves:
+            if thread.conversation.interleaves or thread.conversation.turns:
                 both = [each for pair in found + left for each in (pair.request, pair.response)]
                 changed += [each for each in both if each is not None and each.frames is not None]
-            self._take(rank, thread, found, left, closing, rows)
+            self._take(rank, thread, found, left, closing, health, rows)
         table.correct(changed)
         return rows
 
-    def _take_plain(self, table: MessageTable, pairs: PlainPairs, closings: Mapping[int, Closing], rows: Rows) -> None:
+    def _take_plain(
+        self,
+        table: MessageTable,
+        pairs: PlainPairs,
+        closings: Mapping[int, Closing],
+        health: Health,
+        rows: Rows,
+    ) -> None:
         """Make rows of the exchanges of all plain connections."""
         request, response = pairs.request, pairs.response
         rank = table.rank[request]
         firsts = np.flatnonzero(np.diff(rank, prepend=-1))
         threads = [table.threads[number] for number in rank[firsts].tolist()]
         answers = [table.messages[row] for row in response.tolist()]
-        failed = np.frombuffer(bytes([answer.result for answer in answers]), np.uint8) != Result.OK
+        result = np.frombuffer(bytes([answer.result for answer in answers]), np.uint8)
         state = np.frombuffer(bytes([answer.transaction for answer in answers]), np.uint8)
         proof = np.where(
             table.ack[response] >= table.end[request],
@@ -99,34 +125,59 @@ class Matcher:
             PROOF_CODES[Proof.ORDER],
         )
         proof[response == 0] = PROOF_CODES[Proof.NONE]
-        outcome = np.where(failed, OUTCOME_CODES[Outcome.ERROR], OUTCOME_CODES[Outcome.OK])
-        self._judge_cut_off(table, rank, request, response, closings, outcome)
+        outcome = OUTCOME_OF_RESULT[result]
+        judged = self._judge_last(table, rank, request, response, closings, health, outcome)
         transaction = number_transactions(state, firsts, [thread.transactions for thread in threads])
-        rows.set_plain(rank, request, response, proof, outcome, transaction)
+        rows.set_plain(rank, request, response, proof, outcome, transaction, judged)
         for thread, count in zip(threads, np.diff(firsts, append=len(rank)).tolist(), strict=True):
             thread.exchanges += count
         captured = int(table.captured[request].sum()) + int(table.captured[response].sum())
         self._accounting[Payload.IN_EXCHANGES] += captured
 
     @staticmethod
-    def _judge_cut_off(
+    def _judge_last(
         table: MessageTable,
         rank: NDArray[np.int64],
         request: NDArray[np.int64],
         response: NDArray[np.int64],
         closings: Mapping[int, Closing],
+        health: Health,
         outcome: NDArray[np.int64],
-    ) -> None:
-        """Correct `outcome` where the end of a connection cut an answer off. All shapes (n,)."""
+    ) -> dict[int, Judgement]:
+        """Correct `outcome` where a connection ended before an answer was whole, or acknowledged. All shapes (n,).
+
+        Returns what was judged, by place in the arrays.
+        """
+        judged: dict[int, Judgement] = {}
         if not closings:
-            return
+            return judged
+        of_rank = [closings.get(thread.conversation.connection) for thread in table.threads]
+        arrived = integers([BEYOND if each is None else each.response_acknowledged for each in of_rank])
         reached = table.reached[2 * rank + 1]
-        for at in np.flatnonzero((response > 0) & (table.end[response] > reached)).tolist():
-            closing = closings.get(table.threads[rank[at]].conversation.connection)
+        end = table.end[response]
+        for at in np.flatnonzero((response > 0) & ((end > reached) | (end > arrived[rank]))).tolist():
+            closing = of_rank[rank[at]]
             if closing is not None:
                 asked, answer = (table.located(row, row + 1)[0] for row in (int(request[at]), int(response[at])))
-                judged, _ = judge(Pair(asked, answer, Proof.NONE), closing, int(reached[at]))
-                outcome[at] = OUTCOME_CODES[judged]
+                pair = Pair(asked, answer, Proof.NONE)
+                judged[at] = _judged(pair, closing, int(reached[at]), health)
+                outcome[at] = OUTCOME_CODES[judged[at].outcome]
+        return judged
+
+    def _pair_turns(self, thread: Thread, table: MessageTable, pairs: list[Pair], *, final: bool) -> None:
+        """Pair the turns of a connection whose messages can not be told apart, and in order what is none of them."""
+        conversation = thread.conversation
+        if thread.turns is None:
+            thread.turns = Turns()
+        sides = thread.requests, thread.responses
+        pieces = [[each for each in side if each.message.role is Role.PART] for side in sides]
+        others = [[each for each in side if each.message.role not in (Role.PART, Role.CONTROL)] for side in sides]
+        used, answered = pair_in_order(others[0], others[1], pairs, thread.habits)
+        tickets = self._tickets[conversation.ports[1 - conversation.client]]
+        taker = TurnTaker(thread.turns, table, tickets, self._limits, self._notes, pairs)
+        known = None if final else (thread.known(Side.CLIENT), thread.known(Side.SERVER))
+        asking, answering = taker.work(pieces[0], pieces[1], known)
+        thread.requests, thread.responses = others[0][used:] + asking, others[1][answered:] + answering
 
     def _leave(self, thread: Thread, pairs: list[Pair], *, final: bool) -> list[Pair]:
         """Halves of what is left when the connection is over. Before that it waits, and what is too much joins `pairs`."""
@@ -144,7 +195,14 @@ class Matcher:
         return left
 
     def _take(
-        self, rank: int, thread: Thread, pairs: list[Pair], left: list[Pair], closing: Closing | None, rows: Rows
+        self,
+        rank: int,
+        thread: Thread,
+        pairs: list[Pair],
+        left: list[Pair],
+        closing: Closing | None,
+        health: Health,
+        rows: Rows,
     ) -> None:
         """Make rows of one connection's exchanges and halves."""
         reached = thread.conversation.side(Side.CLIENT).next, thread.conversation.side(Side.SERVER).next
@@ -158,9 +216,9 @@ class Matcher:
                 continue
             # How the connection ended judges what was left over then, and answers that were cut off.
             ended = closing if response is not None or at >= len(pairs) else None
-            outcome, possible = judge(pair, ended, reached[not pair.delivered])
+            judgement = _judged(pair, ended, reached[not pair.delivered], health)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
-            rows.add(rank, pair, outcome, possible, transaction)
+            rows.add(rank, pair, judgement, transaction)
             count += 1
             captured = (request.captured if request else 0) + (response.captured if response else 0)
             if response is not None and response.message.cumulative:
@@ -176,21 +234,37 @@ class Matcher:
         self._accounting[Payload.IN_HALVES] += half
 
 
+def _judged(pair: Pair, closing: Closing | None, response_end: int, health: Health) -> Judgement:
+    """What happened to an exchange, given how often its messages were sent again."""
+    again = [NOT_RESENT if each is None else _resent(each.index, health) for each in (pair.request, pair.response)]
+    return judge(pair, closing, response_end, *again)
+
+
+def _resent(row: int, health: Health) -> Resent:
+    times = int(health.retransmitted[row])
+    return Resent(times, int(health.first_again_ns[row]), tuple(health.frames.get(row, ()))) if times else NOT_RESENT
+
+
 def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behind: int) -> bool:
     """Note what the pairing needs to know of the connection. Whether nothing of it is missing and it has no identifiers.
 
     Its requests are the rows ``[first, middle)``, its responses ``[middle, behind)``.
     """
     conversation, habits = thread.conversation, thread.habits
-    if conversation.protocol is not None:
-        habits.blocking = conversation.protocol.blocking
+    if conversation.reader is not None:
+        habits.blocking = conversation.reader.blocking
         client = conversation.side(Side.CLIENT)
         habits.origin = client.origin if client.started else None
     if habits.opening is None and first < middle:
         habits.opening = table.messages[first].start
+    if habits.asked is None and first < middle:
+        asked = first + int(np.argmax(table.role[first:middle] != Role.CONTROL))
+        if table.role[asked] != Role.CONTROL:
+            habits.asked = int(table.start[asked])
     return conversation.aligned and not (
         conversation.interleaves
         or conversation.keyed
+        or conversation.turns
         or (first < middle and table.messages[first].key >= 0)
         or (middle < behind and table.messages[middle].key >= 0)
     )

@@ -30,8 +30,13 @@ NO_MESSAGE = Message(Role.CONTROL, 0, 0)
 class MessageTable:
     """Messages with the packets behind them. Arrays have shape (n,), int64 unless they say otherwise."""
 
-    def __init__(self, threads: Iterable[Thread], over: Set[int], provenance: Provenance) -> None:
-        """Take the messages that are ready out of `threads`; `over` holds the connections of which nothing more comes."""
+    def __init__(
+        self, threads: Iterable[Thread], over: Set[int], provenance: Provenance, acknowledged: NDArray[np.int64]
+    ) -> None:
+        """Take the messages that are ready out of `threads`; `over` holds the connections of which nothing more comes.
+
+        `acknowledged`: by stream, the offset up to which its bytes were acknowledged.
+        """
         self.threads: list[Thread] = []
         """The threads that have messages here. Their places in this list are the *ranks* below."""
         self.messages: list[Message] = [NO_MESSAGE]
@@ -50,7 +55,7 @@ class MessageTable:
                     messages += [located.message for located in waiting]
                     waiting.clear()
                 state = conversation.directions[side ^ client]
-                fresh = thread.ready(side, final=final)
+                fresh = thread.ready(side, int(acknowledged[2 * connection + (side ^ client)]), final=final)
                 if fresh and state.gaps:
                     gapped.append((len(messages), state))
                 messages += fresh
@@ -78,13 +83,20 @@ class MessageTable:
         """bool: whether the client sent it."""
         sides = np.concatenate([[1], counts])
         held = np.minimum(self.end, np.repeat(integers(reached), sides))
-        self._look_up(provenance, np.repeat(integers(streams), sides), held)
+        self.stream = np.repeat(integers(streams), sides)
+        """The stream that it travelled in; 0 for "no message"."""
+        self._look_up(provenance, self.stream, held)
         self._correct_gaps(gapped)
         self.fresh_bytes = int(self.captured.sum()) - sum(located.captured for located in self._waited.values())
         """Captured bytes inside the messages that are new in this chunk."""
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    @property
+    def several_protocols(self) -> bool:
+        """Whether the messages of one connection may be of several protocols."""
+        return any(thread.conversation.interleaves or thread.conversation.varied for thread in self.threads)
 
     def _look_up(self, provenance: Provenance, stream: NDArray[np.int64], held: NDArray[np.int64]) -> None:
         """Find the packets behind all messages, and what of them was captured, as if there were no gaps.

@@ -69,6 +69,8 @@ class Habits(msgspec.Struct):
     """Stream offset of the client's first byte, if it was captured."""
     opening: int | None = None
     """Stream offset of the first request that was read."""
+    asked: int | None = None
+    """Stream offset of the first request that is part of an exchange."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0

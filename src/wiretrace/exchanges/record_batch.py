@@ -7,7 +7,7 @@ out once for each distinct text and looked up for the others. All text passes `r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -26,16 +26,38 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.exchanges.message_table import MessageTable
+    from wiretrace.exchanges.outcomes import Judgement
     from wiretrace.exchanges.rows import Rows
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message
 
+NOWHERE = -(2**62)
+"""Stands for the offset of no message."""
 REMEMBERED_ATTRIBUTES = 20_000
 """Pairs of attributes whose text is remembered."""
 DAMAGED_NOTE = "bytes of it were not captured"
 
 _encode = msgspec.json.Encoder().encode
+
+
+class MessageColumns(Protocol):
+    """Messages with the packets behind them, as `MessageTable` has them of streams: see there for each column."""
+
+    messages: list[Message]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    elsewhere: NDArray[np.int64]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    role: NDArray[np.int8]
+    damaged: NDArray[np.bool_]
+    first_frame: NDArray[np.int64]
+    last_frame: NDArray[np.int64]
+    frame: NDArray[np.int64]
+
+    @property
+    def several_protocols(self) -> bool:
+        """Whether the messages of one connection may be of several protocols."""
 
 
 @dataclass(slots=True)
@@ -49,8 +71,10 @@ class ConnectionColumns:
     """Address and port."""
     server: list[tuple[str, int]]
     client_base: NDArray[np.int64]
-    """TCP sequence number of the client's stream offset 0; -1 if not known."""
+    """TCP sequence number of the client's stream offset 0; -1 if not known; 0 for UDP, where no byte is numbered."""
     server_base: NDArray[np.int64]
+    opening: NDArray[np.int64]
+    """Stream offset of the first request, of connections whose beginning was captured; else NOWHERE."""
 
 
 class BatchMaker:
@@ -64,9 +88,10 @@ class BatchMaker:
         self._alive: list[tuple[object, object]] = []
         """The dicts whose identities are the keys of `_attributes`, so that their identities stay theirs."""
 
-    def make(self, table: MessageTable, rows: Rows, connections: ConnectionColumns) -> pa.RecordBatch:
-        """The batch of all `rows`."""
-        rows.arrange()
+    def make(
+        self, table: MessageColumns, rows: Rows, connections: ConnectionColumns, figures: Mapping[str, NDArray[Any]]
+    ) -> pa.RecordBatch:
+        """The batch of all `rows`, which are arranged; `figures` are columns of it that are made already."""
         rank, request, response = rows.rank, rows.request, rows.response
         count = len(rank)
         messages = table.messages
@@ -95,7 +120,7 @@ class BatchMaker:
             "summary": _scrubbed([each.summary for each in named]),
             "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
             "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
-            "possible": _sparse_lists(count, rows.possible),
+            "possible": _sparse_lists(count, {row: judged.possible for row, judged in rows.judged.items()}),
             "proof": pa.DictionaryArray.from_arrays(rows.proof.astype(np.int32), pa.array(PROOFS, pa.string())),
             "client_address": clients.addresses(end),
             "client_port": clients.ports[end],
@@ -117,6 +142,10 @@ class BatchMaker:
             "delivered": delivered,
             "sent": sent,
             "received": received,
+            "opens": connections.opening[rank] == table.start[request],
+            **figures,
+            "given_up_ns": _given_up(count, rows.judged),
+            "outcome_frames": _proof(count, rows.judged),
             "request_tokens": request_tokens,
             "response_tokens": response_tokens,
             "identifiers": _sparse_lists(count, _identifiers(asked, answers)),
@@ -164,21 +193,21 @@ class _Ends:
 
 
 def _protocols(
-    table: MessageTable,
+    table: MessageColumns,
     connections: ConnectionColumns,
     rank: NDArray[np.int64],
     asked: list[Message],
     answers: list[Message],
 ) -> pa.DictionaryArray:
     """The protocol of each exchange: its connection's, unless its messages say otherwise."""
-    if not any(thread.conversation.interleaves for thread in table.threads):
+    if not table.several_protocols:
         return pa.array(connections.protocol, pa.string()).dictionary_encode().take(pa.array(rank))
     usual = [connections.protocol[at] for at in rank.tolist()]
     own = [one.protocol or other.protocol or known for one, other, known in zip(asked, answers, usual, strict=True)]
     return pa.array(own, pa.string()).dictionary_encode()
 
 
-def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:
+def _frames(table: MessageColumns, rows: NDArray[np.int64]) -> pa.ListArray:
     """The frames behind each message, as a list array."""
     first = table.first_frame[rows]
     lengths = table.last_frame[rows] + 1 - first
@@ -187,7 +216,7 @@ def _frames(table: MessageTable, rows: NDArray[np.int64]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), pa.array(table.frame[picks].astype(np.int32)))
 
 
-def _sequence(table: MessageTable, rows: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sequence(table: MessageColumns, rows: NDArray[np.int64], base: NDArray[np.int64]) -> NDArray[np.int64]:
     """TCP sequence numbers of messages; -1 where there is no message. Shapes (n,)."""
     return np.where((rows == 0) | (base < 0), -1, (base + table.start[rows]) & 0xFFFFFFFF)
 
@@ -206,6 +235,24 @@ def _sparse_lists(count: int, lists: Mapping[int, Sequence[str]]) -> pa.ListArra
         lengths[row + 1] = len(lists[row])
         values += lists[row]
     return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(values, pa.string()))
+
+
+def _given_up(count: int, judged: Mapping[int, Judgement]) -> NDArray[np.int64]:
+    """When each wait ended without an answer; -1 where it did not."""
+    moments = np.full(count, -1)
+    for row, judgement in judged.items():
+        moments[row] = judgement.given_up_ns
+    return moments
+
+
+def _proof(count: int, judged: Mapping[int, Judgement]) -> pa.ListArray:
+    """The packets that prove each outcome."""
+    lengths = np.zeros(count + 1, np.int32)
+    frames: list[int] = []
+    for row in sorted(judged):
+        lengths[row + 1] = len(judged[row].frames)
+        frames += judged[row].frames
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(frames, pa.int32()))
 
 
 def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list[str]]:

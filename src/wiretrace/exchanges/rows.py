@@ -17,6 +17,7 @@ from wiretrace.model.outcome import Outcome
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.exchanges.outcomes import Judgement
     from wiretrace.exchanges.pairing import Pair
 
 PROOFS = list(Proof)
@@ -44,10 +45,10 @@ class Rows:
         """Number of the transaction; -1 outside one."""
         self.delivered = empty
         """1 where the server asked."""
-        self.possible: dict[int, tuple[Outcome, ...]] = {}
-        """By row: every outcome that is possible, where that is more than one."""
+        self.judged: dict[int, Judgement] = {}
+        """By row, where there is more to say than the outcome: what else is possible, what ended it, what proves it."""
         self._single: list[tuple[int, int, int, int, int, int, int]] = []
-        self._possible: dict[int, tuple[Outcome, ...]] = {}
+        self._judged: dict[int, Judgement] = {}
 
     def __len__(self) -> int:
         return len(self.rank) + len(self._single)
@@ -60,23 +61,25 @@ class Rows:
         proof: NDArray[np.int64],
         outcome: NDArray[np.int64],
         transaction: NDArray[np.int64],
+        judged: dict[int, Judgement],
     ) -> None:
-        """Take the exchanges of all plain connections. All shapes (n,)."""
+        """Take the exchanges of all plain connections. All shapes (n,); `judged` as the attribute."""
         self.rank, self.request, self.response = rank, request, response
         self.proof, self.outcome, self.transaction = proof, outcome, transaction
         self.delivered = np.zeros(len(rank), np.int64)
+        self.judged = judged
 
-    def add(self, rank: int, pair: Pair, outcome: Outcome, possible: tuple[Outcome, ...], transaction: int) -> None:
+    def add(self, rank: int, pair: Pair, judgement: Judgement, transaction: int) -> None:
         """Add one exchange, behind those that its connection has already."""
-        if possible:
-            self._possible[len(self._single)] = possible
+        if judgement.possible or judgement.given_up_ns >= 0 or judgement.frames:
+            self._judged[len(self._single)] = judgement
         self._single.append(
             (
                 rank,
                 pair.request.index if pair.request is not None else 0,
                 pair.response.index if pair.response is not None else 0,
                 PROOF_CODES[pair.proof],
-                OUTCOME_CODES[outcome],
+                OUTCOME_CODES[judgement.outcome],
                 transaction,
                 pair.delivered,
             )
@@ -96,5 +99,6 @@ class Rows:
         self.rank, self.request, self.response, self.proof, self.outcome, self.transaction, self.delivered = columns
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        self.possible = {int(place[len(plain[0]) + at]): outcomes for at, outcomes in self._possible.items()}
+        self.judged = {int(place[at]): judgement for at, judgement in self.judged.items()}
+        self.judged |= {int(place[len(plain[0]) + at]): judgement for at, judgement in self._judged.items()}
         self._single = []

@@ -16,16 +16,21 @@ from wiretrace.exchanges.pairing import Habits
 from wiretrace.exchanges.transactions import TransactionCounter
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
+from wiretrace.model.side import Side
+from wiretrace.protocols.tls import Tls
+from wiretrace.protocols.tls_session import KEY_LOG
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from wiretrace.exchanges.pairing import Located
     from wiretrace.exchanges.parts import Assembly
+    from wiretrace.exchanges.turns import Turns
     from wiretrace.model.limits import Limits
     from wiretrace.model.message import Message
     from wiretrace.packets.columns import FlowTable
     from wiretrace.protocols.contract import Protocol
+    from wiretrace.protocols.tls_key_log import KeyLog
     from wiretrace.tcp.connections import ConnectionTable
     from wiretrace.tcp.streams import StreamChunk
 
@@ -36,7 +41,19 @@ OPENINGS = 8
 class Thread:
     """A conversation with the messages that wait for their other half or for their end."""
 
-    __slots__ = ("conversation", "exchanges", "habits", "parts", "requests", "responses", "transactions", "unended")
+    __slots__ = (
+        "conversation",
+        "exchanges",
+        "habits",
+        "last_answer_ns",
+        "parts",
+        "requests",
+        "responses",
+        "think_ns",
+        "transactions",
+        "turns",
+        "unended",
+    )
 
     def __init__(self, conversation: Conversation) -> None:
         self.conversation = conversation
@@ -48,25 +65,49 @@ class Thread:
         """By side: the message whose end has not arrived."""
         self.parts: tuple[dict[int, Assembly], dict[int, Assembly]] = ({}, {})
         """By side: messages of which some pieces have arrived, by key."""
+        self.turns: Turns | None = None
+        """The turns that are open, where its messages are turns."""
         self.transactions = TransactionCounter(conversation.connection)
         self.exchanges = 0
+        self.last_answer_ns = -1
+        """When the last answer ended; -1 before the first."""
+        self.think_ns = 0
+        """Time between answers and the requests behind them."""
         self.habits = Habits()
 
-    def ready(self, side: int, *, final: bool) -> list[Message]:
-        """Messages of `side` whose bytes are all there (or never will be)."""
+    @property
+    def waits(self) -> bool:
+        """Whether any message is not yet in an exchange."""
+        return bool(self.requests or self.responses or any(self.unended) or any(self.parts))
+
+    def ready(self, side: int, acknowledged: int, *, final: bool) -> list[Message]:
+        """Messages of `side` whose bytes are all there (or never will be).
+
+        The server's last one waits until the client has acknowledged it, up to the offset `acknowledged`, too: before that
+        it may still be lost. Where bytes of the connection are missing it does not: what proves pairs there comes together.
+        """
         messages = self.unended[side] + self.conversation.messages[side]
         self.conversation.messages[side].clear()
         self.unended[side].clear()
-        if messages and not final and messages[-1].end > self.conversation.side(side).next:
-            self.unended[side].append(messages.pop())
+        if messages and not final:
+            last = messages[-1].end
+            unheard = side == Side.SERVER and self.conversation.aligned and last > acknowledged
+            if unheard or last > self.conversation.side(side).next:
+                self.unended[side].append(messages.pop())
         return messages
+
+    def known(self, side: int) -> int:
+        """Stream offset up to which all messages of `side` are known."""
+        if self.unended[side]:
+            return self.unended[side][0].start
+        return max(self.conversation.last_end[side], self.conversation.side(side).origin or 0)
 
     def keep_from(self, side: int) -> int:
         """Stream offset from which the packets of `side` are still needed."""
         if self.unended[side]:
             return self.unended[side][0].start
         state = self.conversation.side(side)
-        if not self.conversation.protocol:
+        if self.conversation.reader is None:
             return state.position
         # An empty piece may follow, which stands for the byte before it.
         return max(self.conversation.last_end[side], state.origin or 0) - self.conversation.interleaves
@@ -76,15 +117,23 @@ class Threads:
     """All connections that are being read, by number."""
 
     def __init__(
-        self, flows: FlowTable, table: ConnectionTable, limits: Limits, notes: Notes, *, keep_values: bool
+        self,
+        flows: FlowTable,
+        table: ConnectionTable,
+        limits: Limits,
+        notes: Notes,
+        *,
+        keep_values: bool,
+        key_log: KeyLog | None = None,
     ) -> None:
+        """`key_log` holds the secrets of TLS connections."""
         self.open: dict[int, Thread] = {}
         self._flows = flows
         self._table = table
         self._limits = limits
         self._notes = notes
         self._keep_values = keep_values
-        self._shared: dict[str, dict[str, object]] = {}
+        self._shared: dict[str, dict[str, object]] = {Tls.name: {KEY_LOG: key_log}}
         self._last_protocol: dict[tuple[bytes, int], type[Protocol]] = {}
         """What the last connection to a server spoke."""
 

@@ -12,11 +12,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from wiretrace.exchanges.driver import ExchangeDriver
+from wiretrace.exchanges.key_logs import note_refused, read_key_log
 from wiretrace.exchanges.spool import Spool, SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.analysis import Payload
-from wiretrace.model.note import NoteKind, Notes
-from wiretrace.packets.columns import UDP, FlowTable
+from wiretrace.model.note import Notes
+from wiretrace.packets.columns import FlowTable
 from wiretrace.packets.hardware import hardware_addresses
 from wiretrace.packets.reader import CaptureReader
 from wiretrace.tcp.coverage import Coverage
@@ -85,6 +86,7 @@ def read_vantage_point(
     limits = settings.limits
     flows = FlowTable()
     notes = Notes()
+    key_log = read_key_log(settings.tls_keylog, limits)
     driver = ExchangeDriver(
         capture.name,
         flows,
@@ -93,19 +95,19 @@ def read_vantage_point(
         ValueHasher(key, limits),
         keep_values=settings.keep_values,
         first_connection=number << CONNECTION_BITS,
+        key_log=key_log,
     )
     files: list[tuple[str, CaptureSummary]] = []
     coverage = Coverage()
-    udp_bytes = 0
     with SpoolWriter(spool) as writer:
         for path in capture.paths:
             reader = CaptureReader(path, flows, limits, notes)
-            told = 0
+            told = secrets = 0
             for columns in reader.chunks():
+                for text in reader.summary.secrets[secrets:]:
+                    key_log.add(text.encode("ascii", "replace").splitlines())
+                secrets = len(reader.summary.secrets)
                 coverage.feed(columns)
-                udp = (columns.transport == UDP) & ~columns.copy
-                if udp.any():
-                    udp_bytes += int(columns.payload_length[udp].sum())
                 for batch in driver.feed(columns):
                     writer.write(batch)
                 if advance is not None:
@@ -114,10 +116,8 @@ def read_vantage_point(
             files.append((capture.known_as(path), reader.summary))
         for batch in driver.finish():
             writer.write(batch)
+    note_refused(key_log, notes)
     accounting = driver.accounting
-    if udp_bytes:
-        accounting[Payload.PROTOCOL_UNKNOWN] += udp_bytes
-        notes.add(NoteKind.PROTOCOL_UNKNOWN, "UDP")
     accounting[Payload.COPIED] += coverage.copied_bytes
     coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
@@ -127,6 +127,6 @@ def read_vantage_point(
         files=files,
         notes=notes,
         accounting=+accounting,
-        payload_bytes=driver.payload_bytes + udp_bytes + coverage.copied_bytes,
+        payload_bytes=driver.payload_bytes + coverage.copied_bytes,
         hardware=hardware_addresses(flows),
     )

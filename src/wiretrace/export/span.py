@@ -150,6 +150,9 @@ def _attributes(call: CallRecord, is_error: bool) -> dict[str, Value]:
     if is_error:
         word = call.status if call.outcome == Outcome.ERROR else ERROR_TYPES.get(call.outcome, call.outcome)
         attributes["error.type"] = word or "_OTHER"
+    template = call.operation.partition(" ")[2]
+    if "http.request.method" in call.attributes and template.startswith("/") and not template.endswith("…"):
+        attributes["url.template"] = template
     for name, value in call.attributes.items():
         attributes[name] = value if isinstance(value, (str, int, float, bool)) else str(value)
     attributes["wiretrace.summary"] = call.summary

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from wiretrace.hosts.columns import LinkColumns, link_columns
+from wiretrace.hosts.lookups import Lookups, brought_nothing, find_lookups, is_lookup
 from wiretrace.hosts.merge import (
     Places,
     Roles,
@@ -25,10 +25,12 @@ from wiretrace.hosts.merge import (
     split_by_time,
     translate_addresses,
 )
-from wiretrace.hosts.outcome import OUTCOMES, judge
+from wiretrace.hosts.outcome import Verdicts, bits, judge, number, read_verdicts
+from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.receipts import see_receipts
 from wiretrace.hosts.table import CallFacts, calls_table, identify
-from wiretrace.hosts.timeline import Moments, call_times, connection_ends, correct, shown_times
+from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
+from wiretrace.hosts.timeouts import callers_of, shown_timeouts
 from wiretrace.hosts.views import Views, category, read_views
 from wiretrace.model.outcome import Outcome
 
@@ -65,16 +67,21 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     own_conversation = conversation_keys(views, hosts, places)
     key = group_views(views, translate_addresses(views, own_conversation))
     clock = knowledge.clock_of_capture[views.capture]
-    closed = connection_ends(views, knowledge.connections, knowledge.closed_ns)
+    closed = of_connections(views, knowledge.connections, knowledge.closed_ns)
     moments = correct(views, closed, clock, knowledge.clocks)
     call = split_by_time(
         views, key, np.where(moments.request_start >= 0, moments.request_start, moments.response_start)
     )
     roles = assign_roles(views, places, call)
     client_host, server_host = call_hosts(roles, places)
-    outcome, decided = call_outcomes(exchanges, views, roles, moments, knowledge.watched, server_host)
-    lost = outcome == OUTCOMES.index(Outcome.RESPONSE_LOST)
-    start, end = shown_times(roles, moments, lost)
+    verdicts = call_outcomes(exchanges, views, roles, moments, knowledge, server_host)
+    opened = of_connections(views, knowledge.connections, knowledge.opened_ns)
+    lookups = find_lookups(exchanges, views, places, opened, brought_nothing(exchanges))
+    failed = lookups.failed[roles.primary]
+    verdicts.put(failed, number(Outcome.DNS_FAILED), bits(Outcome.DNS_FAILED))
+    unanswered = is_lookup(exchanges)[roles.primary] & verdicts.is_one_of((Outcome.UNFINISHED, Outcome.SERVER_SILENT))
+    verdicts.possible[unanswered] |= bits(Outcome.DNS_FAILED)
+    start, end = shown_times(views, roles, moments, verdicts.is_one_of((Outcome.RESPONSE_LOST,)))
     identity = identify(views, roles, own_conversation, np.maximum(views.request_start, views.response_start))
     order = np.lexsort((identity, start))
     roles = reorder_roles(roles, order)
@@ -95,22 +102,56 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         asking = knowledge.services.of_callees(client_host, views.client_port[client_row])
         client_service = np.where(delivered, asking, client_service)
         server_service = np.where(delivered, knowledge.services.of_callers(server_host), server_service)
+    start, end = start[order], end[order]
+    parts, measured = split_time(
+        views, moments, roles, start, end, _set_up(exchanges, views, moments, lookups, knowledge)
+    )
     facts = CallFacts(
         identity[order],
-        start[order],
-        end[order],
+        start,
+        end,
+        parts,
+        measured,
         times,
-        outcome[order],
-        decided[order],
+        verdicts.at(order),
         clamped,
         client_host,
         server_host,
         client_service,
         server_service,
+        lookups.served_by[client_row],
+        lookups.resolution[client_row],
+    )
+    exchanges = knowledge.templates.apply(exchanges, roles.primary, facts.server_service)
+    columns = link_columns(exchanges, views, roles, facts, knowledge)
+    see_receipts(columns, exchanges, views, roles)
+    return Merged(
+        calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
+        columns,
     )
     columns = link_columns(exchanges, views, roles, facts, knowledge)
     see_receipts(columns, exchanges, views, roles)
     return Merged(calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names), columns)
+
+
+def is_handshake(exchanges: pa.Table) -> NDArray[np.bool_]:
+    """(exchanges,): whether each is a TLS handshake that failed: one that succeeds is no exchange."""
+    protocols, names = category(exchanges, "protocol")
+    operations, words = category(exchanges, "operation")
+    tls = names.index("tls") if "tls" in names else -1
+    handshake = words.index("handshake") if "handshake" in words else -1
+    found: NDArray[np.bool_] = (protocols == tls) & (operations == handshake)
+    return found
+
+
+def _set_up(exchanges: pa.Table, views: Views, moments: Moments, lookups: Lookups, knowledge: Knowledge) -> SetUp:
+    """How long what came before the first exchange of each view's connection took."""
+    connect, rtt = (
+        np.maximum(of_connections(views, knowledge.connections, column), 0)
+        for column in (knowledge.connect_ns, knowledge.handshake_rtt_ns)
+    )
+    lasted = np.append(moments.response_end - moments.request_start, 0)
+    return SetUp(np.maximum(lasted[lookups.served_by], 0), connect, views.tls, rtt, is_handshake(exchanges))
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -125,26 +166,44 @@ def call_outcomes(
     views: Views,
     roles: Roles,
     moments: Moments,
-    watched: NDArray[np.int64],
+    knowledge: Knowledge,
     server_host: NDArray[np.int32],
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """The outcome of each call, and whether nothing else is left open."""
-    codes, names = category(exchanges, "outcome")
-    outcome = np.array([OUTCOMES.index(name) for name in names] or [0], dtype=np.int32)[codes]
-    possible = exchanges.column("possible").combine_chunks()
-    open_lost = np.zeros(len(views), dtype=bool)
-    if len(views):
-        parents = pc.list_parent_indices(possible).to_numpy()
-        open_lost[parents[pc.equal(pc.list_flatten(possible), str(Outcome.REQUEST_LOST)).to_numpy(False)]] = True
-        open_lost |= outcome == OUTCOMES.index(Outcome.REQUEST_LOST)
-    caller = with_rows(outcome, roles.client)
-    callee = with_rows(outcome, roles.server)
+) -> Verdicts:
+    """What happened to each call, and what else may have."""
+    said = read_verdicts(exchanges)
+    # A view of both ends, of a loopback interface or between them, says its word once.
+    once = roles.client == roles.server
+    caller, callee = said.at(roles.client), said.at(np.where(once, -1, roles.server))
+    # The callee's own capture would have seen the answer leave, and has seen the request arrive.
+    unanswered = roles.server_own & (with_rows(views.response_start, roles.server) < 0)
+    asked = with_rows(views.request_start, roles.server) >= 0
+    callee.rule_out(unanswered & asked, Outcome.RESPONSE_LOST, Outcome.REQUEST_LOST)
     request = with_rows(moments.request_start, roles.client)
-    watching = (watched[server_host, 0] <= request) & (request < watched[server_host, 1])
-    may_be_lost = with_rows(open_lost.astype(np.int32), roles.client) > 0
-    judged = judge(caller, callee, may_be_lost, watching)
-    decided = (roles.client_own & roles.server_own) | (judged != with_rows(outcome, roles.primary))
-    return judged, decided
+    watched = knowledge.watched[server_host]
+    watching = (watched[:, 0] <= request) & (request < watched[:, 1]) & ~roles.server_own
+    verdicts = judge(caller, callee, watching, knowledge.may_have_missed[server_host])
+    _tell_timeouts(exchanges, roles, moments, knowledge, verdicts)
+    return verdicts
+
+
+def _tell_timeouts(
+    exchanges: pa.Table, roles: Roles, moments: Moments, knowledge: Knowledge, verdicts: Verdicts
+) -> None:
+    """A client that gave up after a wait that it shows again and again had a timeout."""
+    row = np.where(roles.client >= 0, roles.client, roles.primary)
+    open_between = verdicts.leaves_open(Outcome.CLIENT_ABORTED) & verdicts.leaves_open(Outcome.CLIENT_TIMEOUT)
+    calls = np.flatnonzero(open_between)
+    if not len(calls) or not knowledge.timeouts:
+        return
+    waited = moments.given_up[row[calls]] - moments.request_start[row[calls]]
+    known = moments.given_up[row[calls]] >= 0
+    calls, waited = calls[known], waited[known]
+    sure, likely = shown_timeouts(callers_of(exchanges.take(pa.array(row[calls]))), waited, knowledge.timeouts)
+    timed_out = np.zeros(len(row), np.bool_)
+    timed_out[calls[sure]] = True
+    verdicts.rule_out(timed_out, Outcome.CLIENT_ABORTED)
+    likely_calls = calls[likely & verdicts.is_one_of((Outcome.CLIENT_ABORTED,))[calls]]
+    verdicts.outcome[likely_calls] = number(Outcome.CLIENT_TIMEOUT)
 
 
 def with_rows(column: NDArray[Number], rows: NDArray[np.int64]) -> NDArray[Number]:

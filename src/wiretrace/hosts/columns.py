@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from wiretrace.hosts.views import category, mix, number_groups, unite
+from wiretrace.model.identifier import IdentifierKind, connection_ends
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +54,7 @@ class LinkColumns:
     one_way: NDArray[np.bool_]
     connection: NDArray[np.int64]
     transaction: NDArray[np.int64]
+    lookup: NDArray[np.int64]
     request_digest: NDArray[np.uint64]
     identifiers: Lists
     request_tokens: Lists
@@ -85,7 +88,9 @@ def link_columns(
     """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
     primary = roles.primary
     operation, operation_names = number_operations(exchanges, primary, facts.server_service, knowledge)
-    identifiers, identifier_names = hash_identifiers(exchanges.column("identifiers").take(primary))
+    server_row = np.where(roles.server >= 0, roles.server, primary)
+    carried = with_own_ends(one_array(exchanges.column("identifiers").take(primary)), views, server_row)
+    identifiers, identifier_names = hash_identifiers(carried)
     return LinkColumns(
         caller=number_processes(facts.client_host, facts.client_service, knowledge),
         callee=number_processes(facts.server_host, facts.server_service, knowledge),
@@ -100,6 +105,7 @@ def link_columns(
         one_way=exchanges.column("one_way").take(primary).to_numpy().astype(np.bool_, copy=False),
         connection=join_numbers(views.connection, roles),
         transaction=join_transactions(exchanges, views, roles),
+        lookup=facts.resolution,
         request_digest=views.digest[primary],
         identifiers=identifiers,
         request_tokens=lists(exchanges.column("request_tokens").take(primary)),
@@ -188,9 +194,30 @@ def lists(column: pa.ChunkedArray) -> Lists:
     return Lists(offsets - offsets[0], values)
 
 
-def hash_identifiers(column: pa.ChunkedArray) -> tuple[Lists, dict[int, str]]:
+def with_own_ends(column: pa.ListArray, views: Views, rows: NDArray[np.int64]) -> pa.ListArray:
+    """Identifiers of calls; those on a connection that a proxy names as the one that it passes on are given its name, too.
+
+    `rows` (calls,) are the views at the callee's end: what the proxy saw.
+    """
+    prefix = f"{IdentifierKind.PROXIED_CONNECTION}:"
+    texts = pc.unique(column.flatten())
+    named = {text for text in texts.to_pylist() if text.startswith(prefix)}
+    if not named:
+        return column
+    found = column.to_pylist()
+    addresses = views.addresses
+    ends = (views.client[rows], views.client_port[rows], views.server[rows], views.server_port[rows])
+    for call, (client, client_port, server, server_port) in enumerate(
+        zip(*(end.tolist() for end in ends), strict=True)
+    ):
+        own = prefix + connection_ends(addresses[client], client_port, addresses[server], server_port)
+        if own in named:
+            found[call] = [*(found[call] or ()), own]
+    return pa.array(found, column.type)
+
+
+def hash_identifiers(whole: pa.ListArray) -> tuple[Lists, dict[int, str]]:
     """Hashes of the identifiers of each call, and the kind behind each hash that occurs more than once."""
-    whole = one_array(column)
     offsets = whole.offsets.to_numpy().astype(np.int64)
     coded = whole.flatten().dictionary_encode()
     codes = coded.indices.to_numpy()

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from wiretrace.hosts.clocks import ClockEstimate, estimate_clocks
 from wiretrace.hosts.merge import conversation_keys, group_views, locate_views, translate_addresses
-from wiretrace.hosts.names import Services, name_services
+from wiretrace.hosts.names import Services, name_peers, name_services
 from wiretrace.hosts.table import hosts_table
+from wiretrace.hosts.templates import Templates, learn_templates
 from wiretrace.hosts.timeline import number_clocks, pair_samples
-from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, is_loopback, recognise_hosts
+from wiretrace.hosts.vantage import CaptureInfo, Hosts, Sightings, is_group, is_loopback, recognise_hosts
 from wiretrace.hosts.views import Views, category, integers, mix, read_views
 from wiretrace.model.note import NoteKind, Notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from wiretrace.hosts.survey import Survey
@@ -50,16 +51,28 @@ class Knowledge:
     """By clock: whether it belongs to the largest set of clocks that could be compared."""
     watched: NDArray[np.int64]
     """Shape (hosts + 1, 2): first and last time at which each host's own captures saw anything, on the common time line."""
+    may_have_missed: NDArray[np.bool_]
+    """Shape (hosts + 1,): whether a capture of the host says that it dropped packets."""
+    timeouts: dict[int, list[tuple[int, int]]]
+    """By caller, as `timeouts.callers_of` numbers them: the shortest and the longest wait of each of its timeouts."""
     services: Services
     processes: NDArray[np.int64]
     """Rising: host times the number of services, plus service, of everything that makes or serves calls."""
     process_names: list[str]
     operations: dict[tuple[int, str, str], int]
-    """The number of each operation, by service, protocol and text."""
+    """The number of each operation, by service, protocol and text, which is in templates."""
+    templates: Templates
+    """Which segments of paths are values."""
     connections: NDArray[np.int64]
     """Rising: numbers of the connections."""
+    opened_ns: NDArray[np.int64]
+    """Time of the first packet of each, as captured; -1 where the beginning was not."""
     closed_ns: NDArray[np.int64]
     """Time of the last packet of each, as captured."""
+    connect_ns: NDArray[np.int64]
+    """How long opening each took; -1 where that was not captured."""
+    handshake_rtt_ns: NDArray[np.int64]
+    """Round trip of the handshake of each; -1 where that was not captured."""
 
     def hosts_table(self) -> pa.Table:
         """The table `hosts`."""
@@ -87,14 +100,18 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     """
     views = read_views(survey.sample, survey.captures)
     hosts = find_hosts(views, connections, captures)
+    name_peers(hosts, survey.looked_up)
     places = locate_views(views, hosts)
     key = group_views(views, translate_addresses(views, conversation_keys(views, hosts, places)))
     clock_of_capture, clock_names = number_clocks(hosts, captures)
     clocks = estimate_clocks(pair_samples(views, places, key, clock_of_capture[views.capture]), clock_names)
     component, compared = compared_clocks(clocks, notes)
     services = _services(survey, hosts)
+    asked = _asked(survey, hosts, services)
+    templates = learn_templates((service, counts) for service, _, counts in asked)
     processes, process_names = _processes(hosts, services)
     order = np.argsort(integers(connections, "connection"), kind="stable")
+    begun = connections.column("handshake").to_numpy().astype(np.bool_, copy=False)
     knowledge = Knowledge(
         captures=survey.captures,
         hosts=hosts,
@@ -102,16 +119,31 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         clock_of_capture=clock_of_capture,
         component=component,
         compared=compared,
+        may_have_missed=_may_have_missed(hosts, captures),
+        timeouts=survey.timeouts(),
         watched=np.tile(np.array(NEVER, np.int64), (len(hosts.names) + 1, 1)),
         services=services,
         processes=processes,
         process_names=process_names,
-        operations=_operations(survey, hosts, services),
+        operations=_operations(asked, templates),
+        templates=templates,
         connections=integers(connections, "connection")[order],
+        opened_ns=np.where(begun, integers(connections, "opened_ns"), -1)[order],
         closed_ns=integers(connections, "closed_ns")[order],
+        connect_ns=integers(connections, "connect_ns")[order],
+        handshake_rtt_ns=integers(connections, "handshake_rtt_ns")[order],
     )
     _watch(knowledge, survey, connections)
     return knowledge
+
+
+def _may_have_missed(hosts: Hosts, captures: Sequence[CaptureInfo]) -> NDArray[np.bool_]:
+    """By host, and one more for the host number -1: whether a capture of it dropped packets."""
+    missed = np.zeros(len(hosts.names) + 1, np.bool_)
+    for capture, host in zip(captures, hosts.of_capture, strict=True):
+        if host >= 0 and capture.dropped > 0:
+            missed[host] = True
+    return missed
 
 
 def _server_host(hosts: Hosts, capture: int, address: str) -> int:
@@ -130,7 +162,7 @@ def _services(survey: Survey, hosts: Hosts) -> Services:
         host = _server_host(hosts, end.capture, end.address)
         if host >= 0 and not hosts.named[host]:
             hints.setdefault((host, end.port), Counter()).update(names)
-    return name_services(hosts, asked, hints)
+    return name_services(hosts, asked, hints, survey.looked_up)
 
 
 def _processes(hosts: Hosts, services: Services) -> tuple[NDArray[np.int64], list[str]]:
@@ -144,16 +176,26 @@ def _processes(hosts: Hosts, services: Services) -> tuple[NDArray[np.int64], lis
     return np.array([host * wide + service for host, service in sorted(pairs)], np.int64), names
 
 
-def _operations(survey: Survey, hosts: Hosts, services: Services) -> dict[tuple[int, str, str], int]:
-    found: set[tuple[int, str, str]] = set()
+def _asked(survey: Survey, hosts: Hosts, services: Services) -> list[tuple[int, str, Counter[str]]]:
+    """Service, protocol and operations of every server."""
+    found = []
     for end, operations in survey.operations.items():
         host = _server_host(hosts, end.capture, end.address)
-        service = services.of_end.get((host, end.port), -1)
-        found.update((service, end.protocol, operation) for operation in operations)
+        found.append((services.of_end.get((host, end.port), -1), end.protocol, operations))
     for end, operations in survey.delivered.items():
         host = _server_host(hosts, end.capture, end.address)
-        service = services.of_host[host] if host >= 0 else -1
-        found.update((service, end.protocol, operation) for operation in operations)
+        found.append((services.of_host[host] if host >= 0 else -1, end.protocol, operations))
+    return found
+
+
+def _operations(
+    asked: Sequence[tuple[int, str, Counter[str]]], templates: Templates
+) -> dict[tuple[int, str, str], int]:
+    found = {
+        (service, protocol, templates.operation(service, operation))
+        for service, protocol, operations in asked
+        for operation in operations
+    }
     return {operation: number for number, operation in enumerate(sorted(found))}
 
 
@@ -163,20 +205,28 @@ def _watch(knowledge: Knowledge, survey: Survey, connections: pa.Table) -> None:
     closed = integers(connections, "closed_ns")
     for number, capture in enumerate(survey.captures):
         host = knowledge.hosts.of_capture[number]
-        start, end = survey.start_ns[number], survey.end_ns[number]
-        if host < 0 or not len(start):
+        moments = survey.moments[number]
+        if host < 0 or not len(moments):
             continue
-        ends = np.array([int(end.max())], np.int64)
+        last_ns = moments.last_ns
         if capture in names:
-            ends = np.append(ends, closed[captures == names.index(capture)])
-        span = np.array([int(start[start >= 0].min(initial=NEVER[0])), int(ends.max())], np.int64)
+            last_ns = max(last_ns, int(closed[captures == names.index(capture)].max(initial=-1)))
+        span = np.array([moments.first_ns if moments.first_ns >= 0 else NEVER[0], last_ns], np.int64)
         first, last = knowledge.on_time_line(number, span).tolist()
         knowledge.watched[host, 0] = min(int(knowledge.watched[host, 0]), first)
         knowledge.watched[host, 1] = max(int(knowledge.watched[host, 1]), last)
 
 
 def find_hosts(views: Views, connections: pa.Table, captures: Sequence[CaptureInfo]) -> Hosts:
-    """Recognise the hosts by the connections, or by the exchanges where a capture has none."""
+    """Recognise the hosts by the connections, or by the exchanges where a capture has none.
+
+    What is sent to a group of hosts says nothing of whose capture it is: everybody hears it.
+    """
+    to_all = np.zeros(len(connections), np.bool_)
+    for end in ("client_address", "server_address"):
+        codes, names = category(connections, end)
+        to_all |= np.array([is_group(name) for name in names] or [False])[codes]
+    connections = connections.filter(pa.array(~to_all))
     numbers = {capture.name: number for number, capture in enumerate(captures)}
     capture, capture_names = category(connections, "capture")
     client, client_names = category(connections, "client_address")

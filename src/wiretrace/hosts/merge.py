@@ -15,6 +15,7 @@ import numpy as np
 
 from wiretrace.hosts.vantage import NO_HOST, Hosts, is_loopback
 from wiretrace.hosts.views import Views, mix, number_groups, rank_within, text_hash, unite
+from wiretrace.model.connection import UDP_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +113,12 @@ def group_views(views: Views, conversation: NDArray[np.uint64]) -> NDArray[np.ui
         place = np.minimum(np.searchsorted(response_key[order], response_key[halves]), len(order) - 1)
         match = response_key[order[place]] == response_key[halves]
         key[halves[match]] = key[order[place[match]]]
+    datagrams = np.flatnonzero((views.connection & UDP_NUMBERS) != 0)
+    if len(datagrams):
+        # A datagram may be sent again and mean another exchange: the k-th in one capture is the k-th in the other.
+        moment = np.maximum(views.request_start[datagrams], views.response_start[datagrams])
+        again = rank_within(mix(8, key[datagrams], views.connection[datagrams]), moment, datagrams)
+        key[datagrams] = np.where(again > 0, mix(9, key[datagrams], again), key[datagrams])
     neither = np.flatnonzero(~asked & ~answered)
     if len(neither):
         alike = mix(5, conversation[neither], views.request_bytes[neither], views.digest[neither])

@@ -3,7 +3,8 @@
 Rules: instances of one role are one service, so the number at the end of a host's name is dropped (shop1, shop2: shop).
 A host that answers in several protocols runs several services: what it answers over HTTP keeps the host's name, a
 database or cache is called by its protocol. A host without a name is called by what it was asked for (Host header, SNI),
-else by its protocol, else by its address. Nothing here depends on the order of the input.
+else by the name whose lookup led to it, else by its protocol, else by its address. Nothing here depends on the order of
+the input.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -69,20 +70,26 @@ def base_name(host: str) -> str:
 
 
 def name_services(
-    hosts: Hosts, asked: Mapping[tuple[int, int, str], int], hints: Mapping[tuple[int, int], Counter[str]]
+    hosts: Hosts,
+    asked: Mapping[tuple[int, int, str], int],
+    hints: Mapping[tuple[int, int], Counter[str]],
+    looked_up: Mapping[str, Counter[str]],
 ) -> Services:
     """Name the services of all hosts.
 
     `asked` says how often each host was asked for anything at a port and in a protocol, `hints` by which names the
-    servers of the web were asked for.
+    servers of the web were asked for, `looked_up` which names led to an address.
     """
+    names_of = [looked_up_name(addresses, looked_up) for addresses in hosts.addresses]
     spoken: dict[int, Counter[str]] = defaultdict(Counter)
     ends: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
     for (host, port, protocol), count in asked.items():
         spoken[host][protocol] += count
         ends[host, port][protocol] += count
     service_of = {
-        end: name_end(hosts, end[0], ends[end], spoken[end[0]], most_common(hints.get(end, Counter())))
+        end: name_end(
+            hosts, end[0], ends[end], spoken[end[0]], most_common(hints.get(end, Counter())), names_of[end[0]]
+        )
         for end in sorted(ends)
     }
     main = [main_service(hosts, host, service_of, ends) for host in range(len(hosts.names))]
@@ -99,7 +106,27 @@ def name_services(
     )
 
 
-def name_end(hosts: Hosts, host: int, here: Counter[str], everywhere: Counter[str], hint: str) -> str:
+def looked_up_name(addresses: Sequence[str], looked_up: Mapping[str, Counter[str]]) -> str:
+    """The name that was looked up most for the addresses of a host; empty where none was."""
+    counts = Counter[str]()
+    for address in addresses:
+        counts.update(looked_up.get(address, {}))
+    return most_common(counts)
+
+
+def name_peers(hosts: Hosts, looked_up: Mapping[str, Counter[str]]) -> None:
+    """Call hosts without a name by the only name that was looked up for them, where it led to no other host."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for host, addresses in enumerate(hosts.addresses):
+        names = {name for address in addresses for name in looked_up.get(address, ())}
+        for name in names if len(names) == 1 else ():
+            found[name].append(host)
+    for name, of_name in found.items():
+        if len(of_name) == 1 and not hosts.named[of_name[0]] and name not in hosts.names:
+            hosts.names[of_name[0]] = name
+
+
+def name_end(hosts: Hosts, host: int, here: Counter[str], everywhere: Counter[str], hint: str, looked_up: str) -> str:
     """The service behind one port of a host. `here`, `everywhere`: calls by protocol, of the port and of the host."""
     protocol = most_common(here)
     is_web = protocol in WEB_PROTOCOLS
@@ -107,8 +134,8 @@ def name_end(hosts: Hosts, host: int, here: Counter[str], everywhere: Counter[st
         kinds = {"" if name in WEB_PROTOCOLS else name for name in everywhere}
         return protocol if len(kinds) > 1 and not is_web else base_name(hosts.names[host])
     if not is_web:
-        return protocol
-    return hint or hosts.names[host]
+        return protocol if protocol == "dns" else looked_up or protocol
+    return hint or looked_up or hosts.names[host]
 
 
 def main_service(

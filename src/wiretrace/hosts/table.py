@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from wiretrace.hosts.clocks import ClockEstimate
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.names import Services
+    from wiretrace.hosts.outcome import Verdicts
     from wiretrace.hosts.vantage import Hosts
     from wiretrace.hosts.views import Views
 
 CLAMPED = "clocks disagree: the callee's time was moved to the caller's"
 TAKEN_OVER = ("summary", "attributes")
 CATEGORIES_TAKEN_OVER = ("protocol", "operation", "status")
-LINKING_FILLS = ("tree", "parent", "basis", "relation", "confidence", "question")
+LINKING_FILLS = ("tree", "parent", "basis", "relation", "confidence", "question", "self_ns")
 """Columns of the table `calls` that are not known before linking."""
 
 
@@ -41,15 +42,21 @@ class CallFacts:
     identity: NDArray[np.uint64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    parts: dict[str, NDArray[np.int64]]
+    """The columns that add up to the whole time."""
+    measured: NDArray[np.bool_]
+    """Whether network time was measured."""
     times: CallTimes
-    outcome: NDArray[np.int32]
-    decided: NDArray[np.bool_]
-    """Whether the views together leave no other outcome open."""
+    verdicts: Verdicts
     clamped: NDArray[np.bool_]
     client_host: NDArray[np.int32]
     server_host: NDArray[np.int32]
     client_service: NDArray[np.int32]
     server_service: NDArray[np.int32]
+    lookup: NDArray[np.int64]
+    """Row of the view of the lookup that served its connection, whose first call it is; else -1."""
+    resolution: NDArray[np.int64]
+    """As `Lookups.resolution`."""
 
 
 def identify(
@@ -94,8 +101,8 @@ def calls_table(
     schema = table_schema("calls")
     columns: dict[str, pa.Array | pa.ChunkedArray] = {
         "id": pa.array(facts.identity),
-        "outcome": texts(facts.outcome, OUTCOMES),
-        "possible": emptied(exchanges.column("possible"), primary, facts.decided),
+        "outcome": texts(facts.verdicts.outcome, OUTCOMES),
+        "possible": facts.verdicts.possible_column(),
         "client_address": texts(views.client[client_row], views.addresses),
         "client_port": pa.array(views.client_port[client_row], pa.int32()),
         "client_host": texts(facts.client_host, host_names),
@@ -113,8 +120,13 @@ def calls_table(
         "other_exchanges": pa.ListArray.from_arrays(
             pa.array(roles.other_offsets.astype(np.int32)), pa.array(numbered(rows, roles.other_rows))
         ),
+        "lookup_exchange": pa.array(numbered(rows, facts.lookup)),
         "request_bytes": pa.array(views.request_bytes[primary]),
         "response_bytes": pa.array(views.response_bytes[primary]),
+        **{name: pa.array(part) for name, part in facts.parts.items()},
+        "whole_ns": pa.array(sum(facts.parts.values(), np.zeros(len(primary), np.int64))),
+        "network_measured": pa.array(facts.measured),
+        "retransmitted": pa.array(most_retransmitted(exchanges, roles), pa.int32()),
         "notes": noted(exchanges.column("notes"), primary, facts.clamped),
     }
     indices = pa.array(primary)
@@ -124,6 +136,14 @@ def calls_table(
         codes, names = category(exchanges, name)
         columns[name] = texts(codes[primary], names)
     return pa.table({name: columns[name] for name in schema.names if name not in LINKING_FILLS})
+
+
+def most_retransmitted(exchanges: pa.Table, roles: Roles) -> NDArray[np.int32]:
+    """Segments of each call that were sent again, at the end that saw more of them."""
+    both = np.zeros(len(exchanges) + 1, np.int32)
+    for name in ("request_retransmitted", "response_retransmitted"):
+        both[:-1] += exchanges.column(name).to_numpy()
+    return np.maximum(both[roles.primary], np.maximum(both[roles.client], both[roles.server]))
 
 
 def numbered(rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -139,12 +159,6 @@ def server_end(views: Views, roles: Roles, times: CallTimes) -> NDArray[np.int64
     length = np.where(views.response_end[row] >= 0, 0, views.request_end[row] - views.request_start[row])
     end = np.where(views.response_end[row] >= 0, times.callee_end, times.callee_start + np.maximum(length, 0))
     return np.where(times.callee_start == MISSING, -1, end)
-
-
-def emptied(column: pa.ChunkedArray, rows: NDArray[np.int64], empty: NDArray[np.bool_]) -> pa.ChunkedArray:
-    """Lists of the rows, an empty one where `empty`."""
-    more = pa.chunked_array([*column.chunks, pa.array([[]], column.type)])
-    return more.take(pa.array(np.where(empty, len(column), rows)))
 
 
 def noted(column: pa.ChunkedArray, rows: NDArray[np.int64], clamped: NDArray[np.bool_]) -> pa.ChunkedArray:

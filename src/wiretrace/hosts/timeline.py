@@ -34,6 +34,8 @@ class Moments(NamedTuple):
     request_end: NDArray[np.int64]
     response_start: NDArray[np.int64]
     response_end: NDArray[np.int64]
+    given_up: NDArray[np.int64]
+    """When the wait for an answer ended without one."""
     closed: NDArray[np.int64]
     """Last packet of the connection."""
     error: NDArray[np.int64]
@@ -80,7 +82,10 @@ def correct(
     views: Views, closed: NDArray[np.int64], clock: NDArray[np.int64], clocks: Sequence[ClockEstimate]
 ) -> Moments:
     """Bring all times of the views onto the common time line. `closed`: raw end of the connection of each view."""
-    columns = [views.request_start, views.request_end, views.response_start, views.response_end, closed]
+    columns = [
+        *(views.request_start, views.request_end, views.response_start, views.response_end),
+        *(views.given_up, closed),
+    ]
     moments = [column.copy() for column in columns]
     error = np.zeros(len(views), dtype=np.int64)
     for number, estimate in enumerate(clocks):
@@ -91,19 +96,19 @@ def correct(
             moment[rows] = estimate.corrected(column[rows])
         seen = np.maximum(views.request_start[rows], views.response_start[rows])
         error[rows] = np.rint(estimate.error_at(seen)).astype(np.int64)
-    request_start, request_end, response_start, response_end, ended = moments
-    return Moments(request_start, request_end, response_start, response_end, ended, error)
+    request_start, request_end, response_start, response_end, given_up, ended = moments
+    return Moments(request_start, request_end, response_start, response_end, given_up, ended, error)
 
 
-def connection_ends(views: Views, connection: NDArray[np.int64], closed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The raw time of the last packet of each view's connection; -1 where the connection is not known.
+def of_connections(views: Views, connection: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What `column` says of each view's connection, (views,); -1 where the connection is not known.
 
-    `connection` holds the numbers of the connections, rising, and `closed` the time of the last packet of each.
+    `connection` holds the numbers of the connections, rising, and `column` a value of each.
     """
     if not len(connection):
         return np.full(len(views), -1, dtype=np.int64)
     place = np.minimum(np.searchsorted(connection, views.connection), len(connection) - 1)
-    return np.where(connection[place] == views.connection, closed[place], -1)
+    return np.where(connection[place] == views.connection, column[place], -1)
 
 
 def call_times(
@@ -170,23 +175,26 @@ def clock_errors(
 
 
 def shown_times(
-    roles: Roles, moments: Moments, response_lost: NDArray[np.bool_]
+    views: Views, roles: Roles, moments: Moments, response_lost: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Start and end of each call for a person: the caller's where it was captured, else the callee's."""
+    """Start and end of each call for a person: the caller's where it was captured, else the callee's.
+
+    A call that was given up ends then, whatever came later; one that nobody answered when it was sent for the last time.
+    """
     start = np.full(len(roles.primary), -1, dtype=np.int64)
     end = np.full(len(roles.primary), -1, dtype=np.int64)
+    if not len(moments.error):
+        return start, end
+    ended = np.where(moments.given_up >= 0, moments.given_up, moments.response_end)
+    sent = np.where(moments.request_end >= 0, moments.request_end + views.request_stalled, -1)
     for rows in (roles.client, roles.server, roles.primary):
         row = np.maximum(rows, 0)
         seen = rows >= 0
-        if not len(moments.error):
-            break
         start = np.where(seen & (start < 0), moments.request_start[row], start)
         usable = seen & (end < 0) & ~(response_lost & (rows == roles.server) & (rows != roles.client))
-        end = np.where(usable, moments.response_end[row], end)
+        end = np.where(usable, ended[row], end)
     for rows in (roles.client, roles.server, roles.primary):
         row = np.maximum(rows, 0)
-        if not len(moments.error):
-            break
         start = np.where((rows >= 0) & (start < 0), moments.response_start[row], start)
-        end = np.where((rows >= 0) & (end < 0), moments.request_end[row], end)
+        end = np.where((rows >= 0) & (end < 0), sent[row], end)
     return start, np.maximum(start, end)

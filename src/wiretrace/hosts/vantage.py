@@ -50,6 +50,8 @@ class CaptureInfo:
     """Names by address, from name records."""
     hardware: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By address: the MAC addresses that its packets carried when they came straight from it, with counts of samples."""
+    dropped: int = -1
+    """Packets that the capturing host says it dropped; -1 where it does not say."""
 
 
 @dataclass(slots=True)
@@ -109,6 +111,16 @@ def is_loopback(address: str) -> bool:
         return False
     mapped = getattr(parsed, "ipv4_mapped", None)
     return bool((mapped or parsed).is_loopback)
+
+
+def is_group(address: str) -> bool:
+    """Whether an address means several hosts, or none yet: multicast, broadcast (by its looks), unspecified."""
+    if address.startswith(("ff", "FF")):
+        return True
+    if address in ("::", "0.0.0.0", "255.255.255.255") or address.endswith(".255"):
+        return True
+    first, dot, _ = address.partition(".")
+    return bool(dot) and first.isdigit() and 224 <= int(first) <= 239
 
 
 def own_addresses(sightings: Sightings, captures: Sequence[CaptureInfo]) -> list[set[str] | None]:

@@ -35,6 +35,14 @@ VIEW_COLUMNS = (
     "response_seq",
     "request_digest",
     "delivered",
+    "opens",
+    "request_stalled_ns",
+    "response_stalled_ns",
+    "request_blocked_ns",
+    "response_blocked_ns",
+    "queued_ns",
+    "given_up_ns",
+    "tls_ns",
 )
 """Columns of the table `exchanges` that `read_views` takes."""
 
@@ -62,11 +70,28 @@ class Views:
     digest: NDArray[np.uint64]
     delivered: NDArray[np.bool_]
     """Whether the server of the connection asked: it stands in the client's place."""
+    opens: NDArray[np.bool_]
+    """Whether it is the first of its connection."""
+    request_stalled: NDArray[np.int64]
+    response_stalled: NDArray[np.int64]
+    request_blocked: NDArray[np.int64]
+    response_blocked: NDArray[np.int64]
+    queued: NDArray[np.int64]
+    given_up: NDArray[np.int64]
+    """When the wait for an answer ended without one; -1: it did not."""
+    tls: NDArray[np.int64]
+    """How long the TLS handshake before it took."""
     addresses: list[str]
     """Every address once."""
 
     def __len__(self) -> int:
         return len(self.capture)
+
+    @property
+    def attempts(self) -> NDArray[np.bool_]:
+        """Which are attempts to connect that came to nothing: a request without a byte."""
+        attempts: NDArray[np.bool_] = (self.request_start >= 0) & (self.request_bytes == 0)
+        return attempts
 
     @property
     def completeness(self) -> NDArray[np.int64]:
@@ -102,6 +127,14 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         response_seq=integers(exchanges, "response_seq"),
         digest=exchanges.column("request_digest").to_numpy().astype(np.uint64, copy=False),
         delivered=exchanges.column("delivered").to_numpy().astype(np.bool_, copy=False),
+        opens=exchanges.column("opens").to_numpy().astype(np.bool_, copy=False),
+        request_stalled=integers(exchanges, "request_stalled_ns"),
+        response_stalled=integers(exchanges, "response_stalled_ns"),
+        request_blocked=integers(exchanges, "request_blocked_ns"),
+        response_blocked=integers(exchanges, "response_blocked_ns"),
+        queued=integers(exchanges, "queued_ns"),
+        given_up=integers(exchanges, "given_up_ns"),
+        tls=integers(exchanges, "tls_ns"),
         addresses=addresses,
     )
 

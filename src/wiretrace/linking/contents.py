@@ -97,6 +97,7 @@ def has_contents(observations: Observations) -> bool:
         or len(problem.response_tokens.values)
         or problem.request_digest.any()
         or (problem.connection >= 0).any()
+        or (problem.lookup >= 0).any()
     )
 
 

@@ -131,6 +131,7 @@ def observe_stretches(problem: LinkProblem, stretch: NDArray[np.int64]) -> Obser
         callee=np.where(problem.callee >= 0, problem.callee + moved, -1).astype(np.int32),
         connection=np.where(problem.connection >= 0, connection, -1),
         transaction=apart(problem.transaction),
+        lookup=apart(problem.lookup),
     )
     observations = observe(problem)
     until = np.zeros(int(stretch.max()) + 1)

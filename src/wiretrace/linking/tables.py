@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import BASES, QUESTION_BELOW, RELATIONS, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.problem import BASES, MISSING, QUESTION_BELOW, RELATIONS, LinkProblem, LinkSolution, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,13 +41,27 @@ def link_calls(calls: pa.Table, columns: LinkColumns, owned: NDArray[np.bool_], 
 
     `habits` are those of the whole analysis; without them they are learned from these calls.
     """
-    solution = link(link_problem(columns), habits, owned)
+    problem = link_problem(columns)
+    solution = link(problem, habits, owned)
     identity = np.append(calls.column("id").to_numpy(), NO_CALL)
     return Linked(
-        _calls(calls, identity, solution, owned),
+        _calls(calls, identity, solution, is_question(problem, solution), owned),
         _links(identity, solution, owned),
         _evidence(identity, solution, owned),
     )
+
+
+def is_question(problem: LinkProblem, solution: LinkSolution) -> NDArray[np.bool_]:
+    """Which links are too little to be called links, shape (n,).
+
+    Those that are less likely than not; and those that are inferred at a host that was not captured, where both calls are
+    known from other hosts alone: what stands there, one process or many, nobody saw.
+    """
+    parent = solution.parent
+    unseen = (problem.callee_start_ns[parent] == MISSING) & (problem.caller_start_ns == MISSING)
+    unseen &= solution.basis == BASES.index("inferred")
+    question: NDArray[np.bool_] = (parent >= 0) & (unseen | (solution.confidence < QUESTION_BELOW))
+    return question
 
 
 def link_problem(columns: LinkColumns) -> LinkProblem:
@@ -59,7 +73,13 @@ def link_problem(columns: LinkColumns) -> LinkProblem:
     return LinkProblem(**values)
 
 
-def _calls(calls: pa.Table, identity: NDArray[np.uint64], solution: LinkSolution, owned: NDArray[np.bool_]) -> pa.Table:
+def _calls(
+    calls: pa.Table,
+    identity: NDArray[np.uint64],
+    solution: LinkSolution,
+    question: NDArray[np.bool_],
+    owned: NDArray[np.bool_],
+) -> pa.Table:
     linked = solution.parent >= 0
     filled = {
         "parent": pa.array(identity[solution.parent]),
@@ -68,7 +88,7 @@ def _calls(calls: pa.Table, identity: NDArray[np.uint64], solution: LinkSolution
         ),
         "relation": relations(follows_of(solution), ~linked),
         "confidence": pa.array(solution.confidence, mask=~linked),
-        "question": pa.array(linked & (solution.confidence < QUESTION_BELOW)),
+        "question": pa.array(question),
     }
     for name, column in filled.items():
         calls = calls.append_column(name, column)

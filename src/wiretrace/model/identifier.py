@@ -24,5 +24,12 @@ class IdentifierKind(enum.StrEnum):
     """A request or correlation id header, in the request or echoed in the response."""
     SQLCOMMENTER = "sqlcommenter"
     """The trace id of a ``traceparent`` in an SQL comment."""
+    PROXIED_CONNECTION = "proxied-connection"
+    """Both ends of a connection that a proxy passes on, as its PROXY protocol header says; and of the connection itself."""
     TCP_OPTION = "tcp-option-25"
     """The trace id in TCP option 25, as OpenTelemetry's eBPF instrumentation writes it."""
+
+
+def connection_ends(client: str, client_port: int, server: str, server_port: int) -> str:
+    """Both ends of a connection as one text: the value of a PROXIED_CONNECTION."""
+    return f"{client}:{client_port}>{server}:{server_port}"

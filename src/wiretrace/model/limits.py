@@ -30,6 +30,14 @@ class Limits:
     """Names of addresses that are taken from one file; further ones are passed over."""
     secret_bytes: int = 4 << 20
     """Bytes of TLS key logs that are taken from one file; further ones are passed over."""
+    icmp_errors: int = 100_000
+    """ICMP errors of one file that are read; further ones are only counted."""
+    lost_records: int = 512
+    """Records of TLS that may be missing in a gap behind which the next is still opened: each is a number to try."""
+    tls_handshake_bytes: int = 256 << 10
+    """Bytes of one handshake message of TLS that wait for its rest; of a longer one, and what follows, nothing is read."""
+    key_log_secrets: int = 500_000
+    """Secrets of TLS connections that are held, of a key log and of capture files; further ones are passed over."""
     hardware_addresses: int = 100_000
     """Addresses of one vantage point whose MAC addresses are remembered; those of further ones are not."""
     connections: int = 500_000
@@ -58,5 +66,5 @@ class Limits:
     """Compressed header fields of one HTTP/2 message that are read; a longer block breaks the rules."""
     header_table_bytes: int = 64 << 10
     """Size of an HPACK table, as RFC 7541 section 4.1 counts; of a larger one the oldest fields are taken for unknown."""
-    stretch_exchanges: int = 20_000
+    stretch_exchanges: int = 16_000
     """Exchanges that are merged and linked at once, beside those that surround them; a longer capture is cut by time."""

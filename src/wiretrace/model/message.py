@@ -59,6 +59,10 @@ class Result(enum.IntEnum):
     """The connection ended before the answer did."""
     TIMED_OUT = 6
     """The client called the exchange off when the time was over that it had said it would wait. Also of a request."""
+    TLS_FAILED = 7
+    """The TLS handshake came to nothing: an end sent an alert. Also of a request that nothing but an alert followed."""
+    UNREADABLE = 8
+    """It is encrypted: there is an answer, and whether it is an error is not known."""
 
 
 class Transaction(enum.IntEnum):

@@ -1,8 +1,14 @@
 """What the user chose for one analysis. Everything here that can change a result is recorded in the case's manifest."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
 from wiretrace.model.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +17,8 @@ class Settings:
 
     keep_values: bool = False
     """Whether captured values (SQL literals, query values) stay readable. Off: they are redacted before they are written."""
+    tls_keylog: Path | None = None
+    """A file with secrets of TLS connections. Of it, nothing but that there was one is recorded."""
     jobs: int = 0
     """Worker processes; 0 uses one for each processor. Never changes a result, and so is not recorded."""
     limits: Limits = field(default_factory=Limits)
@@ -18,4 +26,8 @@ class Settings:
 
     def recorded(self) -> dict[str, object]:
         """The settings that can change a result, as the manifest of a case holds them."""
-        return {"keep_values": self.keep_values, "limits": asdict(self.limits)}
+        return {
+            "keep_values": self.keep_values,
+            "tls_keylog": self.tls_keylog is not None,
+            "limits": asdict(self.limits),
+        }

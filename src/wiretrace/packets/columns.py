@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wiretrace.packets.unreachable import Unreachable
+
 TCP = 6
 UDP = 17
 
@@ -80,6 +82,8 @@ class PacketColumns:
     """Payload bytes that the packet had on the wire; more than `payload_length` where the snap length cut it."""
     copy: NDArray[np.bool_]
     """Whether the packet is one that was captured before, on another interface or at the other side of a mirror."""
+    unreachable: list[Unreachable] = field(default_factory=list, kw_only=True)
+    """ICMP errors among the packets of the chunk, in file order; they have no rows."""
 
     def __len__(self) -> int:
         return len(self.time_ns)

@@ -16,9 +16,10 @@ from wiretrace.packets.copies import CopyFinder
 from wiretrace.packets.flows import FlowNumbers, ipv4_words, ipv6_words
 from wiretrace.packets.hardware import learn_hardware
 from wiretrace.packets.layers import LayerWalk
-from wiretrace.packets.reasons import Reason, reason_words
+from wiretrace.packets.reasons import Reason, reason_code, reason_words
 from wiretrace.packets.summary import Count
 from wiretrace.packets.transport import Headers, read_headers
+from wiretrace.packets.unreachable import ICMP, ICMP_VERSION_6, read_error
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
     from wiretrace.packets.network import Segments
     from wiretrace.packets.records import Records
     from wiretrace.packets.summary import CaptureSummary
+    from wiretrace.packets.unreachable import Unreachable
 
 BLOCK_PACKETS = 16_384
 OTHER_REASONS = "other reasons"
 INT32_MAX = 0x7FFFFFFF
+ICMP_REASON = reason_code(Reason.IP_PROTOCOL, ICMP)
+ICMP_VERSION_6_REASON = reason_code(Reason.IP_PROTOCOL, ICMP_VERSION_6)
+LONGEST_ERROR = 160
+"""Bytes of an ICMP error that are looked at: two IP headers, the longest ones, and the beginning of a transport header."""
 
 
 class BlockDecoder:
@@ -47,7 +53,10 @@ class BlockDecoder:
         self._flow_table = flows
         self._ipv4_flows = FlowNumbers(flows, 2)
         self._ipv6_flows = FlowNumbers(flows, 5)
+        self._unreachable: list[Unreachable] = []
+        self._errors_read = 0
         self._frames = 0
+        self._errors_over_limit = 0
         self._cut = 0
         self._reasons_over_limit = 0
         self._hardware_over_limit = False
@@ -61,6 +70,7 @@ class BlockDecoder:
         self._frames += len(records)
         joined = [np.concatenate(columns) if len(blocks) > 1 else columns[0] for columns in zip(*blocks, strict=True)]
         columns = PacketColumns(buffer.view[: buffer.used], *joined)
+        columns.unreachable, self._unreachable = self._unreachable, []
         self._summary.decoded += len(columns)
         self._summary.payload_bytes += int(columns.payload_length.sum())
         self._cut += int((columns.payload_length < columns.wire_length).sum())
@@ -79,6 +89,8 @@ class BlockDecoder:
             notes.add(NoteKind.PACKET_CUT, name, self._cut)
         if fragments.over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "fragment_bytes", fragments.over_limit)
+        if self._errors_over_limit:
+            notes.add(NoteKind.LIMIT_REACHED, "icmp_errors", self._errors_over_limit)
         if self._hardware_over_limit:
             notes.add(NoteKind.LIMIT_REACHED, "hardware_addresses")
         if self._reasons_over_limit:
@@ -89,6 +101,7 @@ class BlockDecoder:
         segments = self._layers.segments(buffer, block)
         headers = read_headers(buffer, segments)
         self._count(segments.reason, block.captured)
+        self._read_errors(buffer, block, segments, start)
         row = headers.row
         whole = len(row) == len(block)
         network = segments.network if whole else segments.network[row]
@@ -111,6 +124,25 @@ class BlockDecoder:
             np.minimum(headers.wire_length, INT32_MAX).astype(np.int32),
             copy,
         )
+
+    def _read_errors(self, buffer: PacketBuffer, block: Records, segments: Segments, start: int) -> None:
+        """Remember the ICMP errors of a block whose first packet is number `start` of the chunk."""
+        rows = np.flatnonzero((segments.reason == ICMP_REASON) | (segments.reason == ICMP_VERSION_6_REASON))
+        if not len(rows):
+            return
+        left = max(self._limits.icmp_errors - self._errors_read, 0)
+        self._errors_over_limit += max(len(rows) - left, 0)
+        for row in rows[:left].tolist():
+            network, end = int(segments.network[row]), int(block.offset[row] + block.captured[row])
+            error = read_error(
+                bytes(buffer.view[network : min(end, network + LONGEST_ERROR)]),
+                bool(segments.is_ipv4[row]),
+                int(block.time_ns[row]),
+                self._frames + start + row + 1,
+            )
+            self._errors_read += 1
+            if error is not None:
+                self._unreachable.append(error)
 
     def _flows(
         self,

@@ -88,6 +88,15 @@ def flow_key(words: tuple[int, ...]) -> FlowKey:
     return FlowKey(last >> 32, a.to_bytes(16, "big"), (last >> 16) & 0xFFFF, b.to_bytes(16, "big"), last & 0xFFFF)
 
 
+def packed_key(key: FlowKey) -> tuple[int, ...]:
+    """The words that pack `key`: what `FlowTable.numbers` is asked with."""
+    a, b = (int.from_bytes(address, "big") for address in (key.address_a, key.address_b))
+    if len(key.address_a) == 4:
+        return a << 16 | key.port_a, key.transport << 48 | b << 16 | key.port_b
+    low = (1 << 64) - 1
+    return a >> 64, a & low, b >> 64, b & low, key.transport << 32 | key.port_a << 16 | key.port_b
+
+
 class FlowNumbers:
     """Gives the packets of one IP version their flow numbers; numbers are shared through the FlowTable."""
 

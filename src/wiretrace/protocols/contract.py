@@ -1,4 +1,5 @@
-"""The contract between a protocol and the driver (``exchanges/driver.py``) that feeds it.
+"""The contracts between protocols and the drivers that feed them: `Protocol` reads a connection (``exchanges/driver.py``),
+`DatagramProtocol` the datagrams of UDP (``exchanges/datagrams.py``).
 
 Rules that hold for every protocol file:
 
@@ -12,6 +13,8 @@ Rules that hold for every protocol file:
   it can not read yet and returns that position; it is called again when the other side has moved.
 - Messages whose bytes alternate on one side come in pieces of role PART, so that spans still tile. The class says so in
   `interleaves`, gives all that it appends a `key`, and keeps CONTROL messages apart with key 0.
+- A protocol that carries another one (TLS with its keys known) hands over what it carries in `carried`, instead of messages;
+  the driver reads that as a conversation of its own, and gives its messages the offsets of the units that carried them.
 - A body is passed over, not collected: a message whose end is known is appended at once with its ``end``, and ``parse``
   returns the position behind it, which may lie beyond the data. The driver skips to it, gaps included.
 - A gap is a call (``lost``), not an exception, and is followed by ``resync`` calls until a boundary is found.
@@ -25,9 +28,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from wiretrace.model.identifier import IdentifierKind
     from wiretrace.model.message import Message
     from wiretrace.model.side import Side
 
@@ -51,7 +55,8 @@ class Context:
     opened_by: Message | None = None
     """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
     shared: dict[str, object] = field(default_factory=dict)
-    """For this protocol, by what it chooses: knowledge shared between its connections (statements by name)."""
+    """For this protocol, by what it chooses: knowledge shared between its connections (statements by name; for TLS also
+    the key log)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,28 @@ class Succession:
     server_offset: int
     opened_by: Message | None = None
     """The request that asked for it, where there was one."""
+    inside: Protocol | None = None
+    """What goes on inside of the other protocol (STARTTLS): the object that has read so far. Its streams go on at the
+    offsets above. None: what is inside is found out by probing."""
+    attributes: dict[str, str | int] | None = None
+    """What is told of every request behind it."""
+    identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()
+    """Identifiers that every request behind it carries."""
+
+
+class Carried(NamedTuple):
+    """A unit of a protocol that carries another one (a record of TLS), and what it carries. Units do not overlap."""
+
+    start: int
+    """Stream offset of the unit's first byte."""
+    end: int
+    """Stream offset behind it."""
+    body: int
+    """Stream offset of the byte that stands for ``data[0]``; those that follow stand for the others, one for one."""
+    data: bytes
+    """What it carries; empty for a unit that belongs to the carrying protocol alone."""
+    missing: int = 0
+    """Bytes of the carried stream that are missing before `data`."""
 
 
 class Protocol(ABC):
@@ -77,6 +104,19 @@ class Protocol(ABC):
     """Whether a client usually waits for the answer before it sends the next request on the same connection."""
     interleaves: ClassVar[bool] = False
     """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
+    turns: ClassVar[bool] = False
+    """Whether it can not tell where messages end: what one side sends until the other one answers is a message. All that
+    it appends of role PART is put together so (exchanges/turns.py)."""
+    carried: tuple[list[Carried], list[Carried]] | None = None
+    """By side: units not yet taken by the driver (which empties the lists), where it carries another protocol."""
+
+    carried_attributes: dict[str, str | int] | None = None
+    """What the messages that it carries have in common. Complete before the first unit with data is handed over."""
+
+    precedes: ClassVar[bool] = False
+    """Whether it stands in front of others, which may bear with its first bytes: where it is sure, no other is asked."""
+    reversible: ClassVar[bool] = False
+    """Whether the end that accepted a connection may be the one that asks (a relay that waits for its proxy to call)."""
 
     keyed: ClassVar[bool] = False
     """Whether nothing is paired by order: requests have a `key`, but for those that ask for nothing."""
@@ -128,4 +168,39 @@ class Protocol(ABC):
         """The direction ended at stream offset `offset` (closed, reset, or the capture ended): nothing more will come.
 
         A message that ends with the connection is appended, complete; one under construction `damaged`, ``end = offset``.
+        """
+
+
+class DatagramProtocol(ABC):
+    """Reads datagrams, each of which is one message or a part of one. One object reads all conversations of its protocol.
+
+    Sans-IO, redaction, and "nothing is raised" hold as for `Protocol`, but a datagram that is none of the protocol's gives
+    None instead of a `Violation`. The role of a message says who sent it: the client a REQUEST or ONE_WAY, the server a
+    RESPONSE or PUSH. Requests and responses of a conversation are paired by `Message.key`, which must not be -1.
+    """
+
+    name: ClassVar[str]
+    """As it appears in outputs; the same as that of a `Protocol` where both carry the same messages."""
+    ports: ClassVar[frozenset[int]] = frozenset()
+    """Where servers usually listen."""
+    detail_bits: ClassVar[int] = 0
+    """Lower bits of `Message.key` that tell apart requests of the same identifier; all 0 where a message does not say."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @classmethod
+    @abstractmethod
+    def probe(cls, datagram: bytes, ports: tuple[int, int]) -> float:
+        """How surely this is a datagram of the protocol, as `Protocol.probe` tells it. `ports`: of sender and receiver.
+
+        A conversation is judged by its first datagrams alone, so be strict wherever the port is not the protocol's own.
+        """
+
+    @abstractmethod
+    def read(self, datagram: bytes, length: int) -> Message | None:
+        """The message in a datagram that had `length` bytes; None where it is none.
+
+        Its `start` is 0 and its `end` is `length`, also where the snap length cut the datagram short. A message in several
+        datagrams comes in as many messages of the same key and role, of which all but the last have `closes` False.
         """

@@ -157,7 +157,7 @@ class ClientReader:
         self._attributes = {"db.system.name": session.system}
         if capabilities & _SSL and length == _SSL_REQUEST_BYTES:
             self._owner.requests.append(Message(_CONTROL, base + at, base + end))
-            self._owner.succession = Succession("tls", base + end, max(session.greeting_end, 0))
+            self._owner.succession = Succession("tls", base + end, max(session.greeting_end, 0), inside=self._owner)
             return end
         user, database = _credentials(payload, capabilities)
         session.namespace = shown(database)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.packets.columns import ACK, SYN
+from wiretrace.tcp.growing import GrowingArrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,26 +40,10 @@ class Ending(enum.IntEnum):
     """The server's end answered the SYN with a reset."""
     UNANSWERED = 6
     """Nobody answered the SYN."""
-
-
-class _Growing:
-    """Arrays that grow together by doubling."""
-
-    def __init__(self, columns: dict[str, tuple[type[np.generic], int]]) -> None:
-        self._columns = columns
-        self._capacity = 1024
-        self.arrays = {name: np.full(1024, fill, dtype) for name, (dtype, fill) in columns.items()}
-
-    def reserve(self, count: int) -> None:
-        """Make room for `count` entries."""
-        if count <= self._capacity:
-            return
-        capacity = max(count, 2 * self._capacity)
-        for name, (dtype, fill) in self._columns.items():
-            grown = np.full(capacity, fill, dtype)
-            grown[: self._capacity] = self.arrays[name]
-            self.arrays[name] = grown
-        self._capacity = capacity
+    HALF_OPEN = 7
+    """The SYN was answered, again and again, and the client's end never acknowledged that."""
+    UNREACHABLE = 8
+    """An ICMP error said that the server's end can not be reached."""
 
 
 class ConnectionTable:
@@ -66,8 +51,10 @@ class ConnectionTable:
 
     def __init__(self) -> None:
         self.count = 0
-        self._flows = _Growing({"connection": (np.int32, NONE)})
-        self._connections = _Growing(
+        self.any_closed = False
+        """Whether any end takes no more bytes at present."""
+        self._flows = GrowingArrays({"connection": (np.int32, NONE)})
+        self._connections = GrowingArrays(
             {
                 "flow": (np.int32, NONE),
                 "client": (np.int8, NONE),
@@ -77,6 +64,12 @@ class ConnectionTable:
                 "syn_ack_ns": (np.int64, NONE),
                 "first_ns": (np.int64, NONE),
                 "last_ns": (np.int64, NONE),
+                "handshake_ns": (np.int64, NONE),
+                "syns_repeated": (np.int64, 0),
+                "syn_acks_repeated": (np.int64, 0),
+                "unreachable_ns": (np.int64, NONE),
+                "unreachable_frame": (np.int64, NONE),
+                "unreachable_code": (np.int32, NONE),
                 "reset_by": (np.int8, NONE),
                 "reset_ns": (np.int64, NONE),
                 "reset_frame": (np.int64, NONE),
@@ -85,17 +78,25 @@ class ConnectionTable:
                 "finished": (np.bool_, 0),
             }
         )
-        self._streams = _Growing(
+        self._streams = GrowingArrays(
             {
                 "base": (np.int64, NONE),
                 "next": (np.int64, 0),
                 "acknowledged": (np.int64, NEVER),
+                "sent": (np.int64, NEVER),
+                "heard_ns": (np.int64, NONE),
+                "data_rtt_ns": (np.int64, NONE),
                 "fin": (np.int64, NONE),
+                "fin_ns": (np.int64, NONE),
+                "fin_frame": (np.int64, NONE),
                 "started": (np.bool_, 0),
                 "bytes": (np.int64, 0),
                 "lost": (np.int64, 0),
                 "retransmitted": (np.int64, 0),
                 "out_of_order": (np.int64, 0),
+                "keep_alives": (np.int64, 0),
+                "closed_since_ns": (np.int64, NONE),
+                "closed_ns": (np.int64, 0),
             }
         )
 
@@ -118,6 +119,36 @@ class ConnectionTable:
     def syn_ack_ns_of(self) -> NDArray[np.int64]:
         """Time of the first SYN-ACK, by connection; -1 if not captured."""
         return self._connections.arrays["syn_ack_ns"]
+
+    @property
+    def handshake_ns_of(self) -> NDArray[np.int64]:
+        """Time of the ACK that ended the handshake, by connection; -1 if not captured."""
+        return self._connections.arrays["handshake_ns"]
+
+    @property
+    def syns_repeated_of(self) -> NDArray[np.int64]:
+        """SYNs that were sent again, by connection."""
+        return self._connections.arrays["syns_repeated"]
+
+    @property
+    def syn_acks_repeated_of(self) -> NDArray[np.int64]:
+        """SYN-ACKs that were sent again, by connection."""
+        return self._connections.arrays["syn_acks_repeated"]
+
+    @property
+    def unreachable_ns_of(self) -> NDArray[np.int64]:
+        """Time of the first ICMP error about it, by connection; -1 if there was none."""
+        return self._connections.arrays["unreachable_ns"]
+
+    @property
+    def unreachable_frame_of(self) -> NDArray[np.int64]:
+        """Frame of the first ICMP error, by connection; -1 if there was none."""
+        return self._connections.arrays["unreachable_frame"]
+
+    @property
+    def unreachable_code_of(self) -> NDArray[np.int32]:
+        """What the first ICMP error said, by connection: as `packets.unreachable.Unreachable.code`; -1: nothing."""
+        return self._connections.arrays["unreachable_code"]
 
     @property
     def first_ns_of(self) -> NDArray[np.int64]:
@@ -175,6 +206,46 @@ class ConnectionTable:
         return self._streams.arrays["acknowledged"]
 
     @property
+    def sent_of(self) -> NDArray[np.int64]:
+        """Highest offset that the sender's own bare acknowledgements say it has sent, by stream; NEVER if none says so."""
+        return self._streams.arrays["sent"]
+
+    @property
+    def heard_ns_of(self) -> NDArray[np.int64]:
+        """Time of the last packet of the sender that acknowledges something, by stream; -1 if there was none."""
+        return self._streams.arrays["heard_ns"]
+
+    @property
+    def data_rtt_ns_of(self) -> NDArray[np.int64]:
+        """Shortest time from data to its acknowledgement, by stream; -1 if none was seen."""
+        return self._streams.arrays["data_rtt_ns"]
+
+    @property
+    def fin_ns_of(self) -> NDArray[np.int64]:
+        """Time of the first FIN, by stream; -1 if none was captured."""
+        return self._streams.arrays["fin_ns"]
+
+    @property
+    def fin_frame_of(self) -> NDArray[np.int64]:
+        """Frame of the first FIN, by stream; -1 if none was captured."""
+        return self._streams.arrays["fin_frame"]
+
+    @property
+    def keep_alives_of(self) -> NDArray[np.int64]:
+        """Keep-alive probes, by stream."""
+        return self._streams.arrays["keep_alives"]
+
+    @property
+    def closed_since_ns_of(self) -> NDArray[np.int64]:
+        """Since when the sender takes no more bytes (its window is zero), by stream; -1 where it takes some."""
+        return self._streams.arrays["closed_since_ns"]
+
+    @property
+    def closed_ns_of(self) -> NDArray[np.int64]:
+        """How long the sender took no more bytes, in all, by stream; without what is still going on."""
+        return self._streams.arrays["closed_ns"]
+
+    @property
     def fin_of(self) -> NDArray[np.int64]:
         """Stream offset of the FIN, by stream; -1 if none was captured."""
         return self._streams.arrays["fin"]
@@ -215,10 +286,17 @@ class ConnectionTable:
         silent = (self.bytes_of[2 * number] == 0) & (self.bytes_of[2 * number + 1] == 0)
         attempt = (self.syn_ns_of[number] >= 0) & (self.syn_ack_ns_of[number] < 0) & silent
         unheard = self.base_of[2 * number + 1 - client] < 0
+        silent &= reset_by < 0
+        silent &= first_fin < 0
+        half_open = (self.syn_ack_ns_of[number] >= 0) & (self.syn_acks_repeated_of[number] > 0) & silent
+        half_open &= (self.syn_ns_of[number] >= 0) & (self.handshake_ns_of[number] < 0)
+        lost = silent & (self.unreachable_ns_of[number] >= 0) & (self.handshake_ns_of[number] < 0)
         return np.select(
             [
                 attempt & (reset_by == 1 - client),
+                lost,
                 attempt & unheard,
+                half_open,
                 reset_by == client,
                 reset_by >= 0,
                 first_fin == client,
@@ -226,7 +304,9 @@ class ConnectionTable:
             ],
             [
                 Ending.REFUSED,
+                Ending.UNREACHABLE,
                 Ending.UNANSWERED,
+                Ending.HALF_OPEN,
                 Ending.CLIENT_RESET,
                 Ending.SERVER_RESET,
                 Ending.CLIENT_FIN,
@@ -296,6 +376,7 @@ class ConnectionTable:
     def _open(self, connection: int, answers: bool, seq: int, time_ns: int, direction: int) -> None:
         arrays = self._connections.arrays
         if arrays["syn_ack_seq" if answers else "syn_seq"][connection] >= 0:
+            arrays["syn_acks_repeated" if answers else "syns_repeated"][connection] += 1
             return
         arrays["syn_ack_seq" if answers else "syn_seq"][connection] = seq
         arrays["syn_ack_ns" if answers else "syn_ns"][connection] = time_ns
@@ -303,6 +384,15 @@ class ConnectionTable:
         stream = 2 * connection + direction
         self.base_of[stream] = (seq + 1) & 0xFFFFFFFF
         self.started_of[stream] = True
+
+    def mark_unreachable(self, flow: int, time_ns: int, frame: int, code: int) -> None:
+        """Note an ICMP error about the present connection of `flow`, if it is the first about it."""
+        known = self._flows.arrays["connection"]
+        connection = int(known[flow]) if flow < len(known) else NONE
+        if connection >= 0 and self.unreachable_ns_of[connection] < 0:
+            self.unreachable_ns_of[connection] = time_ns
+            self.unreachable_frame_of[connection] = frame
+            self.unreachable_code_of[connection] = code
 
     def begin(self, flow: int) -> int:
         """Begin the next connection of `flow`: the number of the new connection."""

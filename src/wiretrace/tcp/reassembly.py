@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.packets.columns import ACK, FIN, RST, SYN, TCP, PacketColumns
 from wiretrace.tcp.connections import NEVER, ConnectionTable
+from wiretrace.tcp.health import Packets, note_health, stable_order, windows_still_closed
 from wiretrace.tcp.streams import NO_ACK, Run, Segments, StreamChunk
+from wiretrace.tcp.trouble import Closures, Repeats, joined_repeats
 
 if TYPE_CHECKING:
     from wiretrace.model.limits import Limits
@@ -48,6 +50,8 @@ class Reassembler:
         self._notes = notes
         self._settled_frame = 0
         """Frame before which nothing late is expected any more."""
+        self._repeats: list[Repeats] = []
+        """What was found of the chunk at work."""
         self._waiting: dict[int, tuple[Piece, bytes]] = {}
         """By stream: segments behind a hole, their positions counted in the bytes beside them."""
 
@@ -79,30 +83,32 @@ class Reassembler:
             self._set_bases(stream, sequence, ack, has_ack)
             offset = self._unwrap(stream, sequence)
         ack_offset = np.where(has_ack, self._unwrap(stream ^ 1, ack), NO_ACK)
-        self._note_health(connection, time_ns, flags, columns.window[tcp])
-        np.maximum.at(self.connections.acknowledged_of, stream[has_ack] ^ 1, ack_offset[has_ack])
-        self._note_endings(stream, offset, length, flags, time_ns, columns.frame[tcp])
+        frame = columns.frame[tcp]
+        closures = note_health(
+            self.connections,
+            Packets(stream, offset, length, ack_offset, has_ack, flags, columns.window[tcp], time_ns, frame),
+        )
 
         loaded = np.flatnonzero(length > 0)
-        order = loaded[_stable_order(stream[loaded])]
+        order = loaded[stable_order(stream[loaded])]
         piece: Piece = {
             "stream": stream[order],
             "offset": offset[order],
             "length": length[order],
             "time_ns": time_ns[order],
-            "frame": columns.frame[tcp][order],
+            "frame": frame[order],
             "ack": ack_offset[order],
             "position": columns.payload_offset[tcp][order],
         }
         self._settled_frame = int(columns.frame[-1]) - SETTLING_PACKETS if len(columns) else 0
         events = np.unique(connection[(flags & (SYN | FIN | RST)) != 0])
-        return self._deliver(piece, columns.buffer, final=False, events=events.tolist())
+        return self._deliver(piece, columns.buffer, closures, final=False, events=events.tolist())
 
     def finish(self) -> StreamChunk:
         """Deliver all that still waits: the capture has ended."""
         empty = np.zeros(0, np.int64)
         piece: Piece = dict.fromkeys(("stream", *_COLUMNS), empty)
-        return self._deliver(piece, b"", final=True, events=[])
+        return self._deliver(piece, b"", windows_still_closed(self.connections), final=True, events=[])
 
     def _unwrap(self, stream: NDArray[np.int64], sequence: NDArray[np.int64]) -> NDArray[np.int64]:
         """Stream offsets of 32-bit sequence numbers: the ones nearest to where each stream stands. Shapes (n,)."""
@@ -146,43 +152,9 @@ class Reassembler:
             later = later[connection[later] == connection[index]]
             connection[later] = self.connections.begin(number)
 
-    def _note_health(
-        self,
-        connection: NDArray[np.int32],
-        time_ns: NDArray[np.int64],
-        flags: NDArray[np.uint8],
-        window: NDArray[np.uint16],
-    ) -> None:
-        table = self.connections
-        # Where an index occurs more than once, NumPy keeps the last assignment: the last packet, or the first reversed.
-        table.last_ns_of[connection] = time_ns
-        fresh = np.flatnonzero(table.first_ns_of[connection] < 0)[::-1]
-        table.first_ns_of[connection[fresh]] = time_ns[fresh]
-        closed = connection[(window == 0) & ((flags & (RST | SYN | FIN)) == 0)]
-        np.add.at(table.zero_windows_of, closed, 1)
-
-    def _note_endings(
-        self,
-        stream: NDArray[np.int64],
-        offset: NDArray[np.int64],
-        length: NDArray[np.int64],
-        flags: NDArray[np.uint8],
-        time_ns: NDArray[np.int64],
-        frame: NDArray[np.int64],
-    ) -> None:
-        table = self.connections
-        # Where an index occurs more than once, NumPy keeps the last assignment: the first packet, where they are reversed.
-        resets = np.flatnonzero(flags & RST)[::-1]
-        resets = resets[table.reset_by_of[stream[resets] >> 1] < 0]
-        table.reset_by_of[stream[resets] >> 1] = stream[resets] & 1
-        table.reset_ns_of[stream[resets] >> 1] = time_ns[resets]
-        table.reset_frame_of[stream[resets] >> 1] = frame[resets]
-        fins = np.flatnonzero((flags & (FIN | RST)) == FIN)
-        table.fin_of[stream[fins]] = np.maximum(offset[fins] + length[fins], 0)
-        fins = fins[table.first_fin_by_of[stream[fins] >> 1] < 0][::-1]
-        table.first_fin_by_of[stream[fins] >> 1] = stream[fins] & 1
-
-    def _deliver(self, piece: Piece, buffer: Buffer, *, final: bool, events: list[int]) -> StreamChunk:
+    def _deliver(
+        self, piece: Piece, buffer: Buffer, closures: Closures, *, final: bool, events: list[int]
+    ) -> StreamChunk:
         table = self.connections
         stream, offset, length = piece["stream"], piece["offset"], piece["length"]
         ends = offset + length
@@ -245,7 +217,9 @@ class Reassembler:
             runs, segments = _in_stream_order(runs, segments)
         self.delivered_bytes += int(segments.length.sum())
         touched = sorted({run.stream >> 1 for run in runs} | set(events))
-        return StreamChunk(segments, runs, touched, memoryview(buffer), memoryview(held_bytes))
+        repeats = joined_repeats([Repeats(), *self._repeats])
+        self._repeats = []
+        return StreamChunk(segments, runs, touched, memoryview(buffer), memoryview(held_bytes), repeats, closures)
 
     def _deliver_disordered(
         self,
@@ -283,10 +257,16 @@ class Reassembler:
         before = np.maximum.accumulate(np.concatenate([[int(table.next_of[stream])], ends]))[:-1]
         fresh = ends > before
         keep_alive = (offset == before - 1) & (ends == before)
-        table.retransmitted_of[stream] += int(np.count_nonzero(~fresh & ~keep_alive))
-        fresh_in_capture_order = np.zeros(len(order), np.bool_)
-        fresh_in_capture_order[order] = fresh
-        table.out_of_order_of[stream] += int(np.count_nonzero(overtaken & fresh_in_capture_order[1:]))
+        again = ~fresh & ~keep_alive
+        table.retransmitted_of[stream] += int(np.count_nonzero(again))
+        late = np.zeros(len(order), np.bool_)
+        late[order] = fresh
+        late[:1] = False
+        late[1:] &= overtaken
+        table.out_of_order_of[stream] += int(np.count_nonzero(late))
+        if again.any() or late.any():
+            late[order[again]] = True
+            self._repeat(stream, mine, reached, np.flatnonzero(late), filled=fresh[np.argsort(order, kind="stable")])
         order, offset, before = order[fresh], offset[fresh], before[fresh]
         if not len(order):
             return count
@@ -332,6 +312,35 @@ class Reassembler:
         pieces.append(delivered)
         return count + stop
 
+    def _repeat(
+        self,
+        stream: int,
+        mine: Piece,
+        reached: NDArray[np.int64],
+        rows: NDArray[np.intp],
+        filled: NDArray[np.bool_],
+    ) -> None:
+        """Remember segments, in `rows`, that were sent again, or (where `filled`) came behind later ones.
+
+        `mine` holds the segments of `stream` in capture order, and `reached` the highest end among them so far. A segment
+        was missed since the first one that held its first byte or lay behind it.
+        """
+        offset = mine["offset"][rows]
+        first = np.searchsorted(reached, offset, "right")
+        in_this_chunk = (first < rows) & (offset >= self.connections.next_of[stream])
+        missed = np.where(in_this_chunk, mine["time_ns"][np.minimum(first, rows)], -1)
+        self._repeats.append(
+            Repeats(
+                np.full(len(rows), stream, np.int64),
+                offset,
+                offset + mine["length"][rows],
+                missed,
+                mine["time_ns"][rows],
+                mine["frame"][rows],
+                (~filled[rows]).astype(np.int64),
+            )
+        )
+
     def _hold(
         self,
         stream: int,
@@ -351,16 +360,6 @@ class Reassembler:
                 parts.append(held_before[stream][1][at : at + length])
         piece["position"] = np.cumsum(piece["length"]) - piece["length"]
         self._waiting[stream] = (piece, b"".join(parts))
-
-
-def _stable_order(stream: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Indices that sort `stream` (n,), equal ones in place. NumPy sorts 16-bit integers by radix, ten times faster."""
-    if not len(stream):
-        return np.zeros(0, np.intp)
-    lowest = int(stream.min())
-    if int(stream.max()) - lowest < 1 << 16:
-        return np.argsort((stream - lowest).astype(np.uint16), kind="stable")
-    return np.argsort(stream, kind="stable")
 
 
 def _in_stream_order(runs: list[Run], segments: Segments) -> tuple[list[Run], Segments]:

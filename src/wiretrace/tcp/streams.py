@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from wiretrace.tcp.trouble import Closures, Repeats
+
 NO_ACK = -(2**62)
 """Stands for the acknowledgement of a segment without the ACK flag."""
 
@@ -68,6 +70,10 @@ class StreamChunk:
     buffer: memoryview
     held: memoryview
     """Bytes that waited behind a hole since an earlier chunk."""
+    repeats: Repeats
+    """Segments that were sent again or came late."""
+    closures: Closures
+    """Times, now over, in which an end took no more bytes."""
 
     def data(self, run: Run) -> bytes:
         """The bytes of a run, joined."""

@@ -52,7 +52,7 @@ def test_a_tree_deeper_than_the_stack_is_drawn(monkeypatch: pytest.MonkeyPatch) 
 
 def test_bars_show_when_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = drawn([None, *[0] * 20], 80, monkeypatch)
-    begins = [line.index("█") for line in lines]
+    begins = [min(line.find(cell) % 1000 for cell in "█▒") for line in lines]
     assert begins == sorted(begins)
     assert begins[0] < begins[-1]
 
@@ -60,3 +60,18 @@ def test_bars_show_when_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_follows_is_told_apart_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn([None, 0], 80, monkeypatch, relation="follows")[1].startswith("└» GET")
     assert drawn([None, 0], 80, monkeypatch)[1].startswith("└╌ GET")
+
+
+def test_solid_bars_are_the_critical_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root waits for its first child, then for the second, which is told where the bars of both are solid."""
+    monkeypatch.setenv("COLUMNS", "150")
+    builder = CaseBuilder()
+    root = builder.call(None, "http", "GET", "", PARTY, PARTY, 0, 100_000)
+    builder.call(root, "http", "first", "", PARTY, PARTY, 0, 50_000)
+    builder.call(root, "http", "second", "", PARTY, PARTY, 50_000, 50_000)
+    builder.call(root, "http", "beside", "", PARTY, PARTY, 10_000, 30_000)
+    stream = io.StringIO()
+    draw_tree(output(stream), builder.analysis().tables["calls"])
+    bars = ["".join(cell for cell in line if cell in "█▒") for line in stream.getvalue().splitlines()]
+    assert [set(bar) for bar in bars] == [{"▒"}, {"█"}, {"▒"}, {"█"}]
+    assert "self" in stream.getvalue().splitlines()[0]

@@ -4,6 +4,6 @@ from wiretrace.linking.evidence.registry import known_evidence
 
 
 def test_every_kind_of_the_folder_is_found_in_alphabetical_order() -> None:
-    """Identifiers, equal requests, sessions and values weigh pairs."""
-    assert list(known_evidence()) == ["identifiers", "proxied", "sessions", "values"]
+    """Identifiers, lookups, equal requests, sessions and values weigh pairs."""
+    assert list(known_evidence()) == ["identifiers", "lookup", "proxied", "sessions", "values"]
     assert all(evidence.kind == name for name, evidence in known_evidence().items())

@@ -26,8 +26,22 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def recorded(name: str, port: int) -> Iterator[None]:
-    """Record the packets from and to `port` on loopback as the capture `name`."""
+def recorded(name: str, port: int, transport: str = "tcp") -> Iterator[None]:
+    """Record the packets from and to `port` on loopback as the capture `name`; `transport` is tcp, udp or empty: both."""
+    with recorded_by(name, f"{transport} port {port}".lstrip()):
+        yield
+
+
+@contextlib.contextmanager
+def recorded_ports(name: str, *ports: int) -> Iterator[None]:
+    """The same for TCP on several ports."""
+    with recorded_by(name, " or ".join(f"tcp port {port}" for port in ports)):
+        yield
+
+
+@contextlib.contextmanager
+def recorded_by(name: str, expression: str) -> Iterator[None]:
+    """Record the packets on loopback that match the filter as the capture `name`."""
     path = CAPTURES / f"{name}.pcap"
     path.unlink(missing_ok=True)
     arguments = [
@@ -42,7 +56,7 @@ def recorded(name: str, port: int) -> Iterator[None]:
         "root",
         "-w",
         str(path),
-        f"tcp port {port}",
+        expression,
     ]
     recorder = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     time.sleep(SETTLE_SECONDS)

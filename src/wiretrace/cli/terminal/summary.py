@@ -194,7 +194,8 @@ def _how_sure(console: Console, summary: Summary) -> None:
         print_paragraph(console, f"{counted(links, 'link')}: {kinds}.", 2)
     if summary.questions:
         questions = counted(summary.questions, "more call has", "more calls have")
-        print_paragraph(console, f"{questions} no parent that is likelier than not: a question, not a link.", 2)
+        reason = "less likely than not, or at a host that was not captured"
+        print_paragraph(console, f"{questions} a parent that is a question and no link: {reason}.", 2)
     _clocks(console, summary)
 
 

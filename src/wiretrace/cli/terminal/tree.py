@@ -1,8 +1,9 @@
 """Draws request trees: who caused whom, how long, when, how it ended, and how sure the link is.
 
 A link that the wire states or proves has an unbroken branch, an inferred one a broken branch, a question a question
-mark, and one to whoever put a message on a queue a double arrow: they differ without colour. Drawing is iterative, and
-prefixes are bounded: a tree may be as deep as it likes.
+mark, and one to whoever put a message on a queue a double arrow: they differ without colour. A bar is solid where the call
+is on the critical path by itself, and light where it waits for calls of its own, or nothing waits for it. Drawing is
+iterative, and prefixes are bounded: a tree may be as deep as it likes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from wiretrace.case.forest import Forest
 from wiretrace.cli.terminal.console import cell, print_line
 from wiretrace.cli.terminal.text import counted, duration, percent, printable
 from wiretrace.diagnosis.columns import party_names
+from wiretrace.diagnosis.critical_path import own_stretches
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -34,8 +36,11 @@ DURATION_WIDTH = 8
 ENDING_WIDTH = 15
 SURE_WIDTH = 8
 ID_WIDTH = 16
+SELF_WIDTH = 13
 WIDE_ENOUGH_FOR_IDS = 110
-"""Columns of a console that shows the ids of the calls."""
+"""Columns of a console that shows the ids of the calls, and the time that each took by itself."""
+ON_PATH, BESIDE = "█", "▒"
+"""What a bar is made of."""
 
 
 @dataclass(slots=True)
@@ -125,8 +130,13 @@ class _Drawing:
         self._span = max(max(self._end, default=0) - self._first, 1)
         width = console.width - DURATION_WIDTH - ENDING_WIDTH - SURE_WIDTH - 4
         self._with_ids = console.width >= WIDE_ENOUGH_FOR_IDS
+        self._self: list[int] = plain_list(calls.column("self_ns"))
+        self._own: dict[int, list[tuple[int, int]]] = {}
+        for root in self._forest.roots:
+            for row, begin, end in own_stretches(self._forest, self._start, self._end, root):
+                self._own.setdefault(row, []).append((begin, end))
         if self._with_ids:
-            width -= ID_WIDTH + 1
+            width -= ID_WIDTH + SELF_WIDTH + 2
         self._bar_width = max(min(width // 4, 40), 4)
         self._name_width = width - self._bar_width
 
@@ -161,6 +171,7 @@ class _Drawing:
         parts = [
             name,
             cell(duration(self._end[row] - self._start[row]), DURATION_WIDTH, right=True),
+            *self._by_itself(row),
             self._bar(row, failed),
             cell(self._ending(row), ENDING_WIDTH, style="red" if failed else "green"),
             cell(self._sure(row), SURE_WIDTH, right=True),
@@ -177,13 +188,27 @@ class _Drawing:
             return corner + "» "
         return corner + ("─ " if self._basis[row] in ("stated", "measured") else "╌ ")
 
+    def _by_itself(self, row: int) -> list[Text]:
+        """The time in which none of its own calls ran, where there is room and it has any."""
+        if not self._with_ids:
+            return []
+        told = f"self {duration(self._self[row])}" if self._forest.children(row) else ""
+        return [cell(told, SELF_WIDTH, right=True, style="dim")]
+
     def _bar(self, row: int, failed: bool) -> Text:
-        begin = (self._start[row] - self._first) * self._bar_width // self._span
-        end = -(-(self._end[row] - self._first) * self._bar_width // self._span)
-        begin = min(begin, self._bar_width - 1)
-        length = min(max(end - begin, 1), self._bar_width - begin)
-        bar = Text("·" * begin, style="dim") + Text("█" * length, style="red" if failed else "blue")
+        begin, length = self._cells(self._start[row], self._end[row])
+        cells = [BESIDE] * length
+        for first, last in self._own.get(row, ()):
+            at, many = self._cells(first, last)
+            cells[at - begin : at - begin + many] = [ON_PATH] * many
+        bar = Text("·" * begin, style="dim") + Text("".join(cells[:length]), style="red" if failed else "blue")
         return bar + Text("·" * (self._bar_width - begin - length), style="dim")
+
+    def _cells(self, start: int, end: int) -> tuple[int, int]:
+        """The first cell of a bar that a span of time fills, and how many."""
+        begin = min((start - self._first) * self._bar_width // self._span, self._bar_width - 1)
+        behind = -(-(end - self._first) * self._bar_width // self._span)
+        return begin, min(max(behind - begin, 1), self._bar_width - begin)
 
     def _ending(self, row: int) -> str:
         outcome = self._outcome[row] or ""
