@@ -26,14 +26,17 @@ MOST_LINES = 500
 
 COVERED_BY = {
     # Parts of a protocol are tested through it, because only together do they keep the contract.
+    "protocols/test_amqp.py": ("protocols/amqp_*",),
     "protocols/test_dns.py": ("protocols/dns_message",),
     "protocols/test_proxy.py": ("exchanges/told",),
     "protocols/test_http1.py": ("protocols/http1_*", "protocols/http_fields", "protocols/http_semantics"),
     "protocols/test_http2.py": ("protocols/http2_*",),
+    "protocols/test_kafka.py": ("protocols/kafka_*",),
     "protocols/test_memcached.py": ("protocols/memcached_*",),
     "protocols/test_cassandra.py": ("protocols/cassandra_*",),
     "protocols/test_ldap.py": ("protocols/ldap_*",),
     "protocols/test_mongodb.py": ("protocols/mongodb_*",),
+    "protocols/test_mqtt.py": ("protocols/mqtt_*",),
     "protocols/test_mysql.py": ("protocols/mysql_*",),
     "protocols/test_mysql_compression.py": ("protocols/carried",),
     "protocols/test_postgresql.py": ("protocols/postgresql_*",),

@@ -1,11 +1,12 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [faults] [pairing] [linking] [tls] [--exchanges N]
+Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [--exchanges N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
 faults    calls that fail in known ways between real processes: what they are taken for with both sides captured, and
           what one side leaves open
+queues    messages through Redis and RabbitMQ: who put them there, who took them off, what was done because of them
 pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
 linking   public sets of calls with true parents, by timing alone
 tls       opaque calls: a capture of HTTP/1.1 under TLS read without its keys, compared with what is read with them
@@ -27,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import accuracy_faults
 import accuracy_linking
 import accuracy_pairing
+import accuracy_queues
 import accuracy_tls
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +40,7 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ["lab", "faults", "pairing", "linking", "tls"]
+    known = ["lab", "faults", "queues", "pairing", "linking", "tls"]
     parser.add_argument("parts", nargs="*", choices=[*known, []], help="all, if none is named")
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     options = parser.parse_args()
@@ -48,6 +50,8 @@ def main() -> int:
         good &= measure_lab()
     if "faults" in parts:
         good &= accuracy_faults.main()
+    if "queues" in parts:
+        good &= accuracy_queues.main()
     if "pairing" in parts:
         good &= accuracy_pairing.main(options.exchanges)
     if "linking" in parts:

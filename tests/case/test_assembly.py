@@ -50,6 +50,7 @@ def part(folder: Path, number: int, calls: list[int], links: list[Link]) -> Part
             "start_ns": 100 * number + at,
             "end_ns": 100 * number + at + 7,
             "basis": "inferred" if call in parents else None,
+            "relation": "child" if call in parents else None,
             "confidence": parents[call][1] if call in parents else None,
             "question": False,
             "outcome": "error" if call % 2 else "ok",
@@ -73,6 +74,7 @@ def part(folder: Path, number: int, calls: list[int], links: list[Link]) -> Part
                     **ends,
                     "rank": pa.array([0] * len(links), pa.int32()),
                     "basis": pa.array(["inferred"] * len(links), pa.string()).dictionary_encode(),
+                    "relation": pa.array(["child"] * len(links), pa.string()).dictionary_encode(),
                     "confidence": pa.array([each[2] for each in links], pa.float64()),
                 }
             ),

@@ -24,7 +24,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A case with hostile text in every text that the tables can hold, but for ids and fixed words."""
-    fixed = {"id", "tree", "parent", "child", "basis", "outcome", "possible", "attributes"}
+    fixed = {"id", "tree", "parent", "child", "basis", "relation", "outcome", "possible", "attributes"}
     analysis = build_analysis(70)
     for name, table in analysis.tables.items():
         rows = table.to_pylist()

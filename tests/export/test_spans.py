@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.support.cases import build_analysis, case_of
@@ -130,3 +131,45 @@ def test_parquet_is_flat_and_has_timestamps(case: Case) -> None:
     assert table.column("server_start").null_count == sum(
         call["server_start_ns"] == -1 for call in calls_of(case).values()
     )
+
+
+@pytest.fixture(scope="module")
+def queue_case() -> Case:
+    """A call that took two messages off a queue, whose parent put the first of them there."""
+    analysis = build_analysis(14)
+    first, second, taker = analysis.tables["calls"].to_pylist()[:3]
+    calls = analysis.tables["calls"].to_pylist()
+    links = [row for row in analysis.tables["links"].to_pylist() if row["child"] != taker["id"]]
+    for call in calls:
+        if call["id"] == taker["id"]:
+            call |= {
+                "parent": second["id"],
+                "basis": "measured",
+                "relation": "follows",
+                "confidence": 0.999,
+                "question": False,
+            }
+    link = {"child": taker["id"], "rank": 0, "basis": "measured", "relation": "follows", "confidence": 0.999}
+    links += [{**link, "parent": parent["id"]} for parent in (second, first)]
+    for name, rows in (("calls", calls), ("links", links)):
+        analysis.tables[name] = pa.Table.from_pylist(rows, analysis.tables[name].schema)
+    return case_of(analysis)
+
+
+def test_what_follows_is_told_from_what_is_a_child_in_every_format(queue_case: Case) -> None:
+    taker = next(call for call in calls_of(queue_case).values() if call["relation"] == "follows")
+    lines = exported(queue_case, "otlp").splitlines()
+    spans = [
+        span for line in lines for each in json.loads(line)["resourceSpans"] for span in each["scopeSpans"][0]["spans"]
+    ]
+    links = next(span["links"] for span in spans if span["spanId"] == taker["id"])
+    assert len([each for each in links if each["attributes"][0]["value"] == {"stringValue": "follows"}]) == 2
+    traces = json.loads(exported(queue_case, "jaeger"))["data"]
+    jaeger = next(span for trace in traces for span in trace["spans"] if span["spanID"] == taker["id"])
+    assert [each["refType"] for each in jaeger["references"]] == ["FOLLOWS_FROM"] * 2
+    row = next(
+        json.loads(line) for line in exported(queue_case, "jsonl").splitlines() if taker["id"].encode() in line[:40]
+    )
+    assert (row["relation"], len(row["also_follows"])) == ("follows", 1)
+    events = json.loads(exported(queue_case, "perfetto"))["traceEvents"]
+    assert "followed" in {event["name"] for event in events if event["ph"] == "s"}

@@ -8,6 +8,7 @@ wanted=(
   nginx-light:nginx mariadb-server:mariadbd redis-server:redis-server memcached:memcached postgresql:pg_lsclusters
   dnsmasq-base:dnsmasq bind9-dnsutils:dig haproxy:haproxy
   iproute2:ip ethtool:ethtool util-linux:setpriv procps:sysctl tshark:tshark slapd:slapd
+  rabbitmq-server:rabbitmq-server mosquitto:mosquitto nats-server:nats-server
 )
 PATH=$PATH:/usr/sbin:/sbin
 missing=()

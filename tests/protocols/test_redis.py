@@ -201,7 +201,7 @@ def test_each_subscription_is_a_unit_and_messages_are_pushes(server: str, hello:
         ("PUNSUBSCRIBE n*", "OK"),
         ("PING", "PONG"),
     ]
-    pushes = [message for message in found.responses if message.role == Role.PUSH]
+    pushes = [message for message in found.responses if message.role == Role.ONE_WAY]
     assert [push.summary for push in pushes] == ["message a", "pmessage news"]
     assert b"secret text" in pushes[0].values
 

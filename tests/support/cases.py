@@ -100,6 +100,7 @@ class CaseBuilder:
         status: str = "200",
         outcome: str = "ok",
         basis: str = "inferred",
+        relation: str = "child",
         confidence: float = 0.98,
         alternatives: tuple[tuple[str | None, float], ...] = (),
         evidence: tuple[tuple[str, float, str], ...] = (("timing", 2.1, "begins 0.3 ms after its parent"),),
@@ -150,6 +151,9 @@ class CaseBuilder:
                     "request_digest": self._calls,
                     "transaction": -1,
                     "one_way": one_way,
+                    "delivered": False,
+                    "sent": [],
+                    "received": [],
                     "opens": False,
                     "tls_ns": 0,
                     "request_acknowledged": True,
@@ -178,6 +182,7 @@ class CaseBuilder:
             "tree": parent["tree"] if parent else identity,
             "parent": parent["id"] if parent else None,
             "basis": basis if parent else None,
+            "relation": relation if parent else None,
             "confidence": confidence if parent else None,
             "question": bool(parent) and confidence < 0.5,
             "protocol": protocol,
@@ -212,7 +217,14 @@ class CaseBuilder:
         self.rows["calls"].append(row)
         if parent:
             self.rows["links"].append(
-                {"child": identity, "parent": parent["id"], "rank": 0, "basis": basis, "confidence": confidence}
+                {
+                    "child": identity,
+                    "parent": parent["id"],
+                    "rank": 0,
+                    "basis": basis,
+                    "relation": relation,
+                    "confidence": confidence,
+                }
             )
             for kind, weight, detail in evidence:
                 self.rows["evidence"].append(
@@ -220,7 +232,14 @@ class CaseBuilder:
                 )
         for rank, (other, share) in enumerate(alternatives, start=1):
             self.rows["links"].append(
-                {"child": identity, "parent": other, "rank": rank, "basis": "inferred", "confidence": share}
+                {
+                    "child": identity,
+                    "parent": other,
+                    "rank": rank,
+                    "basis": "inferred",
+                    "relation": relation,
+                    "confidence": share,
+                }
             )
         return row
 

@@ -24,6 +24,8 @@ PROTOCOLS = {
     "mysql": "mysql",
     "redis": "redis",
     "memcache": "memcached",
+    "kafka": "kafka",
+    "amqp": "amqp",
     "dns": "dns",
     "mongo": "mongodb",
     "tds": "tds",
@@ -151,8 +153,10 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if entry["protocol"] in ("http2", "grpc") and entry.get("h2_stream") == 1 and not entry["request"]
     }
     ends = {entry.get("stream"): entry for entry in entries if entry["protocol"] == "http"}
-    counted = []
+    counted = _amqp_exchanges([entry for entry in entries if entry["protocol"] == "amqp"])
     for entry in entries:
+        if entry["protocol"] == "amqp":
+            continue
         answer = upgraded.get(entry.get("stream"))
         switches = entry["protocol"] == "http" and (entry["response"] or {}).get("status") == 101
         if answer is not None and switches:
@@ -169,6 +173,40 @@ def _as_we_count(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         else:
             counted.append(entry)
     return counted
+
+
+def _amqp_exchanges(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Frames of AMQP, which the oracle lists one by one, as questions and answers of a channel.
+
+    What carries content is told by its method alone: it asks for nothing, or its acknowledgement is left out here.
+    """
+    found: list[dict[str, Any]] = []
+    waiting: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for frame in frames:
+        if not frame["method"]:
+            continue
+        name = frame["method"].removeprefix("Method: ").partition(" ")[0]
+        kind = (frame["class"] or "").removeprefix("Class: ").partition(" ")[0]
+        if name == "Tune":
+            name, kind = "Start-Ok-Ok", "Connection"
+        asked = waiting.pop((frame["stream"], frame["channel"], f"{kind}.{name.removesuffix('-Ok')}"), None)
+        if asked is not None:
+            asked["resp_frame"] = frame["frame"]
+        elif name == "Close" and frame["reply_code"] not in (None, "0", "200"):
+            for key in [key for key in waiting if key[:2] == (frame["stream"], frame["channel"])][-1:]:
+                waiting.pop(key)["resp_frame"] = frame["frame"]
+        elif name in ("Start", "Tune-Ok", "Ack", "Nack", "Reject", "Close-Ok"):
+            continue
+        else:
+            delivered = name == "Deliver"
+            entry = {
+                "protocol": "amqp", "client": frame["from"], "server": frame["to"], "req_frame": frame["frame"],
+                "resp_frame": None, "request": {}, "response": None, "response_not_told": delivered or name == "Publish",
+            }  # fmt: skip
+            found.append(entry)
+            if not entry["response_not_told"]:
+                waiting[frame["stream"], frame["channel"], f"{kind}.{name}"] = entry
+    return found
 
 
 def _queries_sent_once(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -238,7 +276,7 @@ def _text(protocol: str, request: dict[str, Any]) -> str:
     match protocol:
         case "grpc":
             return (request.get("path") or "").removeprefix("/")
-        case "websocket":
+        case "websocket" | "kafka" | "amqp":
             return ""
         case "http" | "http2":
             return (

@@ -61,9 +61,9 @@ def _final_calls(trees: AllTrees) -> Iterator[pa.RecordBatch]:
             "self_ns": pa.array(trees.self_times(number)),
         }
         if len(table) and not pc.equal(pc.is_null(table.column("basis")), cut).to_numpy().all():
-            final["basis"] = pc.if_else(cut, None, table.column("basis").cast(pa.string())).cast(
-                schema.field("basis").type
-            )
+            for name in ("basis", "relation"):
+                words = pc.if_else(cut, None, table.column(name).cast(pa.string()))
+                final[name] = words.cast(schema.field(name).type)
         columns = [final[name] if name in final else table.column(name) for name in schema.names]
         yield from pa.table(columns, schema=schema).to_batches()
 

@@ -111,6 +111,8 @@ class CallRecord(msgspec.Struct, gc=False):
     tree: str
     parent: str | None
     basis: str | None
+    relation: str | None
+    also_follows: Sequence[Alternative]
     confidence: float | None
     question: bool
     evidence: Sequence[Evidence]
@@ -147,6 +149,7 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
         values = {name: plain_list(part.column(name)) for name in read}
         end = start + len(part)
         evidences, alternatives = _evidences(claims.reasons(start, end)), _alternatives(claims.runners_up(start, end))
+        further = _alternatives(claims.further(start, end))
         call_views = views.of(part)
         phases = [Phases(*figures) for figures in zip(*(values[name] for name in PHASES), strict=True)]
         for row, attributes in enumerate(values["attributes"]):
@@ -160,6 +163,8 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
                 values["tree"][row],
                 values["parent"][row],
                 values["basis"][row],
+                values["relation"][row],
+                further[row],
                 values["confidence"][row],
                 bool(values["question"][row]),
                 evidences[row],

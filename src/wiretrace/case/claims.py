@@ -42,9 +42,16 @@ class ClaimsOfCalls:
         places = RowsOfIds(lambda: (piece.column("id") for piece in pieces))
         parents = pa.chunked_array([chunk for piece in pieces for chunk in piece.column("parent").chunks], pa.string())
         self._links = ClaimRows(len(order), RowReader(case, "links", ["parent", "confidence"]))
-        for piece in case.pieces("links", ["child", "rank"]):
-            rank = piece.column("rank").to_numpy()
-            self._links.add(places.rows(piece.column("child")), rank > 0, rank)
+        self._further = ClaimRows(len(order), RowReader(case, "links", ["parent", "confidence"]))
+        for piece in case.pieces("links", ["child", "parent", "rank"]):
+            rank, place = piece.column("rank").to_numpy(), places.rows(piece.column("child"))
+            self._links.add(place, rank > 0, rank)
+            is_further = (rank == 0) & (place >= 0)
+            chosen = pc.equal(
+                piece.column("parent").filter(pa.array(is_further)), parents.take(pa.array(place[is_further]))
+            )
+            is_further[is_further] = ~chosen.fill_null(True).to_numpy()
+            self._further.add(place, is_further, rank)
         self._evidence = ClaimRows(len(order), RowReader(case, "evidence", ["kind", "weight", "detail"]))
         for piece in case.pieces("evidence", ["child", "parent"]):
             place = places.rows(piece.column("child"))
@@ -58,6 +65,10 @@ class ClaimsOfCalls:
     def reasons(self, start: int, end: int) -> Claims:
         """The evidence of the calls from place `start` to before `end`: kind, weight and detail."""
         return self._evidence.claims(start, end)
+
+    def further(self, start: int, end: int) -> Claims:
+        """What those calls follow beside their parents, where they took several messages off: parent and confidence."""
+        return self._further.claims(start, end)
 
     def runners_up(self, start: int, end: int) -> Claims:
         """The runners-up of those calls, the likeliest first: parent and confidence."""

@@ -58,8 +58,8 @@ class Conversation:
     __slots__ = (
         "_excluded", "_inside", "_keep_values", "_limits", "_notes", "_produced", "_shared", "_told",
         "_unread_before", "_violations", "addresses", "aligned", "carriage", "client", "client_known", "connection",
-        "decided", "directions", "given_up", "hint", "interleaves", "last_end", "likelihood", "messages", "ports",
-        "protocol", "protocol_name", "turns", "unread", "varied", "whole",
+        "decided", "directions", "given_up", "hint", "interleaves", "keyed", "last_end", "likelihood", "messages",
+        "ports", "protocol", "protocol_name", "turns", "unread", "varied", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,8 @@ class Conversation:
         """What the last connection to the same server spoke."""
         self.interleaves = False
         """Whether a protocol that it spoke sends messages in pieces."""
+        self.keyed = False
+        """Whether a protocol that it spoke pairs nothing by order."""
         self.turns = False
         """Whether it speaks a protocol whose messages are turns."""
         self.varied = False
@@ -267,6 +269,7 @@ class Conversation:
         )
         self.protocol_name = protocol.name
         self.interleaves |= protocol.interleaves
+        self.keyed |= protocol.keyed
         self.turns = protocol.turns
         self._unread_before = dict(self.unread)
         for state in self.directions:

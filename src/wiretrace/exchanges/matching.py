@@ -17,6 +17,7 @@ from wiretrace.exchanges.message_table import integers
 from wiretrace.exchanges.outcomes import NOT_RESENT, OUTCOME_OF, Judgement, Resent, judge
 from wiretrace.exchanges.pairing import Pair, Proof
 from wiretrace.exchanges.pairing_acknowledgement import pair_by_acknowledgement
+from wiretrace.exchanges.pairing_delivery import pair_deliveries, unasked
 from wiretrace.exchanges.pairing_identifier import pair_before_identifiers, pair_by_identifier
 from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.pairing_plain import PlainPairs, pair_plain
@@ -204,9 +205,10 @@ class Matcher:
         rows: Rows,
     ) -> None:
         """Make rows of one connection's exchanges and halves."""
-        response_end = thread.conversation.side(Side.SERVER).next
+        reached = thread.conversation.side(Side.CLIENT).next, thread.conversation.side(Side.SERVER).next
         transactions = thread.transactions
         whole = half = count = 0
+        counted: set[int] = set()
         for at, pair in enumerate(pairs + left):
             request, response = pair.request, pair.response
             role = (request or response).message.role  # type: ignore[union-attr]
@@ -214,11 +216,15 @@ class Matcher:
                 continue
             # How the connection ended judges what was left over then, and answers that were cut off.
             ended = closing if response is not None or at >= len(pairs) else None
-            judgement = _judged(pair, ended, response_end, health)
+            judgement = _judged(pair, ended, reached[not pair.delivered], health)
             transaction = transactions.number(response.message.transaction if response else Transaction.UNKNOWN)
             rows.add(rank, pair, judgement, transaction)
             count += 1
             captured = (request.captured if request else 0) + (response.captured if response else 0)
+            if response is not None and response.message.cumulative:
+                # It is in several pairs, and its bytes are counted once.
+                captured -= response.captured if id(response) in counted else 0
+                counted.add(id(response))
             if (request and response) or role in (Role.ONE_WAY, Role.PUSH) or pair.skipped:
                 whole += captured
             else:
@@ -257,6 +263,7 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
             habits.asked = int(table.start[asked])
     return conversation.aligned and not (
         conversation.interleaves
+        or conversation.keyed
         or conversation.turns
         or (first < middle and table.messages[first].key >= 0)
         or (middle < behind and table.messages[middle].key >= 0)
@@ -268,17 +275,18 @@ def _pair_carefully(
 ) -> None:
     """Pair what waits in `thread` by the proof that it allows, adding to `pairs`; what finds no partner stays."""
     conversation = thread.conversation
-    requests, responses = thread.requests, thread.responses
+    requests, responses, delivered = pair_deliveries(thread.requests, thread.responses, pairs)
     interleaves = conversation.interleaves
-    if interleaves or any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
+    if interleaves or conversation.keyed or any(located.message.key >= 0 for located in requests[:1] + responses[:1]):
         if interleaves:
             requests = join_parts(requests, thread.parts[Side.CLIENT], table, limits, notes)
             responses = join_parts(responses, thread.parts[Side.SERVER], table, limits, notes)
             # What came before the protocol that sends identifiers was answered in order.
             pair_before_identifiers(requests, responses, pairs, thread.habits)
         waiting = pair_by_identifier(requests, responses, pairs, table, unique=interleaves)
-        thread.requests, thread.responses = waiting
+        thread.requests, thread.responses = waiting[0], waiting[1] + delivered
         return
+    thread.requests, thread.responses = requests, responses
     if conversation.aligned:
         used, answered = pair_in_order(requests, responses, pairs, thread.habits)
     else:
@@ -287,6 +295,7 @@ def _pair_carefully(
         used, answered = pair_by_acknowledgement(requests, responses, pairs, thread.habits, reached)
     del requests[:used]
     del responses[:answered]
+    responses += delivered
 
 
 def _pair_whole(thread: Thread, pairs: list[Pair]) -> None:
@@ -303,5 +312,9 @@ def _pair_whole(thread: Thread, pairs: list[Pair]) -> None:
 def _halves(requests: list[Located], responses: list[Located]) -> list[Pair]:
     """Each of the messages as a half of its own."""
     halves = [Pair(located, None, Proof.NONE) for located in requests]
-    halves += [Pair(None, located, Proof.NONE) for located in responses]
-    return halves
+    return halves + [
+        Pair(located, None, Proof.NONE, delivered=True)
+        if located.message.role is Role.REQUEST
+        else unasked(located, delivered=True)
+        for located in responses
+    ]

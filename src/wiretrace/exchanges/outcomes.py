@@ -51,6 +51,14 @@ SHORTEST_RETRANSMISSION_NS = 200_000_000
 SILENCE_NS = 1_000_000_000
 """A server that does nothing for so long after its client left, and for as long as the client waited, is silent."""
 
+_NOT_SETTLED = {
+    Ending.CLIENT_FIN: Outcome.SERVER_CLOSED,
+    Ending.CLIENT_RESET: Outcome.SERVER_RESET,
+    Ending.SERVER_FIN: Outcome.CLIENT_ABORTED,
+    Ending.SERVER_RESET: Outcome.CLIENT_ABORTED,
+}
+"""What became of a delivery that was not acknowledged: there the ends have each other's parts."""
+
 
 @dataclass(slots=True, frozen=True)
 class Resent:
@@ -93,7 +101,7 @@ def judge(
     response = pair.response
     if response is not None:
         if response.message.role is Role.PUSH:
-            return Judgement(Outcome.OK)
+            return Judgement(OUTCOME_OF[response.message.result])
         if pair.request is None:
             failed = response.message.result is Result.TLS_FAILED
             return Judgement(Outcome.TLS_FAILED if failed else Outcome.NOT_CAPTURED)
@@ -115,6 +123,8 @@ def judge(
         return Judgement(OUTCOME_OF[request.message.result])
     if closing is None:
         return Judgement(Outcome.NOT_CAPTURED)
+    if pair.delivered:
+        return Judgement(_NOT_SETTLED.get(closing.ending, Outcome.UNFINISHED))
     return _unanswered(request, closing, asked_again)
 
 

@@ -2,7 +2,8 @@
 
 Rules:
 
-- By identifier, where the protocol has one (`Message.key`): ``pairing_identifier.py``.
+- By identifier, where the protocol has one (`Message.key`): ``pairing_identifier.py``; what the server asks of the client,
+  ``pairing_delivery.py``.
 - By order, where nothing of the connection is missing, the k-th answer answers the k-th question: ``pairing_plain.py`` for
   all such connections of a chunk at once, ``pairing_order.py`` for one that takes more care.
 - Behind a gap, or in a connection that was joined midway, order proves nothing by itself. Then the acknowledgements do:
@@ -95,6 +96,8 @@ class Pair(msgspec.Struct, gc=False):
     proof: Proof
     skipped: bool = False
     """The server passed over the request because an earlier one of its unit failed."""
+    delivered: bool = False
+    """The server asked, and the client answers."""
 
 
 def order_proof(request: Located, response: Located) -> Proof:

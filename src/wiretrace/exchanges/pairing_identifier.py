@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.exchanges.pairing import Habits, Located, Pair, Proof
+from wiretrace.exchanges.pairing_delivery import WaitingGroups, unasked
 from wiretrace.exchanges.pairing_order import pair_in_order
 from wiretrace.exchanges.parts import frames_of
 from wiretrace.model.message import Result, Role
@@ -51,14 +52,16 @@ def pair_by_identifier(
 
     A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
     as soon as a later request is answered. So is one that was called off, by a client whose later request is answered.
-    An answer may be complete before its request is; where identifiers are `unique` within a connection, it may even begin
-    before it. `table` holds the messages of the chunk.
+    What answers several requests is in several pairs. An answer may be complete before its request is; where identifiers
+    are `unique` within a connection, it may even begin before it. `table` holds the messages of the chunk.
     """
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
     called_off = {each.message.key: each.message.end for each in requests if each.message.result in CALLED_OFF}
     calls_off = any(each.message.role is Role.CANCEL for each in requests)
     answered: dict[int, tuple[Located, Located]] = {}
+    cumulative = any(each.message.cumulative for each in responses)
+    groups = WaitingGroups()
     events = sorted([*requests, *responses], key=lambda located: located.start_ns)
     for located in events:
         message = located.message
@@ -74,12 +77,18 @@ def pair_by_identifier(
                 pairs.append(Pair(located, early.pop(message.key), Proof.IDENTIFIER))
             else:
                 waiting[message.key] = located
+                if cumulative:
+                    groups.add(message.key)
         elif message.role is Role.RESPONSE:
+            if message.cumulative:
+                pairs += [
+                    Pair(waiting.pop(key), located, Proof.IDENTIFIER) for key in groups.before(message.key, waiting)
+                ]
             request = waiting.pop(message.key, None)
             if request is None:
                 orphan = early.pop(message.key, None)
                 if orphan is not None:
-                    pairs.append(Pair(None, orphan, Proof.NONE))
+                    pairs.append(unasked(orphan, delivered=True))
                 early[message.key] = located
                 continue
             pairs.append(Pair(request, located, Proof.IDENTIFIER))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.exchanges.message_table import NO_MESSAGE
+from wiretrace.exchanges.queued_messages import queued_messages
 from wiretrace.exchanges.redaction import scrub
 from wiretrace.exchanges.remembered_values import RememberedValues
 from wiretrace.exchanges.rows import OUTCOMES, PROOFS
@@ -81,6 +82,7 @@ class BatchMaker:
 
     def __init__(self, capture: str, hasher: ValueHasher) -> None:
         self._capture = pa.array([capture])
+        self._hasher = hasher
         self._values = RememberedValues(hasher)
         self._attributes: dict[tuple[int, int], str] = {}
         self._alive: list[tuple[object, object]] = []
@@ -100,7 +102,16 @@ class BatchMaker:
             named = [answer if each is NO_MESSAGE else each for each, answer in zip(asked, answers, strict=True)]
         values = [each.values for each in asked]
         request_tokens, response_tokens = self._values.tokens(values, [each.values for each in answers])
-        clients, servers = _Ends(connections.client), _Ends(connections.server)
+        delivered = rows.delivered.astype(np.bool_)
+        clients, servers = (
+            _Ends(connections.client + connections.server),
+            _Ends(connections.server + connections.client),
+        )
+        # Where the server asked, it stands in the client's place.
+        end = np.where(delivered, rank + len(connections.client), rank)
+        asking = np.where(delivered, connections.server_base[rank], connections.client_base[rank])
+        answering = np.where(delivered, connections.client_base[rank], connections.server_base[rank])
+        sent, received = queued_messages(asked, answers, self._hasher)
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
             "connection": connections.number[rank],
@@ -111,10 +122,10 @@ class BatchMaker:
             "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
             "possible": _sparse_lists(count, {row: judged.possible for row, judged in rows.judged.items()}),
             "proof": pa.DictionaryArray.from_arrays(rows.proof.astype(np.int32), pa.array(PROOFS, pa.string())),
-            "client_address": clients.addresses(rank),
-            "client_port": clients.ports[rank],
-            "server_address": servers.addresses(rank),
-            "server_port": servers.ports[rank],
+            "client_address": clients.addresses(end),
+            "client_port": clients.ports[end],
+            "server_address": servers.addresses(end),
+            "server_port": servers.ports[end],
             "request_start_ns": table.start_ns[request],
             "request_end_ns": table.end_ns[request],
             "response_start_ns": table.start_ns[response],
@@ -123,11 +134,14 @@ class BatchMaker:
             "response_bytes": table.end[response] - table.start[response] - table.elsewhere[response],
             "request_frames": _frames(table, request),
             "response_frames": _frames(table, response),
-            "request_seq": _sequence(table, request, connections.client_base[rank]),
-            "response_seq": _sequence(table, response, connections.server_base[rank]),
+            "request_seq": _sequence(table, request, asking),
+            "response_seq": _sequence(table, response, answering),
             "request_digest": self._values.digests([each.operation for each in asked], values),
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
+            "delivered": delivered,
+            "sent": sent,
+            "received": received,
             "opens": connections.opening[rank] == table.start[request],
             **figures,
             "given_up_ns": _given_up(count, rows.judged),
@@ -174,7 +188,7 @@ class _Ends:
         self.ports = np.fromiter([port for _, port in ends], np.int32, len(ends))
 
     def addresses(self, rank: NDArray[np.int64]) -> pa.DictionaryArray:
-        """The addresses of the connections `rank` (n,)."""
+        """The addresses of the ends `rank` (n,)."""
         return self._addresses.take(pa.array(rank))
 
 

@@ -43,9 +43,11 @@ class Rows:
         """Index in OUTCOMES."""
         self.transaction = empty
         """Number of the transaction; -1 outside one."""
+        self.delivered = empty
+        """1 where the server asked."""
         self.judged: dict[int, Judgement] = {}
         """By row, where there is more to say than the outcome: what else is possible, what ended it, what proves it."""
-        self._single: list[tuple[int, int, int, int, int, int]] = []
+        self._single: list[tuple[int, int, int, int, int, int, int]] = []
         self._judged: dict[int, Judgement] = {}
 
     def __len__(self) -> int:
@@ -64,6 +66,7 @@ class Rows:
         """Take the exchanges of all plain connections. All shapes (n,); `judged` as the attribute."""
         self.rank, self.request, self.response = rank, request, response
         self.proof, self.outcome, self.transaction = proof, outcome, transaction
+        self.delivered = np.zeros(len(rank), np.int64)
         self.judged = judged
 
     def add(self, rank: int, pair: Pair, judgement: Judgement, transaction: int) -> None:
@@ -78,6 +81,7 @@ class Rows:
                 PROOF_CODES[pair.proof],
                 OUTCOME_CODES[judgement.outcome],
                 transaction,
+                pair.delivered,
             )
         )
 
@@ -86,12 +90,13 @@ class Rows:
         if not self._single:
             return
         single = [integers(list(values)) for values in zip(*self._single, strict=True)]
-        plain = (self.rank, self.request, self.response, self.proof, self.outcome, self.transaction)
+        plain = (
+            self.rank, self.request, self.response, self.proof, self.outcome, self.transaction, self.delivered,
+        )  # fmt: skip
         columns = [np.concatenate(parts) for parts in zip(plain, single, strict=True)]
         order = np.argsort(columns[0], kind="stable")
-        self.rank, self.request, self.response, self.proof, self.outcome, self.transaction = (
-            column[order] for column in columns
-        )
+        columns = [column[order] for column in columns]
+        self.rank, self.request, self.response, self.proof, self.outcome, self.transaction, self.delivered = columns
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
         self.judged = {int(place[at]): judgement for at, judgement in self.judged.items()}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.model.limits import Limits
+    from wiretrace.model.message import QueuedMessage
 
 REMEMBERED_WORDS = 65_536
 """Words whose hashes are remembered; beyond it all are forgotten and the dictionary fills anew."""
@@ -159,6 +160,17 @@ class ValueHasher:
     def identifier(self, kind: str, value: bytes) -> int:
         """Hash of an identifier that another tool left on the wire; equal only for the same kind."""
         return self._hash(value, kind.encode()[:16])
+
+    def queued(self, message: QueuedMessage) -> tuple[int, int]:
+        """Hashes of a queued message's destination and content; 0 for a content that is not known.
+
+        The lowest bit of the second is 1 where it is an identifier of its own.
+        """
+        destination, content, named = message
+        hashed = 0
+        if content:
+            hashed = (self._hash(destination + b"\0" + content, b"queued") | 1) ^ (not named)
+        return self._hash(destination, b"destination") or 1, hashed
 
     def _hash(self, content: bytes, purpose: bytes = b"") -> int:
         begun = self._begun.get(purpose)

@@ -11,7 +11,7 @@ import msgspec
 
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import Span, Value, spans
+from wiretrace.export.span import FOLLOWS, Span, Value, spans
 
 
 class Jaeger(Exporter):
@@ -49,8 +49,8 @@ def _span(span: Span, process: str) -> dict[str, Any]:
     tags.append(_tag("span.kind", "server"))
     if span.is_error:
         tags.append(_tag("error", True))
-    references = []
-    if span.parent is not None:
+    references = [{"refType": "FOLLOWS_FROM", "traceID": other.trace, "spanID": other.id} for other in span.followed]
+    if span.parent is not None and call.relation != FOLLOWS:
         references.append({"refType": "CHILD_OF", "traceID": span.trace, "spanID": span.parent})
     warnings = [f"may have been caused by {other.id} instead ({other.confidence:.0%})" for other in span.others]
     return {

@@ -12,7 +12,7 @@ import msgspec
 from wiretrace import __version__
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import Span, Value, spans
+from wiretrace.export.span import FOLLOWS, Span, Value, spans
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 KIND_SERVER = 2
@@ -77,6 +77,17 @@ def _span(span: Span) -> dict[str, Any]:
             ],
         }
         for other in span.others
+    ]
+    links += [
+        {
+            "traceId": other.trace.zfill(32),
+            "spanId": other.id,
+            "attributes": [
+                _attribute("wiretrace.link.relation", FOLLOWS),
+                _attribute("wiretrace.link.confidence", other.confidence),
+            ],
+        }
+        for other in span.followed
     ]
     if links:
         made["links"] = links

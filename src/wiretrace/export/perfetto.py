@@ -17,7 +17,7 @@ from wiretrace.case.forest import Forest, calls_in_order
 from wiretrace.case.reader import Case
 from wiretrace.diagnosis.columns import UNKNOWN_PARTY, CallColumns
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import UNKNOWN_SERVICE, Span, spans
+from wiretrace.export.span import FOLLOWS, UNKNOWN_SERVICE, Span, spans
 
 PLACED_AT_ONCE = 1 << 16
 """Calls that are placed as Python numbers at once."""
@@ -91,7 +91,11 @@ class _Layout:
             # An arrow has to begin inside the slice that it leaves.
             first, last = int(self._start[parent]), int(self._end[parent]) - 1
             left = min(max(call.start_ns, first), max(last, first))
-            arrow = {"name": "caused", "cat": call.basis or "", "id": call.id}
+            arrow = {
+                "name": "followed" if call.relation == FOLLOWS else "caused",
+                "cat": call.basis or "",
+                "id": call.id,
+            }
             from_place = {"pid": int(self._process[parent]), "tid": int(self._lane[parent])}
             yield {"ph": "s", "ts": (left - self._base) / 1000, **from_place, **arrow}
             yield {"ph": "f", "bp": "e", "ts": start, **place, **arrow}

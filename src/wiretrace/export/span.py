@@ -38,6 +38,8 @@ ERROR_TYPES: dict[str, str] = {
 """OpenTelemetry's `error.type` of outcomes, where it is not the word of the outcome itself."""
 NO_ERROR = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes that say nothing against the server: the last two are about the capture."""
+FOLLOWS = "follows"
+"""What a call is to its parent that put a message on a queue."""
 UNKNOWN_SERVICE = "unknown"
 """Name of a service of which not even the address is known."""
 
@@ -70,6 +72,8 @@ class Span(NamedTuple):
     """The call itself."""
     others: list[OtherParent]
     """Parents that it may have besides its own; of a question, the likeliest comes first."""
+    followed: list[OtherParent]
+    """Calls that put the messages on a queue which it took off, its parent among them."""
 
 
 def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[Span]:
@@ -87,7 +91,7 @@ def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[
     for start in range(0, len(rows), SLICE_ROWS):
         calls = list(islice(records, SLICE_ROWS))
         traces = ids.take(root[rows[start : start + SLICE_ROWS]]).column("id").to_pylist()
-        others = [_others(call, trace) for call, trace in zip(calls, traces, strict=True)]
+        others = [[*_others(call, trace), *_followed(call)] for call, trace in zip(calls, traces, strict=True)]
         named = [other for of_call in others for other, _ in of_call]
         found = row_of_id.rows(pa.chunked_array([pa.array(named, pa.string())]))
         known = iter(ids.take(root[found[found >= 0]]).column("id").to_pylist())
@@ -96,6 +100,12 @@ def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[
         for call, trace, of_call in zip(calls, traces, others, strict=True):
             asked_wrongly = call.protocol in ("http", "http2") and call.status.startswith("4")
             is_error = call.outcome not in NO_ERROR and not asked_wrongly
+            named_others = [
+                OtherParent(other, their_trace, share)
+                for (other, share), their_trace in zip(of_call, trace_of_named, strict=False)
+                if their_trace is not None
+            ]
+            followed = {other for other, _ in _followed(call)}
             yield Span(
                 trace,
                 None if call.id == trace else call.parent,
@@ -104,11 +114,8 @@ def spans(case: Case, rows: NDArray[np.integer[Any]] | None = None) -> Iterator[
                 is_error,
                 _attributes(call, is_error),
                 call,
-                [
-                    OtherParent(other, their_trace, share)
-                    for (other, share), their_trace in zip(of_call, trace_of_named, strict=False)
-                    if their_trace is not None
-                ],
+                [other for other in named_others if other.id not in followed],
+                [other for other in named_others if other.id in followed],
             )
 
 
@@ -118,6 +125,14 @@ def _others(call: CallRecord, trace: str) -> list[tuple[str, float]]:
     if call.id == trace and call.parent is not None:
         others.insert(0, (call.parent, call.confidence or 0.0))
     return others
+
+
+def _followed(call: CallRecord) -> list[tuple[str, float]]:
+    """Ids of the calls that put the messages on a queue which this one took off, and how surely."""
+    followed = [(other.parent, other.confidence) for other in call.also_follows if other.parent is not None]
+    if call.relation == FOLLOWS and call.parent is not None:
+        followed.insert(0, (call.parent, call.confidence or 0.0))
+    return followed
 
 
 def party_name(party: Party) -> str:
@@ -146,6 +161,7 @@ def _attributes(call: CallRecord, is_error: bool) -> dict[str, Value]:
         attributes["wiretrace.possible"] = ", ".join(call.possible)
     if call.basis is not None and call.confidence is not None:
         attributes["wiretrace.link.basis"] = call.basis
+        attributes["wiretrace.link.relation"] = call.relation or ""
         attributes["wiretrace.link.confidence"] = call.confidence
         attributes["wiretrace.link.evidence"] = "; ".join(f"{item.kind}: {item.detail}" for item in call.evidence)
     attributes["wiretrace.frames"] = "; ".join(

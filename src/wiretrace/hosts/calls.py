@@ -27,6 +27,7 @@ from wiretrace.hosts.merge import (
 )
 from wiretrace.hosts.outcome import Verdicts, bits, judge, number, read_verdicts
 from wiretrace.hosts.phases import SetUp, split_time
+from wiretrace.hosts.receipts import see_receipts
 from wiretrace.hosts.table import CallFacts, calls_table, identify
 from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
 from wiretrace.hosts.timeouts import callers_of, shown_timeouts
@@ -93,6 +94,14 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     )
     client_row = np.where(roles.client >= 0, roles.client, roles.primary)
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
+    client_service = knowledge.services.of_callers(client_host)
+    server_service = knowledge.services.of_callees(server_host, views.server_port[server_row])
+    delivered = views.delivered[roles.primary]
+    if delivered.any():
+        # What serves the connection asks, and what has opened it answers.
+        asking = knowledge.services.of_callees(client_host, views.client_port[client_row])
+        client_service = np.where(delivered, asking, client_service)
+        server_service = np.where(delivered, knowledge.services.of_callers(server_host), server_service)
     start, end = start[order], end[order]
     parts, measured = split_time(
         views, moments, roles, start, end, _set_up(exchanges, views, moments, lookups, knowledge)
@@ -108,16 +117,21 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         clamped,
         client_host,
         server_host,
-        knowledge.services.of_callers(client_host),
-        knowledge.services.of_callees(server_host, views.server_port[server_row]),
+        client_service,
+        server_service,
         lookups.served_by[client_row],
         lookups.resolution[client_row],
     )
     exchanges = knowledge.templates.apply(exchanges, roles.primary, facts.server_service)
+    columns = link_columns(exchanges, views, roles, facts, knowledge)
+    see_receipts(columns, exchanges, views, roles)
     return Merged(
         calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
-        link_columns(exchanges, views, roles, facts, knowledge),
+        columns,
     )
+    columns = link_columns(exchanges, views, roles, facts, knowledge)
+    see_receipts(columns, exchanges, views, roles)
+    return Merged(calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names), columns)
 
 
 def is_handshake(exchanges: pa.Table) -> NDArray[np.bool_]:

@@ -59,6 +59,8 @@ class LinkColumns:
     identifiers: Lists
     request_tokens: Lists
     response_tokens: Lists
+    sent: Lists
+    received: Lists
     process_names: list[str]
     service_names: list[str]
     operation_names: list[str]
@@ -108,6 +110,8 @@ def link_columns(
         identifiers=identifiers,
         request_tokens=lists(exchanges.column("request_tokens").take(primary)),
         response_tokens=lists(exchanges.column("response_tokens").take(primary)),
+        sent=lists(exchanges.column("sent").take(primary)),
+        received=lists(exchanges.column("received").take(primary)),
         process_names=knowledge.process_names,
         service_names=knowledge.services.names,
         operation_names=operation_names,

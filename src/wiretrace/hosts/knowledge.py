@@ -185,6 +185,9 @@ def _asked(survey: Survey, hosts: Hosts, services: Services) -> list[tuple[int, 
     for end, operations in survey.operations.items():
         host = _server_host(hosts, end.capture, end.address)
         found.append((services.of_end.get((host, end.port), -1), end.protocol, operations))
+    for end, operations in survey.delivered.items():
+        host = _server_host(hosts, end.capture, end.address)
+        found.append((services.of_host[host] if host >= 0 else -1, end.protocol, operations))
     return found
 
 
@@ -240,7 +243,7 @@ def find_hosts(views: Views, connections: pa.Table, captures: Sequence[CaptureIn
     seen_capture = renumber(capture, capture_names, numbers)
     without = ~np.isin(views.capture, seen_capture)
     waiting = np.full(len(captures), np.nan)
-    complete = (views.request_end >= 0) & (views.response_start >= 0)
+    complete = (views.request_end >= 0) & (views.response_start >= 0) & ~views.delivered
     for number in range(len(captures)):
         rows = complete & (views.capture == number)
         if rows.any():

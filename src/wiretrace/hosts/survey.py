@@ -64,6 +64,8 @@ class Survey:
         """How often each server was asked for anything."""
         self.operations: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
         """What it was asked for, and how often."""
+        self.delivered: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
+        """What brokers deliver to their clients, by client; its port counts for nothing and is 0."""
         self.hints: dict[ServerEnd, Counter[str]] = defaultdict(Counter)
         """By server of the web: names by which it was asked for."""
         self.looked_up: dict[str, Counter[str]] = defaultdict(Counter)
@@ -83,7 +85,10 @@ class Survey:
             start = np.where(request_start >= 0, request_start, response_start)
             answered = np.maximum(integers(table, "request_end_ns"), integers(table, "response_end_ns"))
             moments.add(start, np.maximum(start, answered))
-            self._look_at_servers(table)
+            delivered = table.column("delivered").to_numpy().astype(np.bool_, copy=False)
+            self._look_at_servers(table.filter(pa.array(~delivered)) if delivered.any() else table)
+            if delivered.any():
+                self._look_at_deliveries(table.filter(pa.array(delivered)))
             self._look_at_answers(table)
             self._sampled.append(self._sample(table))
             callers, waited = waits_given_up(table)
@@ -123,6 +128,12 @@ class Survey:
             self.operations[end].update({operations[code]: count for code, count in told})
             if end.protocol in WEB_PROTOCOLS and self.hints[end].total() < HINTED_CALLS:
                 self.hints[end].update(name_hints(attributes.take(pa.array(rows[:HINTED_CALLS]))))
+
+    def _look_at_deliveries(self, table: pa.Table) -> None:
+        columns = ("server_address", "protocol", "operation")
+        for row in table.select(columns).group_by(columns).aggregate([([], "count_all")]).to_pylist():
+            end = ServerEnd(len(self.captures), row["server_address"], 0, row["protocol"])
+            self.delivered[end][row["operation"]] += row["count_all"]
 
     def _look_at_answers(self, table: pa.Table) -> None:
         for _, answers in read_answers(table):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CLAMPED = "clocks disagree: the callee's time was moved to the caller's"
 TAKEN_OVER = ("summary", "attributes")
 CATEGORIES_TAKEN_OVER = ("protocol", "operation", "status")
-LINKING_FILLS = ("tree", "parent", "basis", "confidence", "question", "self_ns")
+LINKING_FILLS = ("tree", "parent", "basis", "relation", "confidence", "question", "self_ns")
 """Columns of the table `calls` that are not known before linking."""
 
 

@@ -34,6 +34,7 @@ VIEW_COLUMNS = (
     "request_seq",
     "response_seq",
     "request_digest",
+    "delivered",
     "opens",
     "request_stalled_ns",
     "response_stalled_ns",
@@ -67,6 +68,8 @@ class Views:
     request_seq: NDArray[np.int64]
     response_seq: NDArray[np.int64]
     digest: NDArray[np.uint64]
+    delivered: NDArray[np.bool_]
+    """Whether the server of the connection asked: it stands in the client's place."""
     opens: NDArray[np.bool_]
     """Whether it is the first of its connection."""
     request_stalled: NDArray[np.int64]
@@ -123,6 +126,7 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         request_seq=integers(exchanges, "request_seq"),
         response_seq=integers(exchanges, "response_seq"),
         digest=exchanges.column("request_digest").to_numpy().astype(np.uint64, copy=False),
+        delivered=exchanges.column("delivered").to_numpy().astype(np.bool_, copy=False),
         opens=exchanges.column("opens").to_numpy().astype(np.bool_, copy=False),
         request_stalled=integers(exchanges, "request_stalled_ns"),
         response_stalled=integers(exchanges, "response_stalled_ns"),

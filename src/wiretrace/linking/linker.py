@@ -19,6 +19,7 @@ from wiretrace.linking.canonical import canonical_order, reordered
 from wiretrace.linking.contents import HOPELESS, Contents, weigh_contents
 from wiretrace.linking.evidence.contract import UNDECIDED
 from wiretrace.linking.evidence.registry import known_evidence
+from wiretrace.linking.follows import follow_messages
 from wiretrace.linking.habits import Habits, KindHabits, ServiceHabits, no_habits
 from wiretrace.linking.joint import Posterior, solve
 from wiretrace.linking.leases import decide_by_leases, follow_leases
@@ -58,7 +59,7 @@ def link(problem: LinkProblem, habits: Habits | None = None, decide: NDArray[np.
     wanted = np.ones(len(problem), bool) if decide is None else decide[order]
     linking = _Linking(observe(reordered(problem, order), habits), wanted, habits)
     linking.run()
-    return linking.told(order)
+    return follow_messages(problem, linking.told(order), decide)
 
 
 def learn(

@@ -68,6 +68,11 @@ class LinkProblem:
     """Keyed hashes of values in the request."""
     response_tokens: Ragged
     """Keyed hashes of values in the response."""
+    sent: Ragged | None = None
+    """Keyed hashes of the messages that the call puts on queues: destination and content of each in turn. The lowest bit of
+    a content is 1 where it is an identifier; 0 stands for a content that is not known. None: no call does."""
+    received: Ragged | None = None
+    """The same of the messages that it brings to its callee, who took them off."""
     process_names: list[str] = field(default_factory=list)
     service_names: list[str] = field(default_factory=list)
     operation_names: list[str] = field(default_factory=list)
@@ -104,10 +109,18 @@ class LinkSolution:
     """(child, parent or -1, probability) of the runners-up that are worth telling, best first for each child."""
     evidence: list[EvidenceItem] = field(default_factory=list)
     """At least one item for every chosen parent."""
+    follows: NDArray[np.bool_] | None = None
+    """Shape (n,): whether the call follows its parent, who put a message on a queue; else it is its child in time. None: no
+    call follows any."""
+    also_follows: list[tuple[int, int, float, int]] = field(default_factory=list)
+    """(child, parent, probability, basis) where a call took several messages off: further calls that it follows."""
 
 
 BASES = ("stated", "measured", "inferred")
 """What a link rests on: an identifier that names the parent, the same bytes, or a judgement."""
+
+RELATIONS = ("child", "follows")
+"""What a call is to its parent: made while that was served, or because of a message that it put on a queue."""
 
 QUESTION_BELOW = 0.5
 """A link with less confidence than this is drawn as a question, not as a link."""

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import BASES, MISSING, QUESTION_BELOW, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.problem import BASES, MISSING, QUESTION_BELOW, RELATIONS, LinkProblem, LinkSolution, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ def is_question(problem: LinkProblem, solution: LinkSolution) -> NDArray[np.bool
 def link_problem(columns: LinkColumns) -> LinkProblem:
     """The linker's input."""
     values: dict[str, Any] = {field.name: getattr(columns, field.name) for field in fields(LinkProblem)}
-    for name in ("identifiers", "request_tokens", "response_tokens"):
+    for name in ("identifiers", "request_tokens", "response_tokens", "sent", "received"):
         lists: Lists = values[name]
         values[name] = Ragged(lists.offsets, lists.values)
     return LinkProblem(**values)
@@ -86,6 +86,7 @@ def _calls(
         "basis": pa.DictionaryArray.from_arrays(
             pa.array(solution.basis.astype(np.int32), mask=~linked), pa.array(BASES, pa.string())
         ),
+        "relation": relations(follows_of(solution), ~linked),
         "confidence": pa.array(solution.confidence, mask=~linked),
         "question": pa.array(question),
     }
@@ -104,14 +105,38 @@ def _links(identity: NDArray[np.uint64], solution: LinkSolution, owned: NDArray[
     parents = np.concatenate([solution.parent[chosen], np.array([each[1] for each in others], np.int64)])
     confidence = np.concatenate([solution.confidence[chosen], np.array([each[2] for each in others], np.float64)])
     basis = np.concatenate([solution.basis[chosen].astype(np.int32), np.full(len(child), len(BASES) - 1, np.int32)])
+    further = [each for each in solution.also_follows if owned[each[0]]]
+    if further:
+        more_children, more_parents, more_confidence, more_basis = (
+            np.array(column) for column in zip(*further, strict=True)
+        )
+        children, parents = np.concatenate([children, more_children]), np.concatenate([parents, more_parents])
+        rank = np.concatenate([rank, np.zeros(len(further), np.int64)])
+        confidence, basis = np.concatenate([confidence, more_confidence]), np.concatenate([basis, more_basis])
+        order = np.lexsort((rank, children))
     return pa.table(
         {
             "child": identity[children[order]],
             "parent": identity[parents[order]],
             "rank": rank[order].astype(np.int32),
-            "basis": pa.DictionaryArray.from_arrays(pa.array(basis[order]), pa.array(BASES, pa.string())),
+            "relation": relations(follows_of(solution)[children[order]], np.zeros(len(order), bool)),
+            "basis": pa.DictionaryArray.from_arrays(
+                pa.array(basis[order].astype(np.int32)), pa.array(BASES, pa.string())
+            ),
             "confidence": confidence[order],
         }
+    )
+
+
+def follows_of(solution: LinkSolution) -> NDArray[np.bool_]:
+    """Whether each call follows its parent (n,)."""
+    return np.zeros(len(solution.parent), bool) if solution.follows is None else solution.follows
+
+
+def relations(follows: NDArray[np.bool_], none: NDArray[np.bool_]) -> pa.Array:
+    """What calls are to their parents (n,); null where they have `none` (n,)."""
+    return pa.DictionaryArray.from_arrays(
+        pa.array(follows.astype(np.int32), mask=none if none.any() else None), pa.array(RELATIONS, pa.string())
     )
 
 

@@ -7,14 +7,23 @@ those of others (a stream of HTTP/2) comes in pieces, which tile like messages d
 """
 
 import enum
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from wiretrace.model.identifier import IdentifierKind
 
+KEY_GROUP_BITS = 40
+"""Lowest bits of the key of a message that are its number in a group (the messages of one channel)."""
+
 
 class Role(enum.IntEnum):
-    """What part a message plays in an exchange."""
+    """What part a message plays in an exchange.
+
+    A server may ask, too: a broker that delivers a message to its client. Then the request (or what is one way) is on the
+    server's side and its response, the client's acknowledgement, on the client's, and they are paired by `Message.key`.
+    """
 
     REQUEST = 0
     """Asks for a response."""
@@ -69,6 +78,29 @@ class Transaction(enum.IntEnum):
     """A transaction is open and has failed: it can only be rolled back."""
 
 
+class QueuedMessage(NamedTuple):
+    """A message of applications that goes through a broker, as it is known where it is put and where it is taken off."""
+
+    destination: bytes
+    """Where it was put: topic, channel, key of a list, exchange and routing key. Equal at both places."""
+    content: bytes
+    """What is equal at both places and tells it from others: its own identifier, or the beginning of its body; empty:
+    not known."""
+    named: bool = False
+    """Whether `content` is an identifier that no other message of the destination has."""
+
+
+class Messaging(msgspec.Struct, frozen=True):
+    """What a message of the protocol puts on queues, and takes off them."""
+
+    sent: tuple[QueuedMessage, ...] = ()
+    """What it puts there."""
+    received: tuple[QueuedMessage, ...] = ()
+    """What it brings to the client."""
+    taken: Callable[[bytes], tuple[QueuedMessage, ...]] | None = None
+    """Requests whose answer does not say what it is an answer to: what it brings to the client, by its `values`."""
+
+
 class Message(msgspec.Struct, gc=False):
     """One request, response or push. Text fields are structurally redacted by the protocol that made them."""
 
@@ -79,7 +111,8 @@ class Message(msgspec.Struct, gc=False):
     end: int
     """Stream offset behind its last byte. May lie beyond what has arrived: the bytes between are passed over."""
     operation: str = ""
-    """Requests and pushes: what is asked for, in few distinct forms ('GET', 'SELECT orders', 'HGET')."""
+    """Requests and pushes: what is asked for, in few distinct forms ('GET', 'SELECT orders', 'HGET'). A response that has
+    one is a message of its own where it answers nothing that was seen."""
     summary: str = ""
     """Requests and pushes: one line for a person, literals redacted ('GET /orders/42?token=[redacted]')."""
     status: str = ""
@@ -108,3 +141,7 @@ class Message(msgspec.Struct, gc=False):
     """The protocol of its exchange, where that is not the connection's: 'grpc' inside HTTP/2."""
     patience_ms: int = -1
     """Requests: how many milliseconds the client says that it will wait for the answer; -1: it does not say."""
+    messaging: Messaging | None = None
+    """What it puts on queues and takes off them, in protocols of brokers."""
+    cumulative: bool = False
+    """Responses: it answers all that waits with a key up to its own that differs in its lowest `KEY_GROUP_BITS` alone."""

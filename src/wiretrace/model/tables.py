@@ -141,6 +141,17 @@ EXCHANGES = (
         "transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
+    Column(
+        "delivered",
+        "bool",
+        "Whether the server of the connection asked: a broker delivers a message. It is the client of this row then.",
+    ),
+    Column(
+        "sent",
+        "list<uint64>",
+        "Keyed hashes of the messages that it puts on queues: of the destination and of the content of each in turn.",
+    ),
+    Column("received", "list<uint64>", "The same of the messages that it brings to whoever takes them off."),
     Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
     Column("tls_ns", "int64", "How long the TLS handshake before it took, where it opens the connection; else 0."),
     Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
@@ -182,6 +193,11 @@ CALLS = (
     Column("tree", "string", "Id of the request tree: the id of its root call."),
     Column("parent", "string", "Id of the call that caused it; null for a root."),
     Column("basis", "category", "stated, measured or inferred; null for a root."),
+    Column(
+        "relation",
+        "category",
+        "child: made while its parent was served; follows: because of a message that its parent put on a queue; null for a root.",
+    ),
     Column("confidence", "double", "Probability that the parent is right; null for a root."),
     Column(
         "question",
@@ -271,8 +287,13 @@ CALLS = (
 LINKS = (
     Column("child", "string", "Call that was caused."),
     Column("parent", "string", "Call that may have caused it."),
-    Column("rank", "int32", "0 for the chosen parent, then the runners-up."),
+    Column(
+        "rank",
+        "int32",
+        "0 for the chosen parent (of each message, where several were taken at once), then the runners-up.",
+    ),
     Column("basis", "category", "stated, measured or inferred."),
+    Column("relation", "category", "child or follows, as in calls."),
     Column("confidence", "double", "Probability that this is the parent."),
 )
 

@@ -120,6 +120,9 @@ class Protocol(ABC):
     reversible: ClassVar[bool] = False
     """Whether the end that accepted a connection may be the one that asks (a relay that waits for its proxy to call)."""
 
+    keyed: ClassVar[bool] = False
+    """Whether nothing is paired by order: requests have a `key`, but for those that ask for nothing."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.requests: list[Message] = []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
+from wiretrace.protocols.redis_queues import delivered
 from wiretrace.protocols.redis_requests import COMMAND_NAME, LENGTHS, SHOWN_BYTES, readable
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ REPLY_START = re.compile(
 )
 """A reply as servers write it: stricter than what `parse` bears."""
 NOT_REPLICATING, REPLICATION_INTERRUPTED = -1, -2
-RESPONSE, PUSH = Role.RESPONSE, Role.PUSH
+RESPONSE, PUSH, ONE_WAY = Role.RESPONSE, Role.PUSH, Role.ONE_WAY
 
 
 class OpenReply:
@@ -213,7 +214,7 @@ class ReplyReader:
         subscribed = any(self._channels.values()) or not self.followed
         if kind == 62 or (published and subscribed):
             name = word.decode("ascii", "replace") if COMMAND_NAME.fullmatch(word) is not None else "push"
-            message.role = PUSH
+            message.role = ONE_WAY if published else PUSH
             message.status = ""
             message.operation = name
             message.summary = f"{name} {readable(channel)}" if published else name
@@ -287,6 +288,8 @@ class ReplyReader:
             self._reply = None
             reply.message.end = base + position
             reply.message.values = b" ".join(reply.values)
+            if reply.message.role == ONE_WAY:
+                reply.message.messaging = delivered(reply.values)
             self._finish_reply(reply.message)
         return position
 
@@ -300,7 +303,7 @@ class ReplyReader:
 
     def _close_transaction(self, message: Message) -> None:
         """A reply within MULTI that is not QUEUED ends the transaction, but for a command that could not be queued."""
-        if message.role == PUSH or message.transaction == Transaction.OPEN:
+        if message.role != RESPONSE or message.transaction == Transaction.OPEN:
             return
         if message.result == Result.OK or message.status == "EXECABORT":
             self._in_transaction = False

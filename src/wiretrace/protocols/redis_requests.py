@@ -16,6 +16,7 @@ from wiretrace.model.message import Message, Role
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.redis_commands import ALL, COMMANDS, Command
+from wiretrace.protocols.redis_queues import QUEUE_COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -227,6 +228,7 @@ class CommandReader:
         handler = SPECIAL.get(command.operation)
         if handler is not None:
             role, attributes = handler(self, open_command, role, attributes)
+        queue = QUEUE_COMMANDS.get(command.operation)
         self.requests.append(
             Message(
                 role,
@@ -237,6 +239,7 @@ class CommandReader:
                 damaged=damaged,
                 values=b"" if command.secret else b" ".join(arguments)[: self.context.value_bytes],
                 attributes=attributes,
+                messaging=queue(arguments) if queue is not None and self._queued < 0 else None,
             )
         )
 
@@ -253,7 +256,7 @@ class CommandReader:
             attributes["db.namespace"] = self._namespace
         if len(self._known) < LEARNED_COMMANDS:
             self._known[name + b" " + subcommand[:SHOWN_BYTES] if subcommand else name] = (command, attributes)
-            if command.key == 1 and not self.context.keep_values and command.operation not in SPECIAL:
+            if command.key == 1 and not self.context.keep_values and command.operation not in SPECIAL | QUEUE_COMMANDS:
                 self._plain[name] = (command.operation, attributes)
         return command, attributes
 

@@ -15,14 +15,18 @@ PARTY = ("10.0.0.1", 80, None, "a")
 
 
 def drawn(
-    parents: list[int | None], columns: int, monkeypatch: pytest.MonkeyPatch, operation: str = "GET"
+    parents: list[int | None],
+    columns: int,
+    monkeypatch: pytest.MonkeyPatch,
+    operation: str = "GET",
+    relation: str = "child",
 ) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(columns))
     builder = CaseBuilder()
     rows: list[dict] = []
     for number, parent in enumerate(parents):
         above = None if parent is None else rows[parent]
-        rows.append(builder.call(above, "http", operation, "", PARTY, PARTY, number * 1000, 5000))
+        rows.append(builder.call(above, "http", operation, "", PARTY, PARTY, number * 1000, 5000, relation=relation))
     stream = io.StringIO()
     draw_tree(output(stream), builder.analysis().tables["calls"])
     return stream.getvalue().splitlines()
@@ -51,6 +55,11 @@ def test_bars_show_when_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     begins = [min(line.find(cell) % 1000 for cell in "█▒") for line in lines]
     assert begins == sorted(begins)
     assert begins[0] < begins[-1]
+
+
+def test_what_follows_is_told_apart_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn([None, 0], 80, monkeypatch, relation="follows")[1].startswith("└» GET")
+    assert drawn([None, 0], 80, monkeypatch)[1].startswith("└╌ GET")
 
 
 def test_solid_bars_are_the_critical_path(monkeypatch: pytest.MonkeyPatch) -> None:

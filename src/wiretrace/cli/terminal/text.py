@@ -3,7 +3,7 @@
 NANOSECONDS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"))
 BYTES = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
 
-ASCII = str.maketrans("├─└│╌█▒·…×µ✗≈→", "|-`|.#=..xux~>")
+ASCII = str.maketrans("├─└│╌█▒·…×µ✗≈→»", "|-`|.#=..xux~>>")
 """What our own characters look like where the encoding has ASCII only. One for one: columns stay straight."""
 
 

@@ -1,9 +1,9 @@
 """Draws request trees: who caused whom, how long, when, how it ended, and how sure the link is.
 
 A link that the wire states or proves has an unbroken branch, an inferred one a broken branch, a question a question
-mark: they differ without colour. A bar is solid where the call is on the critical path by itself, and light where it waits
-for calls of its own, or nothing waits for it. Drawing is iterative, and prefixes are bounded: a tree may be as deep as it
-likes.
+mark, and one to whoever put a message on a queue a double arrow: they differ without colour. A bar is solid where the call
+is on the critical path by itself, and light where it waits for calls of its own, or nothing waits for it. Drawing is
+iterative, and prefixes are bounded: a tree may be as deep as it likes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
+FOLLOWS = "follows"
+"""What a call is to its parent that put a message on a queue."""
 DEEPEST_DRAWN = 8
 """Levels that are drawn with branches; deeper calls are drawn at this level, with the number of theirs."""
 DURATION_WIDTH = 8
@@ -87,11 +89,17 @@ def reasons(record: CallRecord) -> Iterator[str]:
     else:
         share = percent if record.basis in ("stated", "measured") else inferred_share
         basis = "" if record.confidence is None else f", {share(record.confidence)}"
-        yield f"{record.id}: caused by {record.parent} ({record.basis}{basis})"
+        if record.relation == FOLLOWS:
+            yield f"{record.id}: took off what {record.parent} put on a queue ({record.basis}{basis})"
+        else:
+            yield f"{record.id}: caused by {record.parent} ({record.basis}{basis})"
+    for other in record.also_follows:
+        yield f"  and what {other.parent} put there, {percent(other.confidence)}"
     for item in record.evidence:
         yield f"  {item.kind} ({item.weight:+.1f}): {item.detail}"
     for other in record.alternatives:
-        caused = f"caused by {other.parent}" if other.parent else "caused by nothing captured"
+        verb = "put there" if record.relation == FOLLOWS else "caused"
+        caused = f"{verb} by {other.parent or 'nothing captured'}"
         yield f"  or {caused}, {percent(other.confidence)}"
 
 
@@ -114,6 +122,7 @@ class _Drawing:
         self._outcome = plain_list(calls.column("outcome"))
         self._status = plain_list(calls.column("status"))
         self._basis = plain_list(calls.column("basis"))
+        self._relation = plain_list(calls.column("relation"))
         self._confidence = plain_list(calls.column("confidence"))
         self._question = plain_list(calls.column("question"))
         self._callee = party_names(calls, "server")
@@ -175,6 +184,8 @@ class _Drawing:
         corner = "└" if is_last else "├"
         if self._question[row]:
             return corner + "? "
+        if self._relation[row] == FOLLOWS:
+            return corner + "» "
         return corner + ("─ " if self._basis[row] in ("stated", "measured") else "╌ ")
 
     def _by_itself(self, row: int) -> list[Text]:

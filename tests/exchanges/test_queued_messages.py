@@ -1,0 +1,40 @@
+"""What exchanges put on queues and take off them: hashes that are equal at both ends, and at no other message."""
+
+from __future__ import annotations
+
+from wiretrace.exchanges.queued_messages import queued_messages
+from wiretrace.exchanges.values import ValueHasher
+from wiretrace.model.limits import Limits
+from wiretrace.model.message import Message, Messaging, QueuedMessage, Role
+
+HASHER = ValueHasher(b"key", Limits())
+ORDER = QueuedMessage(b"orders", b"order-42")
+NOTHING = Message(Role.CONTROL, 0, 0)
+
+
+def asked(messaging: Messaging | None) -> Message:
+    return Message(Role.REQUEST, 0, 1, messaging=messaging)
+
+
+def test_a_message_hashes_alike_where_it_is_put_and_where_it_is_taken_off() -> None:
+    sent, _ = queued_messages([asked(Messaging(sent=(ORDER,)))], [NOTHING], HASHER)
+    _, received = queued_messages([asked(None)], [asked(Messaging(received=(ORDER,)))], HASHER)
+    assert sent.to_pylist() == received.to_pylist()
+    assert len(sent.to_pylist()[0]) == 2
+
+
+def test_an_answer_is_understood_by_its_request() -> None:
+    taken = Messaging(taken=lambda values: (QueuedMessage(b"orders", values),))
+    answer = Message(Role.RESPONSE, 0, 1, values=b"order-42")
+    sent, received = queued_messages([asked(taken), asked(Messaging(sent=(ORDER,)))], [answer, NOTHING], HASHER)
+    assert received.to_pylist() == [sent.to_pylist()[1], []]
+    assert sent.to_pylist()[0] == []
+
+
+def test_identifiers_and_unknown_contents_are_told_apart() -> None:
+    """The lowest bit marks an identifier, and 0 stands for what is not known; the destination is still told."""
+    destination, named = HASHER.queued(QueuedMessage(b"orders", b"order-42", named=True))
+    assert named & 1
+    assert HASHER.queued(ORDER)[1] == named ^ 1
+    assert HASHER.queued(QueuedMessage(b"orders", b"")) == (destination, 0)
+    assert HASHER.queued(QueuedMessage(b"invoices", b"order-42"))[1] not in (named, named ^ 1)
