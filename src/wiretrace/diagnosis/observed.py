@@ -199,6 +199,12 @@ class Observed:
         found: NDArray[np.int64] = np.where(client >= 0, client, server)
         return found
 
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability that the parent is right; 1 for a root."""
+        column = self.case.columns("calls", ["confidence"]).column("confidence")
+        return column.fill_null(1.0).to_numpy()  # type: ignore[no-any-return]
+
     def call_id(self, row: int) -> str:
         """The id of a call."""
         return str(self._ids.take(np.array([row])).column("id")[0].as_py())

@@ -54,6 +54,11 @@ class Pool(NamedTuple):
     """Share of the leases that began while all others were taken, as soon as one had been given back."""
 
     @property
+    def open_at_once(self) -> int:
+        """Most connections that were open at once."""
+        return _use(self.opened, self.closed)[0]
+
+    @property
     def span_ns(self) -> int:
         """From the first to the last use."""
         return int(self.end.max() - self.begin.min())

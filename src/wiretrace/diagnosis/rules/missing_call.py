@@ -27,6 +27,11 @@ FEWEST = 20
 ALWAYS = 0.9
 """Share of them that make a call from which on it belongs to them."""
 
+SURE = 0.99
+"""Confidence of a link above which a call is its parent's, and nobody else's."""
+AROUND_NS = 100_000_000
+"""A call that was made so long before or after may be the missing one as well."""
+
 
 class MissingCall(Rule):
     """A step left out."""
@@ -56,20 +61,30 @@ class MissingCall(Rule):
         well = observed.in_request & ~calls.failed & ~calls.unknown & countable[calls.kind]
         often = np.bincount(calls.kind[well], minlength=kinds)
         parents = observed.parent[child]
-        pairs = np.unique(parents.astype(np.int64) * kinds + calls.kind[child])
-        above, below = pairs // kinds, pairs % kinds
+        keys = parents.astype(np.int64) * kinds + calls.kind[child]
+        keys.sort()
+        opens = np.flatnonzero(np.diff(keys, prepend=-1))
+        above, below = keys[opens] // kinds, keys[opens] % kinds
+        times = np.diff(np.append(opens, len(keys)))
         pairs_well = well[above]
-        combination, made = np.unique(
-            calls.kind[above[pairs_well]].astype(np.int64) * kinds + below[pairs_well], return_counts=True
-        )
-        for pair, count in zip(combination.tolist(), made.tolist(), strict=True):
+        kind_above = calls.kind[above].astype(np.int64)
+        made_by = np.bincount(kind_above[pairs_well] * kinds + below[pairs_well], minlength=kinds * kinds)
+        combination = np.flatnonzero(made_by)
+        for pair, count in zip(combination.tolist(), made_by[combination].tolist(), strict=True):
             kind, step = pair // kinds, pair % kinds
             if often[kind] < FEWEST or count == often[kind] or count < ALWAYS * often[kind]:
                 continue
-            having = above[pairs_well & (below == step) & (calls.kind[above] == kind)]
-            lacking = np.setdiff1d(np.flatnonzero(well & (calls.kind == kind)), having)
-            lacking = self._without_doubt(observed, lacking, step)
-            if not len(lacking):
+            of_step = below == step
+            is_lacking = well & (calls.kind == kind)
+            is_lacking[above[of_step]] = False
+            usually = np.median(times[of_step & (kind_above == kind)])
+            too_many = np.zeros(len(calls), np.bool_)
+            too_many[above[of_step & (times > usually)]] = True
+            lacking = self._without_doubt(observed, np.flatnonzero(is_lacking), step, too_many)
+            # Where as many were made as there should be, none is missing: some have the wrong parent.
+            made = int(times[of_step & (kind_above == kind) & pairs_well].sum())
+            loose = int(((calls.kind == step) & (observed.parent < 0)).sum())
+            if not len(lacking) or often[kind] * usually - made - loose < len(lacking):
                 continue
             name = told_kind(calls, step)
             yield conclude(
@@ -84,15 +99,20 @@ class MissingCall(Rule):
                 show_step(observed, int(lacking[0])),
             )
 
-    def _without_doubt(self, observed: Observed, lacking: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """Those of `lacking` during which their process made no call of kind `step` that has no sure cause."""
+    def _without_doubt(
+        self, observed: Observed, lacking: NDArray[np.int64], step: int, too_many: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        """Those of `lacking` during which their process made no call of kind `step` that may be theirs.
+
+        That is one without a sure parent, or one of a parent that has more of them than usual (`too_many`, shape (n,)).
+        """
         calls = observed.calls
-        loose = np.flatnonzero((calls.kind == step) & (observed.parent < 0))
-        if not len(loose):
-            return lacking
-        loose = loose[np.argsort(calls.start[loose], kind="stable")]
-        times = calls.start[loose]
-        first = np.searchsorted(times, calls.start[lacking])
-        last = np.searchsorted(times, calls.end[lacking], "right")
+        rows = np.flatnonzero(calls.kind == step)
+        above = observed.parent[rows]
+        rows = rows[(above < 0) | too_many[np.maximum(above, 0)] | (observed.confidence[rows] < SURE)]
+        rows = rows[np.argsort(calls.start[rows], kind="stable")]
+        times = calls.start[rows]
+        first = np.searchsorted(times, calls.start[lacking] - AROUND_NS)
+        last = np.searchsorted(times, calls.end[lacking] + AROUND_NS, "right")
         sure: NDArray[np.int64] = lacking[first == last]
         return sure

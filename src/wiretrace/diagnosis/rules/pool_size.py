@@ -23,8 +23,9 @@ SHARE_HANDED_ON = 0.02
 
 
 def is_limited(pool: Pool) -> bool:
-    """Whether the pool was seen at its limit, so that its size is known."""
-    return pool.full_times >= OFTEN_FULL and pool.handed_on >= SHARE_HANDED_ON and pool.most >= 2
+    """Whether the pool was seen at its limit, so that its size is known: all that are open are in use, and awaited."""
+    at_limit = pool.full_times >= OFTEN_FULL and pool.handed_on >= SHARE_HANDED_ON
+    return at_limit and 2 <= pool.open_at_once <= pool.most
 
 
 class PoolSize(Rule):
