@@ -29,6 +29,8 @@ ALWAYS = 0.9
 
 SURE = 0.99
 """Confidence of a link above which a call is its parent's, and nobody else's."""
+MOST_MISTAKES = 0.5
+"""More calls lack the step than so many times the links to it that are wrong, by their own confidence."""
 AROUND_NS = 100_000_000
 """A call that was made so long before or after may be the missing one as well."""
 
@@ -83,8 +85,11 @@ class MissingCall(Rule):
             lacking = self._without_doubt(observed, np.flatnonzero(is_lacking), step, too_many)
             # Where as many were made as there should be, none is missing: some have the wrong parent.
             made = int(times[of_step & (kind_above == kind) & pairs_well].sum())
-            loose = int(((calls.kind == step) & (observed.parent < 0)).sum())
-            if not len(lacking) or often[kind] * usually - made - loose < len(lacking):
+            of_kind = calls.kind == step
+            loose = int((of_kind & (observed.parent < 0)).sum())
+            wrong_links = float((1.0 - observed.confidence[of_kind]).sum())
+            enough = often[kind] * usually - made - loose >= len(lacking) > MOST_MISTAKES * wrong_links
+            if not len(lacking) or not enough:
                 continue
             name = told_kind(calls, step)
             yield conclude(
