@@ -5,14 +5,20 @@ from __future__ import annotations
 import itertools
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.case.test_assembly import part
 
 from wiretrace.case.trees import NO_CALL, AllTrees
 from wiretrace.linking.trees import grow_trees
+
+if TYPE_CHECKING:
+    from wiretrace.case.parts import Part
 
 MOST_CALLS = 14
 
@@ -68,3 +74,21 @@ def test_a_circle_through_two_parts_is_cut_at_its_least_sure_link(tmp_path: Path
     trees = AllTrees([part(tmp_path, 0, [2], [(2, 4, 0.5)]), part(tmp_path, 1, [4], [(4, 2, 0.9)])])
     assert trees.of_part(0).parent.tolist() == [int(NO_CALL)]
     assert (trees.of_part(1).parent.tolist(), trees.of_part(1).root.tolist()) == ([2], [2])
+
+
+def test_children_in_another_part_take_from_the_self_time(tmp_path: Path) -> None:
+    """Calls last 7 ns; the child starts 3 ns after its parent, in a part of its own that begins there."""
+    made = [part(tmp_path, 0, [2], []), part(tmp_path, 1, [4], [(4, 2, 0.9)])]
+    made[1].write({**{name: made[1].read(name) for name in ("links", "evidence")}, "calls": moved(made[1], 3 - 100)})
+    trees = AllTrees(made)
+    assert trees.self_times(0).tolist() == [3]
+    assert trees.self_times(1).tolist() == [7]
+
+
+def moved(of: Part, by: int) -> pa.Table:
+    """The calls of a part, later by so many nanoseconds."""
+    calls = of.read("calls")
+    for name in ("start_ns", "end_ns"):
+        column = calls.schema.get_field_index(name)
+        calls = calls.set_column(column, name, pc.add(calls.column(name), by))
+    return calls

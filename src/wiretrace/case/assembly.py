@@ -58,6 +58,7 @@ def _final_calls(trees: AllTrees) -> Iterator[pa.RecordBatch]:
             "parent": hexadecimal(own.parent),
             "confidence": pc.if_else(cut, None, table.column("confidence")),
             "question": pc.and_not(table.column("question"), cut),
+            "self_ns": pa.array(trees.self_times(number)),
         }
         if len(table) and not pc.equal(pc.is_null(table.column("basis")), cut).to_numpy().all():
             final["basis"] = pc.if_else(cut, None, table.column("basis").cast(pa.string())).cast(

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wiretrace.case.self_time import self_times
 from wiretrace.linking.arrays import distinct
 from wiretrace.linking.trees import cut_circles, grow_trees
 from wiretrace.model.outcome import Outcome
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 NO_FAILURE = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes of calls that are not counted as errors of their tree."""
-COLUMNS = ("id", "parent", "confidence", "outcome")
+COLUMNS = ("id", "parent", "confidence", "question", "outcome", "start_ns", "end_ns")
 """Columns of a part's calls that make the trees."""
 NO_CALL = np.uint64(0)
 """In place of a call's number."""
@@ -65,6 +66,10 @@ class _Local(NamedTuple):
     parent: NDArray[np.uint64]
     """As the part says, in this part or not."""
     confidence: NDArray[np.float64]
+    question: NDArray[np.bool_]
+    """Whether the parent is not sure enough to count as the cause."""
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
     trees: Trees
     """Those that the links inside the part make."""
     figures: TreeFigures
@@ -72,6 +77,12 @@ class _Local(NamedTuple):
     def abroad(self) -> NDArray[np.int64]:
         """Rows of the calls whose parent is not in this part."""
         return np.flatnonzero((self.trees.parent < 0) & (self.parent != NO_CALL))
+
+
+LOWER_END = np.dtype(
+    [("child", "u8"), ("parent", "u8"), ("confidence", "f8"), ("question", "?"), ("start", "i8"), ("end", "i8")]
+)
+"""The child of a link between parts, with its times, and the number of its parent."""
 
 
 class _Joints(NamedTuple):
@@ -97,7 +108,8 @@ class AllTrees:
         self._renamed = _tell_apart(numbers)
         self._numbers = distinct(np.concatenate([np.zeros(0, np.uint64), *numbers]))
         del numbers
-        self._joints = self._join()
+        self._children, figures = self._lower_ends()
+        self._joints = self._join(self._children, figures)
 
     def exist(self, numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Whether each of `numbers` is that of a call."""
@@ -119,6 +131,19 @@ class AllTrees:
         at = _places(joints.root, local.number)
         parent[at >= 0] = joints.parent[at[at >= 0]]
         return PartOfTrees(local.number, parent, root)
+
+    def self_times(self, part: int) -> NDArray[np.int64]:
+        """How long nothing ran that a call of the part caused, in any part; nanoseconds, shape (calls,)."""
+        local, children = self._local(part), self._children
+        order = np.argsort(local.number)
+        place = _places(local.number[order], children["parent"])
+        # Children whose link closed a circle have no parent any more.
+        own = np.searchsorted(self._joints.root, children["child"])
+        linked = np.flatnonzero((place >= 0) & ~children["question"] & (self._joints.parent[own] != NO_CALL))
+        elsewhere = children[linked]
+        cause = np.concatenate((np.where(local.question, -1, local.trees.parent), order[place[linked]]))
+        start, end = np.concatenate((local.start, elsewhere["start"])), np.concatenate((local.end, elsewhere["end"]))
+        return self_times(cause, start, end)[: len(local.number)]
 
     def rooted_in(self, part: int) -> tuple[NDArray[np.int64], TreeFigures]:
         """Rows of the calls of a part that are roots, and the figures of their trees."""
@@ -147,11 +172,12 @@ class AllTrees:
         errors = np.bincount(trees.number, weights=failed, minlength=len(trees.roots)).astype(np.float64)
         doubt = -np.log(np.maximum(trees.confidence, LEAST_CONFIDENCE))
         figures = TreeFigures(trees.size.astype(np.float64), errors, trees.height.astype(np.float64), doubt)
-        return _Local(own, parent, confidence, trees, figures)
+        question, start, end = (table.column(name).to_numpy() for name in ("question", "start_ns", "end_ns"))
+        return _Local(own, parent, confidence, question, start, end, trees, figures)
 
-    def _join(self) -> _Joints:
-        """Join the trees of parts by the links between parts."""
-        child, parent, confidence, figures = self._lower_ends()
+    def _join(self, children: NDArray[np.void], figures: TreeFigures) -> _Joints:
+        """Join the trees of parts, which have these `figures`, by the links between parts."""
+        child, parent = children["child"], children["parent"]
         wanted = distinct(parent)
         owner, depth, of_owner = self._upper_ends(wanted)
         place = np.searchsorted(wanted, parent)
@@ -162,7 +188,7 @@ class AllTrees:
             column[above], column[own] = upper, lower
         up, certainty = np.full(len(root), -1), np.ones(len(root))
         parent_of, steps = np.zeros(len(root), np.uint64), np.zeros(len(root), np.int64)
-        up[own], certainty[own] = above[place], confidence
+        up[own], certainty[own] = above[place], children["confidence"]
         parent_of[own], steps[own] = parent, depth[place] + 1
         up = cut_circles(up, certainty)
         cut = up < 0
@@ -178,18 +204,20 @@ class AllTrees:
         sums = TreeFigures(total(whole.size), total(whole.errors), height, total(doubt))
         return _Joints(root, root[top], parent_of, sums)
 
-    def _lower_ends(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.float64], TreeFigures]:
-        """Of all links between parts: the children, their parents, the confidences, and the trees that hang on them."""
-        ends = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0))]
-        hanging = [_no_figures(0)]
+    def _lower_ends(self) -> tuple[NDArray[np.void], TreeFigures]:
+        """The children of all links between parts (LOWER_END), and the figures of the trees that hang on them."""
+        found, hanging = [np.zeros(0, LOWER_END)], [_no_figures(0)]
         for number in range(len(self.parts)):
             local = self._local(number)
             rows = local.abroad()
-            ends.append((local.number[rows], local.parent[rows], local.confidence[rows]))
+            ends = np.zeros(len(rows), LOWER_END)
+            columns = (local.number, local.parent, local.confidence, local.question, local.start, local.end)
+            for name, column in zip(LOWER_END.names or (), columns, strict=True):
+                ends[name] = column[rows]
+            found.append(ends)
             hanging.append(TreeFigures(*(each[local.trees.number[rows]] for each in local.figures)))
-        child, parent = (np.concatenate([each[end] for each in ends]) for end in (0, 1))
-        confidence = np.concatenate([each[2] for each in ends])
-        return child, parent, confidence, TreeFigures(*(np.concatenate(each) for each in zip(*hanging, strict=True)))
+        figures = TreeFigures(*(np.concatenate(each) for each in zip(*hanging, strict=True)))
+        return np.concatenate(found), figures
 
     def _upper_ends(self, wanted: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64], TreeFigures]:
         """Of the calls `wanted` (rising), within their parts: the roots, the depths, and the trees that they are in."""

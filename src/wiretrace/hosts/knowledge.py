@@ -60,6 +60,10 @@ class Knowledge:
     """Rising: numbers of the connections."""
     closed_ns: NDArray[np.int64]
     """Time of the last packet of each, as captured."""
+    connect_ns: NDArray[np.int64]
+    """How long opening each took; -1 where that was not captured."""
+    handshake_rtt_ns: NDArray[np.int64]
+    """Round trip of the handshake of each; -1 where that was not captured."""
 
     def hosts_table(self) -> pa.Table:
         """The table `hosts`."""
@@ -109,6 +113,8 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         operations=_operations(survey, hosts, services),
         connections=integers(connections, "connection")[order],
         closed_ns=integers(connections, "closed_ns")[order],
+        connect_ns=integers(connections, "connect_ns")[order],
+        handshake_rtt_ns=integers(connections, "handshake_rtt_ns")[order],
     )
     _watch(knowledge, survey, connections)
     return knowledge
