@@ -150,6 +150,18 @@ class CaseBuilder:
                     "request_digest": self._calls,
                     "transaction": -1,
                     "one_way": one_way,
+                    "opens": False,
+                    "request_acknowledged": True,
+                    "response_acknowledged": seen,
+                    "request_retransmitted": 0,
+                    "response_retransmitted": 0,
+                    "request_stalled_ns": 0,
+                    "response_stalled_ns": 0,
+                    "request_blocked_ns": 0,
+                    "response_blocked_ns": 0,
+                    "queued_ns": 0,
+                    "given_up_ns": -1,
+                    "outcome_frames": [],
                     "request_tokens": [self._calls],
                     "response_tokens": [],
                     "identifiers": ["x-request-id:req-7"] if basis == "stated" else [],
@@ -190,6 +202,9 @@ class CaseBuilder:
             "other_exchanges": [],
             "request_bytes": 180 + len(summary),
             "response_bytes": 900 if answered else 0,
+            **self._phases(5_000 if one_way else duration_ns, transit if len(views) > 1 else 0),
+            "self_ns": 5_000 if one_way else duration_ns,
+            "retransmitted": 0,
             "attributes": json.dumps(attributes or {}),
             "notes": list(notes),
         }
@@ -207,6 +222,27 @@ class CaseBuilder:
                 {"child": identity, "parent": other, "rank": rank, "basis": "inferred", "confidence": share}
             )
         return row
+
+    @staticmethod
+    def _phases(duration_ns: int, transit_ns: int) -> dict[str, int | bool]:
+        """Parts of a call's time that add up to it."""
+        request = min(5_000, duration_ns)
+        network = min(2 * transit_ns, duration_ns - request)
+        response = min(7_000, duration_ns - request - network)
+        return {
+            "whole_ns": duration_ns,
+            "lookup_ns": 0,
+            "connect_ns": 0,
+            "tls_ns": 0,
+            "request_ns": request,
+            "queued_ns": 0,
+            "network_ns": network,
+            "server_ns": duration_ns - request - network - response,
+            "response_ns": response,
+            "retransmission_ns": 0,
+            "zero_window_ns": 0,
+            "network_measured": network > 0,
+        }
 
     def finish(self) -> None:
         """Add the tables that follow from the calls: trees, connections, captures and hosts."""
@@ -311,6 +347,19 @@ class CaseBuilder:
                     "retransmitted_segments": number % 3,
                     "out_of_order_segments": 0,
                     "zero_windows": 0,
+                    "connect_ns": 320_000 if number % 5 else -1,
+                    "syns_repeated": 0,
+                    "syn_acks_repeated": 0,
+                    "client_data_rtt_ns": 300_000,
+                    "server_data_rtt_ns": 20_000,
+                    "client_retransmitted": number % 3,
+                    "server_retransmitted": 0,
+                    "keep_alives": 0,
+                    "client_zero_window_ns": 0,
+                    "server_zero_window_ns": 0,
+                    "reset_by": "",
+                    "unreachable": "",
+                    "client_think_ns": 0,
                     "exchanges": len(exchanges),
                 }
             )

@@ -45,15 +45,48 @@ CONNECTIONS = (
     Column("opened_ns", "int64", "Time of its first packet, as captured."),
     Column("closed_ns", "int64", "Time of its last packet, as captured."),
     Column("handshake", "bool", "Whether its SYN was captured; if not, it was joined midway."),
-    Column("ended", "category", "client_fin, server_fin, client_reset, server_reset, refused, unanswered, or open."),
+    Column(
+        "ended",
+        "category",
+        "client_fin, server_fin, client_reset, server_reset, refused, unanswered, half_open, unreachable, or open.",
+    ),
     Column("handshake_rtt_ns", "int64", "SYN to SYN-ACK as seen here; -1 if not seen."),
+    Column("connect_ns", "int64", "First SYN to the ACK that ends the handshake, as seen here; -1 if not seen."),
+    Column(
+        "syns_repeated",
+        "int64",
+        "SYNs sent again: they, or their answers, were lost, or the listen queue of the server's host was full.",
+    ),
+    Column("syn_acks_repeated", "int64", "SYN-ACKs sent again: they, or the ACKs that answer them, were lost."),
+    Column(
+        "client_data_rtt_ns",
+        "int64",
+        "Shortest time from data of the client to its acknowledgement, as seen here; or -1.",
+    ),
+    Column(
+        "server_data_rtt_ns",
+        "int64",
+        "Shortest time from data of the server to its acknowledgement, as seen here; or -1.",
+    ),
     Column("client_bytes", "int64", "Payload bytes of the client that were captured, each counted once."),
     Column("server_bytes", "int64", "Payload bytes of the server that were captured, each counted once."),
     Column("client_lost_bytes", "int64", "Payload bytes of the client that the capture lacks."),
     Column("server_lost_bytes", "int64", "Payload bytes of the server that the capture lacks."),
     Column("retransmitted_segments", "int64", "Segments that brought nothing new, keep-alives not counted."),
+    Column("client_retransmitted", "int64", "Those of them that the client sent."),
+    Column("server_retransmitted", "int64", "Those of them that the server sent."),
+    Column("keep_alives", "int64", "Probes that ask an idle end whether it is still there (RFC 9293 section 3.8.4)."),
     Column("out_of_order_segments", "int64", "Segments that came behind a later one."),
     Column("zero_windows", "int64", "Times an end said that it can take no more bytes."),
+    Column("client_zero_window_ns", "int64", "How long the client took no more bytes, in all."),
+    Column("server_zero_window_ns", "int64", "How long the server took no more bytes, in all."),
+    Column("reset_by", "category", "client or server: the end that sent the first RST; empty if none was captured."),
+    Column("unreachable", "category", "What an ICMP error said of it, in its own words; empty if there was none."),
+    Column(
+        "client_think_ns",
+        "int64",
+        "Time between an answer and the next request, in all: the client had nothing to ask, or was busy.",
+    ),
     Column("exchanges", "int64", "Exchanges read from it."),
 )
 
@@ -98,6 +131,34 @@ EXCHANGES = (
         "transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
+    Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
+    Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
+    Column("response_acknowledged", "bool", "Whether the client's host acknowledged the whole response, as captured."),
+    Column("request_retransmitted", "int32", "Segments of the request that were sent again."),
+    Column("response_retransmitted", "int32", "Segments of the response that were sent again."),
+    Column(
+        "request_stalled_ns",
+        "int64",
+        "Time in which the request waited for segments of it to be sent again, or to fill a hole, as seen here.",
+    ),
+    Column("response_stalled_ns", "int64", "The same of the response."),
+    Column("request_blocked_ns", "int64", "Time in it in which the server took no more bytes: its window was zero."),
+    Column("response_blocked_ns", "int64", "Time in it in which the client took no more bytes: its window was zero."),
+    Column(
+        "queued_ns",
+        "int64",
+        "Time that it waited, sent in whole, for the answers to earlier requests on its connection.",
+    ),
+    Column(
+        "given_up_ns",
+        "int64",
+        "Capture time of the FIN, RST or ICMP error that ended the wait for an answer; -1 where none did.",
+    ),
+    Column(
+        "outcome_frames",
+        "list<int32>",
+        "Packets that prove the outcome, beside those of request and response: what was sent again, what ended it.",
+    ),
     Column("request_tokens", "list<uint64>", "Keyed hashes of values in the request."),
     Column("response_tokens", "list<uint64>", "Keyed hashes of values in the response."),
     Column("identifiers", "list<string>", "Identifiers that other tools left on the wire, as kind:value."),
@@ -145,6 +206,38 @@ CALLS = (
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
     Column("request_bytes", "int64", "Length of the request."),
     Column("response_bytes", "int64", "Length of the response."),
+    Column(
+        "whole_ns",
+        "int64",
+        "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
+        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0.",
+    ),
+    Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
+    Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),
+    Column("tls_ns", "int64", "The TLS handshake; told of the first call of a connection only."),
+    Column("request_ns", "int64", "Sending the request, from its first byte to its last."),
+    Column("queued_ns", "int64", "Waiting, sent in whole, for the answers to earlier requests on the connection."),
+    Column(
+        "network_ns",
+        "int64",
+        "On the way there and back: the caller's wait less the callee's; 0 where not both ends were captured: then the way "
+        "is in server_ns.",
+    ),
+    Column(
+        "server_ns", "int64", "From the whole request to the first byte of the response, at the callee if captured."
+    ),
+    Column("response_ns", "int64", "Receiving the response, from its first byte to its last."),
+    Column("retransmission_ns", "int64", "Waiting for what was lost to be sent again; not counted in the other parts."),
+    Column("zero_window_ns", "int64", "Waiting for the receiver to take more bytes; not counted in the other parts."),
+    Column(
+        "network_measured", "bool", "Whether both ends were captured, so that network_ns and server_ns are told apart."
+    ),
+    Column(
+        "self_ns",
+        "int64",
+        "Its end minus its start, less the time in which any call ran that it caused (questions left out).",
+    ),
+    Column("retransmitted", "int32", "Segments of it that were sent again, at the view that shows most of them."),
     Column("attributes", "string", "OpenTelemetry attributes as a JSON object, redacted."),
     Column("notes", "list<string>", "What could not be read of it."),
 )
