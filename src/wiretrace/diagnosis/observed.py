@@ -207,6 +207,22 @@ class Observed:
         column = self.case.columns("calls", ["confidence"]).column("confidence")
         return column.fill_null(1.0).to_numpy()  # type: ignore[no-any-return]
 
+    @cached_property
+    def connection(self) -> NDArray[np.int64]:
+        """Row in `connections` of the connection that carried each call, as `exchange` shows it; -1 if not known."""
+        numbers = self.connections("connection")
+        named = self.of_exchange("connection")
+        order = np.argsort(numbers, kind="stable")
+        if not len(order):
+            return np.full(len(self), -1, np.int64)
+        place = np.minimum(np.searchsorted(numbers[order], named), len(order) - 1)
+        found: NDArray[np.int64] = np.where(numbers[order][place] == named, order[place], -1)
+        return found
+
+    def connections(self, column: str) -> NDArray[np.int64]:
+        """A column of whole numbers of `connections`. Shape (connections,)."""
+        return self.case.columns("connections", [column]).column(column).to_numpy()  # type: ignore[no-any-return]
+
     def call_id(self, row: int) -> str:
         """The id of a call."""
         return str(self._ids.take(np.array([row])).column("id")[0].as_py())

@@ -18,14 +18,11 @@ def waits_until_given_up(observed: Observed, rows: NDArray[np.int64]) -> NDArray
     """See `Observed.waits_until_given_up`. A call of which nothing tells when it was given up gets its own duration."""
     calls = observed.calls
     waits = np.full(len(rows), NEVER)
-    connection = observed.of_exchange("connection")[rows]
+    connection = observed.connection[rows]
     asked = observed.of_exchange("request_start_ns")[rows]
-    table = observed.case.columns("connections", ["connection", "closed_ns"])
-    numbers = table.column("connection").to_numpy()
-    if len(numbers):
-        closed = np.full(int(numbers.max()) + 1, -1, np.int64)
-        closed[numbers] = table.column("closed_ns").to_numpy()
-        known = (connection >= 0) & (connection < len(closed)) & (asked >= 0)
+    closed = observed.connections("closed_ns")
+    if len(closed):
+        known = (connection >= 0) & (asked >= 0)
         over = closed[np.where(known, connection, 0)]
         waits = np.where(known & (over > asked), over - asked, waits)
     above = observed.parent[rows]

@@ -10,7 +10,9 @@ from tests.lab.faults.truth import OUTCOME_OF
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("faults-out"), show_default=True, help="Directory.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("faults-out"), show_default=True, help="Directory."
+)
 @click.option("--count", default=100, show_default=True, help="Calls of each class of fault.")
 @click.option("--seed", default=1, show_default=True, help="Seed of their order and of the waits.")
 @click.argument("faults", nargs=-1, type=click.Choice(list(OUTCOME_OF)))

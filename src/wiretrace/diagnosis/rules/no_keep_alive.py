@@ -43,7 +43,7 @@ class NoKeepAlive(Rule):
     def find(self, observed: Observed) -> Iterator[Finding]:
         """One finding for each caller and callee."""
         calls = observed.calls
-        connection = observed.of_exchange("connection")
+        connection = observed.connection
         counted_calls = observed.in_request & (observed.parent >= 0) & (connection >= 0) & ~calls.sets_up[calls.kind]
         rows = np.flatnonzero(counted_calls)
         if not len(rows):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.contents import contents_of
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.first_cause import component_kind
 from wiretrace.diagnosis.siblings import countable_kinds
@@ -16,6 +18,8 @@ from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from wiretrace.diagnosis.observed import Observed
     from wiretrace.model.finding import Finding
@@ -52,21 +56,10 @@ class ThunderingHerd(Rule):
         rows, digest = rows[digest != 0], digest[digest != 0]
         if not len(rows):
             return
-        key = digest.astype(np.uint64) ^ (calls.kind[rows].astype(np.uint64) << np.uint64(48))
-        order = np.lexsort((calls.start[rows], key))
-        rows, key = rows[order], key[order]
-        opens = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
-        lengths = np.diff(np.append(opens, len(rows)))
-        enough = np.repeat(lengths >= FEWEST, lengths)
-        rows, key = rows[enough], key[enough]
-        if not len(rows):
-            return
-        # The call FEWEST - 1 places before, of the same content, is still under way when this one begins.
-        back = FEWEST - 1
-        start, end = calls.start[rows], calls.end[rows]
-        herd = np.zeros(len(rows), np.bool_)
-        herd[back:] = (key[back:] == key[:-back]) & (end[:-back] > start[back:])
-        herd[back:] &= observed.request[rows[back:]] != observed.request[rows[:-back]]
+        rows, herd = self._together(observed, rows, digest)
+        if herd.any():
+            members = rows[np.unique((np.flatnonzero(herd)[:, None] - np.arange(FEWEST)).ravel())]
+            rows, herd = self._together(observed, members, contents_of(observed, members))
         for kind in np.unique(calls.kind[rows[herd]]).tolist():
             of_kind = np.flatnonzero(calls.kind == kind)
             begins = np.sort(calls.start[of_kind])
@@ -91,3 +84,29 @@ class ThunderingHerd(Rule):
                 shown,
                 show_step(observed, int(shown[0])),
             )
+
+    def _together(
+        self, observed: Observed, rows: NDArray[np.int64], content: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Calls by content and start, and which of them begin while `FEWEST` - 1 before them are still under way."""
+        calls = observed.calls
+        group, _ = distinct_contents(calls.kind[rows], content)
+        order = np.lexsort((calls.start[rows], group))
+        rows, group = rows[order], group[order]
+        herd = np.zeros(len(rows), np.bool_)
+        back = FEWEST - 1
+        if len(rows) > back:
+            earlier, later = rows[:-back], rows[back:]
+            herd[back:] = (group[back:] == group[:-back]) & (calls.end[earlier] > calls.start[later])
+            herd[back:] &= observed.request[earlier] != observed.request[later]
+        return rows, herd
+
+
+def distinct_contents(
+    kind: NDArray[np.integer[Any]], content: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number each pair of kind and content; also the first of each. Shapes (m,) and (pairs,)."""
+    _, first, number = np.unique(content, return_index=True, return_inverse=True)
+    if not len(first):
+        return number.astype(np.int64), first
+    return distinct([kind, number])
