@@ -71,6 +71,11 @@ class Hypothesis:
     also: list[str] = field(default_factory=list)
     """What else goes through nothing but the same calls, in words."""
 
+    @property
+    def told(self) -> str:
+        """It in words: "service shop"."""
+        return f"{self.kind.value} {self.name}"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -148,7 +153,7 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
             break
         best.sure = True
         same = [each for each in waiting[1:] if _is_same(each, best, left)]
-        _stand_for(best, same)
+        best.also = [each.told for each in same]
         ranked.append(best)
         waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
         for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
@@ -156,9 +161,12 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
             left.bad[scope][best.routes] = 0
     for each in waiting:
         _weigh(each, tally)
-    for each in sorted(waiting, key=_order):
-        if each.bad and not any(_is_same(each, other, tally) for other in ranked):
+    for each in sorted((each for each in waiting if each.bad), key=_order):
+        twin = next((other for other in ranked if _is_same(each, other, tally)), None)
+        if twin is None:
             ranked.append(each)
+        elif each.told not in twin.also:
+            twin.also.append(each.told)
     for number, each in enumerate(ranked, 1):
         each.rank = number
     return ranked
@@ -213,7 +221,3 @@ def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:
         return False
     used = tally.calls[one.scope] > 0
     return bool((one.routes[used] == other.routes[used]).all()) and bool((one.routes & used).any())
-
-
-def _stand_for(best: Hypothesis, same: list[Hypothesis]) -> None:
-    best.also = [f"{each.kind.value} {each.name}" for each in same]

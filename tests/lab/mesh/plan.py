@@ -64,6 +64,8 @@ ROUTES = {
 }
 ENTRIES = list(ROUTES["gateway"])
 TABLES = ("people", "addresses", "prices", "stock", "reservations", "entries", "payments", "parcels")
+WRITTEN = ("reservations", "payments", "parcels")
+"""Tables that are written; the others are read."""
 PAGES = {"GET": "/{number}", "POST": ""}
 """What is behind the path: a number, so that paths are many and operations few."""
 
@@ -71,6 +73,11 @@ PAGES = {"GET": "/{number}", "POST": ""}
 def address(host: str) -> str:
     """The IPv4 address of a host."""
     return f"10.77.0.{HOSTS[host]}"
+
+
+def statement(table: str) -> str:
+    """The operation of the statement on a table."""
+    return f"{'UPDATE' if table in WRITTEN else 'SELECT'} mesh_{table}"
 
 
 def target(operation: str, number: int) -> tuple[str, str]:

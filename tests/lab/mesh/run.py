@@ -117,7 +117,7 @@ def random_fault(source: random.Random) -> Fault:
     if what == "statement":
         table = source.choice(plan.TABLES)
         trouble = (table, effect.get("slow_ms", 0.0), effect.get("fail", 0.0))
-        return Fault(f"{how} statement", [("statement", f"SELECT mesh_{table} (pg)")], statement=trouble)
+        return Fault(f"{how} statement", [("statement", f"{plan.statement(table)} (pg)")], statement=trouble)
     host, delay = source.choice(plan.SHAPED), source.uniform(25, 60)
     if what == "host link":
         return Fault("slow host link", [("host", host)], links={host: {"delay_ms": delay}})
@@ -127,6 +127,34 @@ def random_fault(source: random.Random) -> Fault:
     services = [name.rstrip("0123456789") for name in (host, peer)]
     names += [("edge", f"{one} → {other}") for one, other in (services, services[::-1])]
     return Fault("slow link", names, links={host: {"delay_ms": delay, "peer": plan.address(peer)}})
+
+
+def behaviour(what: str, source: random.Random) -> Fault:
+    """What a system does that a rule has to tell: what is wrong with it is no fault of a component."""
+    match what:
+        case "n-plus-one":
+            name, table = source.choice([("account", "addresses"), ("catalog", "entries"), ("stock", "stock")])
+            effect = {"repeat": source.randrange(7, 12)}
+            instances = {f"{host}-{port}": effect for host, port in plan.INSTANCES[name]}
+            return Fault(what, [("statement", f"{plan.statement(table)} (pg)")], instances, always=True)
+        case "missing-call":
+            skipped = ["notify", "POST /mail"] if source.random() < 0.5 else ["shipping", "POST /parcels"]
+            instances = {f"{host}-{port}": {"skip": skipped, "share": 0.08} for host, port in plan.INSTANCES["shop"]}
+            return Fault(what, [("operation", f"{skipped[1]} ({skipped[0]})")], instances, always=True)
+        case "duplicate-write":
+            instances = {f"{host}-{port}": {"slow_ms": 700, "share": 0.3} for host, port in plan.INSTANCES["shop"]}
+            instances["gateway1-8100"] = {"double": "POST /orders", "timeout_ms": 400}
+            return Fault(what, [("operation", "POST /orders (shop)")], instances, always=True)
+        case "client-timeout":
+            wait = source.randrange(250, 700)
+            effect = {"slow_ms": 3000, "share": 0.25}
+            instances = {"bank1-8110": effect, "payment1-8109": {"stall": "bank", "timeout_ms": wait}}
+            return Fault(what, [("edge", "payment → bank"), ("ms", str(wait))], instances, always=True)
+        case _:
+            return Fault(what, [("edge", "stock → pg"), ("size", "6")], statement=("stock", 330.0, 0.0), always=True)
+
+
+BEHAVIOURS = ("n-plus-one", "missing-call", "duplicate-write", "client-timeout", "pool-size")
 
 
 class Mesh:

@@ -135,9 +135,10 @@ class Service:
                     host=plan.address(plan.DATABASE), port=topology.POSTGRESQL_PORT, user=topology.USER,
                     dbname=topology.DATABASE, password=topology.PASSWORD, autocommit=True, prepare_threshold=None,
                 )  # fmt: skip
-            await connection.execute(
-                f"SELECT id, word, trouble('{table}') FROM mesh_{table} WHERE id = %s", (number % 500,)
-            )
+            text = f"SELECT id, word, trouble('{table}') FROM mesh_{table} WHERE id = %s"
+            if table in plan.WRITTEN:
+                text = f"UPDATE mesh_{table} SET word = word || '.' WHERE trouble('{table}') = 0 AND id = %s"
+            await connection.execute(text, (number % 500,))
         except psycopg.Error as error:
             raise BrokenError from error
         finally:
