@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -192,6 +192,22 @@ class Observed:
     def suspicion(self) -> Suspicion:
         """What may have caused the bad requests."""
         return suspicion_of(self)
+
+    @cached_property
+    def by_start(self) -> NDArray[np.int64]:
+        """Rows of all calls in the order of their start."""
+        start = self.calls.start
+        if (start[1:] >= start[:-1]).all():
+            return np.arange(len(start))
+        return np.argsort(start, kind="stable")
+
+    def in_order(self, is_wanted: NDArray[np.bool_], codes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Rows of the wanted calls, by their `codes` (0 and above) and then by their start; `codes` has shape (n,)."""
+        rows = self.by_start[is_wanted[self.by_start]]
+        wanted = codes[rows]
+        # Numbers of two bytes are sorted by digits, in one go (NumPy's stable sort).
+        small = wanted.astype(np.uint16) if wanted.max(initial=0) <= np.iinfo(np.uint16).max else wanted
+        return rows[np.argsort(small, kind="stable")]
 
     @cached_property
     def exchange(self) -> NDArray[np.int64]:

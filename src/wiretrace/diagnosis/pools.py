@@ -76,11 +76,9 @@ def pools_of(observed: Observed) -> Iterator[Pool]:
     is_open = pc.equal(ended, "open").fill_null(False).to_numpy()
     known = connection >= 0
     carried = np.bincount(connection[known], minlength=len(opened))
-    rows = np.flatnonzero(known & (carried[np.where(known, connection, 0)] >= CALLS_EACH))
+    rows = observed.in_order(known & (carried[np.where(known, connection, 0)] >= CALLS_EACH), connection)
     if not len(rows):
         return
-    order = np.lexsort((calls.start[rows], connection[rows]))
-    rows = rows[order]
     new_lease = np.diff(connection[rows], prepend=-1) != 0
     new_lease[1:] |= (observed.parent[rows][1:] != observed.parent[rows][:-1]) | (observed.parent[rows][1:] < 0)
     first = np.flatnonzero(new_lease)

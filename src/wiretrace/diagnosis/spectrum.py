@@ -85,12 +85,16 @@ class Tally:
     bad: dict[Scope, NDArray[np.int64]]
 
 
-def hypotheses(calls: CallColumns, routes: Routes) -> list[Hypothesis]:
-    """Every component that some call goes through. Of what nothing tells apart, the one that a person would name first."""
-    return list(_hypotheses(calls, routes))
+def hypotheses(calls: CallColumns, routes: Routes, tally: Tally) -> list[Hypothesis]:
+    """Every component that some call goes through; of what nothing tells apart, what a person would name first comes first.
+
+    Operations, of which there may be thousands, and pairs of hosts only where bad calls go through them.
+    """
+    is_bad = np.any([counts > 0 for counts in tally.bad.values()], axis=0)
+    return list(_hypotheses(calls, routes, is_bad))
 
 
-def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
+def _hypotheses(calls: CallColumns, routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
     service = calls.callee_of_kind[routes.kind] if len(calls.kinds) else routes.kind
     instances = Names[str]()
     instance = np.array([instances.code(calls.places[place].instance) for place in routes.place.tolist()], np.int64)
@@ -102,7 +106,7 @@ def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
         yield Hypothesis(ComponentKind.INSTANCE, name, Scope.CALLEE, instance == code)
     for code in np.unique(routes.callee_machine).tolist():
         yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.CALLEE, routes.callee_machine == code)
-    for code in np.unique(routes.kind).tolist():
+    for code in np.unique(routes.kind[is_bad]).tolist():
         through = routes.kind == code
         kind = ComponentKind.STATEMENT if routes.is_statement[through].any() else ComponentKind.OPERATION
         yield Hypothesis(kind, told_kind(calls, code), Scope.CALLEE, through)
@@ -110,17 +114,17 @@ def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
         name = f"{routes.callers[caller]} → {calls.parties[callee]}"
         for scope in Scope:
             yield Hypothesis(ComponentKind.EDGE, name, scope, edge == code)
-    yield from _ways(routes)
+    yield from _ways(routes, is_bad)
 
 
-def _ways(routes: Routes) -> Iterator[Hypothesis]:
+def _ways(routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
     """Hosts and pairs of hosts that calls pass on their way."""
     links = Names[tuple[int, int]]()
     ends = np.stack([routes.caller_machine, routes.callee_machine])
     pairs = zip(ends.min(axis=0).tolist(), ends.max(axis=0).tolist(), strict=True)
     link = np.array([links.code(pair) for pair in pairs], np.int64)
     for code, (one, other) in enumerate(links.things):
-        if one >= 0 and one != other:
+        if one >= 0 and one != other and is_bad[link == code].any():
             name = f"{routes.machines[one]} ↔ {routes.machines[other]}"
             yield Hypothesis(ComponentKind.EDGE, name, Scope.WAY, link == code)
     for code in np.unique(ends[ends >= 0]).tolist():

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FEWEST = 8
 """Identical calls for different requests that are under way at once, at least, ..."""
+TABLE_BITS = 20
+"""Bits of a digest by which the common ones are told from the rare ones."""
 TIMES_USUAL = 4
 """... and so many times as many as are under way when one of its kind begins, in the middle."""
 
@@ -53,7 +55,10 @@ class ThunderingHerd(Rule):
         eligible = countable_kinds(observed) & (often >= FEWEST)
         rows = np.flatnonzero(eligible[calls.kind] & observed.in_request & (observed.parent >= 0))
         digest = observed.of_exchange("request_digest", 0)[rows]
-        rows, digest = rows[digest != 0], digest[digest != 0]
+        # Most contents are rare: a table of a part of their bits tells so without sorting them.
+        part = (digest >> np.uint64(64 - TABLE_BITS)).astype(np.int64)
+        common = (np.bincount(part, minlength=1 << TABLE_BITS) >= FEWEST)[part] & (digest != 0)
+        rows, digest = rows[common], digest[common]
         if not len(rows):
             return
         rows, herd = self._together(observed, rows, digest)
@@ -91,7 +96,8 @@ class ThunderingHerd(Rule):
         """Calls by content and start, and which of them begin while `FEWEST` - 1 before them are still under way."""
         calls = observed.calls
         group, _ = distinct_contents(calls.kind[rows], content)
-        order = np.lexsort((calls.start[rows], group))
+        order = np.argsort(calls.start[rows], kind="stable")
+        order = order[np.argsort(group[order], kind="stable")]
         rows, group = rows[order], group[order]
         herd = np.zeros(len(rows), np.bool_)
         back = FEWEST - 1
