@@ -40,6 +40,7 @@ lab: .venv/installed-dev  ## record a real system in network namespaces (LAB="--
 bench: .venv/installed-dev  ## time and memory, beside tshark in the same run
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
+	@$(BIN)/python tools/bench_linking.py
 
 accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing
 	@tests/install.sh

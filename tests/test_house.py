@@ -98,7 +98,7 @@ COVERED_BY = {
     "cli/test_why.py": ("cli/terminal/answer", "diagnosis/answer"),
     "cli/test_diff.py": ("cli/terminal/changes",),
     "cli/test_show.py": ("cli/terminal/red",),
-    "test_pipeline.py": ("exchanges/vantage", "workers"),
+    "test_pipeline.py": ("exchanges/vantage",),
     "cli/test_commands.py": ("cli/report", "__main__"),
     "capture/test_recorder.py": ("cli/capture",),
     # Declarations: there is nothing to run. That each name has its sentence is tested here and in the pages.
