@@ -21,6 +21,9 @@ WARNING_SHARE = 0.01
 WARNING_REQUESTS = 3
 """... and the requests that it takes at least."""
 
+LARGE_SLOW_SHARE = 0.2
+"""Share of a component's calls that are slow where it is more than the tail that every busy system has."""
+
 
 def conclude(
     observed: Observed,
@@ -66,6 +69,11 @@ def harm(observed: Observed, requests: int) -> Severity:
     if requests < WARNING_REQUESTS or share < WARNING_SHARE:
         return Severity.INFO
     return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
+
+
+def slow_harm(observed: Observed, requests: int, slow_share: float) -> Severity:
+    """How grave it is that so large a share of a component's calls is slow, and so many requests waited for them."""
+    return harm(observed, requests) if slow_share >= LARGE_SLOW_SHARE else Severity.INFO
 
 
 def show_step(observed: Observed, row: int) -> str:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from wiretrace.diagnosis.observed import Observed
     from wiretrace.model.finding import Finding
 
+FEWEST_WARNING = 3
+"""Updates that may be lost from which on it is a warning."""
+
 
 class LostUpdate(Rule):
     """Updates that overwrite each other."""
@@ -56,7 +59,7 @@ class LostUpdate(Rule):
             yield conclude(
                 observed,
                 self,
-                Severity.WARNING,
+                Severity.WARNING if len(pairs) >= FEWEST_WARNING else Severity.INFO,
                 f"{told_kind(calls, kind)}: {counted(len(pairs), 'update')} may be lost, for two writers read the "
                 "same row or "
                 "key before either wrote it.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.conclude import conclude, show_step, slow_harm, touched
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
 from wiretrace.model.words import counted, duration, percent
@@ -30,7 +30,8 @@ class SlowComponent(Rule):
         matters="Whatever waits for a slow component is slow as well, and looks guilty. This is where the time is lost.",
         confirm="Compare one of the calls with a good one of its kind: 'wiretrace show CASE ID'. On the component's host, "
         "look at processor, disk, locks, garbage collection and pools at the time of the finding.",
-        false_alarm="Where some requests are slow by nature (a report, a cold cache) and share a component. Where the "
+        false_alarm="Every busy system has a tail: where less than a fifth of the calls are slow, it is told for "
+        "information. Where some requests are slow by nature (a report, a cold cache) and share a component. Where the "
         "component's own calls were not captured, their time counts as its own: the detail says what was captured.",
     )
 
@@ -54,7 +55,7 @@ class SlowComponent(Rule):
             yield conclude(
                 observed,
                 self,
-                harm(observed, requests),
+                slow_harm(observed, requests, len(rows) / through),
                 f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request "
                 f"{duration(lost)} more than usual.",
                 f"{len(rows):,} of {counted(through, 'call')} through it ({percent(len(rows) / through)}) took far longer "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.conclude import conclude, show_step, slow_harm, touched
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
 from wiretrace.model.finding import ComponentKind
@@ -56,7 +56,7 @@ class SlowEdge(Rule):
             yield conclude(
                 observed,
                 self,
-                harm(observed, requests),
+                slow_harm(observed, requests, len(rows) / through),
                 f"The network {where} is slow: a call that it delays is {lost} longer on its way than usual.",
                 f"{len(rows):,} of {counted(through, 'call')} on this way ({percent(len(rows) / through)}) were late; "
                 f"{counted(requests, 'request')} waited for them. The callees answered as fast as ever.{same}",
