@@ -39,7 +39,7 @@ async def main(seed: int) -> None:
         tasks = []
         for number in range(int(requests)):
             operation = plan.ENTRIES[number % len(plan.ENTRIES)]
-            tasks.append(asyncio.create_task(ask(operation, source.randrange(1000), idle)))
+            tasks.append(asyncio.create_task(ask(operation, source.randrange(1_000_000), idle)))
             await asyncio.sleep(source.expovariate(float(rate)))
         await asyncio.wait(tasks, timeout=20)
         print("done", flush=True)

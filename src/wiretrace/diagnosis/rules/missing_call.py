@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,8 @@ FEWEST = 20
 ALWAYS = 0.9
 """Share of them that make a call from which on it belongs to them."""
 
+FEWEST_LACKING, FEWEST_WARNING = 2, 3
+"""Calls that lack a step, at least, and from which on that is a warning: one may be what the capture's ends cut off."""
 SURE = 0.99
 """Confidence of a link above which a call is its parent's, and nobody else's."""
 MOST_MISTAKES = 0.5
@@ -75,6 +78,10 @@ class MissingCall(Rule):
         made_by = np.bincount(combination[pairs_well], minlength=len(first))
         by_pair = np.argsort(combination, kind="stable")
         bounds = np.searchsorted(combination[by_pair], np.arange(len(first) + 1))
+        # A parent has too many calls of a step where it has more than its kind usually has, or its kind usually has none.
+        usual_times = np.array([np.median(times[by_pair[at:end]]) for at, end in pairwise(bounds.tolist())])
+        is_usual = made_by >= ALWAYS * often[kind_above[first]]
+        has_more = (times > usual_times[combination]) | ~is_usual[combination]
         has, too_many = np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)
         rows_of_kind = observed.in_order(well, calls.kind)
         ends = np.searchsorted(calls.kind[rows_of_kind], np.arange(kinds + 1))
@@ -87,14 +94,14 @@ class MissingCall(Rule):
             has[above[these]] = True
             lacking = rows[~has[rows]]
             has[above[these]] = False
-            usually = np.median(times[these])
-            more = above[these[times[these] > usually]]
+            usually = usual_times[pair]
+            more = above[has_more & (below == step)]
             too_many[more] = True
             lacking = self._without_doubt(observed, lacking, step, too_many)
             too_many[more] = False
             # Where as many were made as there should be, none is missing: some have the wrong parent.
             made = int(times[these][pairs_well[these]].sum())
-            if not len(lacking):
+            if len(lacking) < FEWEST_LACKING:
                 continue
             of_kind = calls.kind == step
             loose = int((of_kind & (observed.parent < 0)).sum())
@@ -106,7 +113,7 @@ class MissingCall(Rule):
             yield conclude(
                 observed,
                 self,
-                Severity.WARNING,
+                Severity.WARNING if len(lacking) >= FEWEST_WARNING else Severity.INFO,
                 f"{counted(len(lacking), 'call')} of {told_kind(calls, kind)} did not ask for {name}, which the others do.",
                 f"{count:,} of {int(often[kind]):,} calls of this kind ({percent(count / often[kind])}) made it; those that "
                 "did not make it succeeded all the same.",
