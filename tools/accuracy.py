@@ -1,6 +1,6 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [--exchanges N]
+Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis] [--exchanges N] [--windows N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
@@ -10,6 +10,7 @@ queues    messages through Redis and RabbitMQ: who put them there, who took them
 pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
 linking   public sets of calls with true parents, by timing alone
 tls       opaque calls: a capture of HTTP/1.1 under TLS read without its keys, compared with what is read with them
+diagnosis a mesh of services with injected faults: the true component first, what changed, and quiet where nothing is wrong
 
 Exit status 1 where a goal is missed.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import accuracy_diagnosis
 import accuracy_faults
 import accuracy_linking
 import accuracy_pairing
@@ -40,9 +42,10 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ["lab", "faults", "queues", "pairing", "linking", "tls"]
+    known = ["lab", "faults", "queues", "pairing", "linking", "tls", "diagnosis"]
     parser.add_argument("parts", nargs="*", choices=[*known, []], help="all, if none is named")
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
+    parser.add_argument("--windows", type=int, default=24, help="windows with one fault for diagnosis; 200 for all")
     options = parser.parse_args()
     parts = options.parts or known
     good = True
@@ -58,6 +61,8 @@ def main() -> int:
         good &= accuracy_linking.main() == 0
     if "tls" in parts:
         good &= accuracy_tls.main()
+    if "diagnosis" in parts:
+        good &= accuracy_diagnosis.main(options.windows)
     print("All goals met." if good else "A goal is missed.")
     return 0 if good else 1
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wiretrace.case.reader import Case
+    from wiretrace.model.settings import Settings
 
 FILE = click.Path(path_type=Path, readable=False)
 """Whether it can be read is found out by reading it."""
@@ -28,6 +29,9 @@ CAPTURE = click.Path(readable=False, allow_dash=True)
 @click.option("--html", "html_path", metavar="FILE", type=FILE, help="Write the report, one self-contained page.")
 @click.option("--json", "json_path", metavar="FILE", type=FILE, help="Write the request trees as JSON; - for stdout.")
 @click.option("--jsonl", "jsonl_path", metavar="FILE", type=FILE, help="Write one call a line as JSON; - for stdout.")
+@click.option(
+    "--names", "names_path", metavar="FILE", type=FILE, help="Names, owners and external marks of services (TOML)."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the case that is there.")
 @click.option("--keep-values", is_flag=True, help="Do not redact captured values; every output then holds secrets.")
 @click.option(
@@ -45,6 +49,7 @@ def command(
     html_path: Path | None,
     json_path: Path | None,
     jsonl_path: Path | None,
+    names_path: Path | None,
     overwrite: bool,
     keep_values: bool,
     tls_keylog: Path | None,
@@ -60,8 +65,15 @@ def command(
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
     _check_outputs([path for path in (html_path, json_path, jsonl_path) if path and path != STANDARD_OUTPUT])
+    from wiretrace.model.settings import Settings
+
+    names = {}
+    if names_path is not None:
+        from wiretrace.hosts.names_file import read_names
+
+        names = read_names(names_path)
     with _place_of_case(case_path, overwrite) as place:
-        settings = Settings(keep_values=keep_values, tls_keylog=tls_keylog, jobs=jobs or 0)
+        settings = Settings(keep_values=keep_values, tls_keylog=tls_keylog, jobs=jobs or 0, names=names)
         case = _analyze(captures, place, overwrite, settings)
         if html_path is not None:
             from wiretrace.report import write_report

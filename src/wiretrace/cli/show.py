@@ -39,7 +39,19 @@ TREES_READ = 4096
     show_default=True,
     help="Trees that are listed; 0 for all.",
 )
-def command(case_path: Path, call_id: str | None, why: bool, limit: int) -> None:
+@click.option(
+    "--red",
+    type=click.Choice(["operation", "edge", "instance"]),
+    is_flag=False,
+    flag_value="operation",
+    help="Print rate, errors and durations of each operation, edge or instance instead.",
+)
+@click.option("--bucket", metavar="SECONDS", type=click.FloatRange(min=0.001), help="With --red: by pieces of time.")
+@click.option("--health-checks", is_flag=True, help="With --red: count health checks, too.")
+def command(
+    case_path: Path, call_id: str | None, why: bool, limit: int, red: str | None, bucket: float | None,
+    health_checks: bool,
+) -> None:  # fmt: skip
     """Show a case: its summary and its trees, or the tree of one call.
 
     ID is the id of a tree or of a call, or its first digits. In a tree, a bar is solid where everything waits for the call
@@ -51,6 +63,14 @@ def command(case_path: Path, call_id: str | None, why: bool, limit: int) -> None
 
     case = Case.open(case_path)
     console = output()
+    if red is not None:
+        from wiretrace.cli.terminal.red import print_red
+        from wiretrace.diagnosis.observed import Observed
+        from wiretrace.diagnosis.red import red_of
+
+        bucket_ns = round((bucket or 0) * 1e9)
+        print_red(console, red_of(Observed(case), red, bucket_ns, health_checks), red, bool(bucket))
+        return
     if call_id is not None:
         _show_call(console, case, call_id, why)
         return
