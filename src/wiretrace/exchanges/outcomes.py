@@ -110,7 +110,7 @@ def judge(
             return _cut_short(pair.request, response, closing, answered_again)
         if closing is not None and closing.response_acknowledged < response.message.end:
             return _unacknowledged(pair.request, response, closing, answered_again)
-        return Judgement(OUTCOME_OF[result], ENCRYPTED if result is Result.UNREADABLE else ALONE)
+        return _answered(result)
     request = pair.request
     assert request is not None
     if pair.skipped:
@@ -163,7 +163,7 @@ def _cut_short(request: Located, response: Located, closing: Closing, again: Res
     """The answer began, and its end was not captured."""
     message = response.message
     if message.result is not Result.CUT_OFF and message.end <= closing.server_sent:
-        return Judgement(OUTCOME_OF[message.result])
+        return _answered(message.result)
     departure, by_client = _first_to_leave(request, closing)
     if departure is not None and not by_client:
         return _server_left(request, departure)
@@ -188,7 +188,12 @@ def _unacknowledged(request: Located, response: Located, closing: Closing, again
     if again.times and not (client is not None and client.by_reset):
         # Nothing comes from the client any more: the answer is lost, or all that acknowledges it.
         return Judgement(Outcome.RESPONSE_LOST, (Outcome.RESPONSE_LOST, outcome), -1, again.frames)
-    return Judgement(outcome)
+    return _answered(response.message.result)
+
+
+def _answered(result: Result) -> Judgement:
+    """There is a whole answer, which judges the request; one that is encrypted may be an error."""
+    return Judgement(OUTCOME_OF[result], ENCRYPTED if result is Result.UNREADABLE else ALONE)
 
 
 def _unanswered(request: Located, closing: Closing, again: Resent) -> Judgement:
