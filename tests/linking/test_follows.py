@@ -46,10 +46,13 @@ class Calls:
         caller, callee = column["caller"].astype(np.int32), column["callee"].astype(np.int32)
         return link(
             LinkProblem(
-                caller, callee, caller, callee, callee, column["start"], column["end"], column["start"], column["end"],
-                np.full(count, clock_error, np.int64), np.zeros(count, bool), np.full(count, -1, np.int64),
-                np.full(count, -1, np.int64), np.zeros(count, np.uint64), nothing, nothing, nothing,
-                ragged([self.sent[row] for row in order]), ragged([self.received[row] for row in order]),
+                caller=caller, callee=callee, caller_service=caller, callee_service=callee, operation=callee,
+                caller_start_ns=column["start"], caller_end_ns=column["end"], callee_start_ns=column["start"],
+                callee_end_ns=column["end"], clock_error_ns=np.full(count, clock_error, np.int64),
+                one_way=np.zeros(count, bool), connection=np.full(count, -1, np.int64),
+                transaction=np.full(count, -1, np.int64), request_digest=np.zeros(count, np.uint64),
+                identifiers=nothing, request_tokens=nothing, response_tokens=nothing, lookup=np.full(count, -1, np.int64),
+                sent=ragged([self.sent[row] for row in order]), received=ragged([self.received[row] for row in order]),
             )
         )  # fmt: skip
 
