@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from wiretrace.case.files import written_aside
 from wiretrace.case.rows import RowReader
 from wiretrace.report.bundle import asset, page_script, page_style
+from wiretrace.report.comparison import comparison
+from wiretrace.report.connections import connections
 from wiretrace.report.details import details_blocks
 from wiretrace.report.grouping import call_figures
 from wiretrace.report.order import ORDER_COLUMNS, tree_order
 from wiretrace.report.overview import origin_ns, overview
 from wiretrace.report.selection import REPORT_CALLS, select_trees
-from wiretrace.report.trees import CALL_COLUMNS, calls_block, trees_block
+from wiretrace.report.trees import CALL_COLUMNS, EXCHANGE_COLUMNS, calls_block, trees_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,18 +32,26 @@ if TYPE_CHECKING:
     from wiretrace.case.reader import Case
 
 
-def write_report(case: Case, path: Path) -> None:
-    """Write `case` as one HTML file at `path`, whole or not at all. Raises UserError if it can not be written."""
+def write_report(case: Case, path: Path, before: Case | None = None) -> None:
+    """Write `case` as one HTML file at `path`, whole or not at all; `before` is a case to compare it with.
+
+    Raises UserError if it can not be written.
+    """
     with written_aside(path) as stream:
-        for piece in _page(case):
+        for piece in _page(case, before):
             stream.write(piece.encode())
 
 
-def _page(case: Case) -> Iterator[str]:
+def _page(case: Case, before: Case | None) -> Iterator[str]:
     """The pieces of the page, in order."""
     origin = origin_ns(case)
     figures = call_figures(case)
     first_screen = overview(case, figures, origin)
+    found = connections(case, origin)
+    first_screen["pools"] = found.pools
+    first_screen["connections"] |= {"held": found.kept}
+    if before is not None:
+        first_screen["comparison"] = comparison(call_figures(before), figures, before.path.name)
     selection = select_trees(case, first_screen["totals"].get("slowest", ""), REPORT_CALLS)
     first_screen["held"] = {
         "trees": len(selection.trees),
@@ -57,9 +67,10 @@ def _page(case: Case) -> Iterator[str]:
     yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
     yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
-    yield _data_block(
-        "calls", calls_block(order, rows, RowReader(case, "calls", CALL_COLUMNS).take(rows), trees, figures).encode()
-    )
+    calls, exchanges = RowReader(case, "calls", CALL_COLUMNS).take(rows), RowReader(case, "exchanges", EXCHANGE_COLUMNS)
+    yield _data_block("calls", calls_block(order, rows, calls, trees, figures, exchanges).encode())
+    del calls, exchanges
+    yield _data_block("connections", found.block.encode())
     for number, block in enumerate(details_blocks(case, rows)):
         yield _data_block(f"details-{number}", block.encode())
     yield tail

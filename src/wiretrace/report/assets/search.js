@@ -61,6 +61,7 @@ function treesWithField(model, term) {
   }
   const numbers = treeNumbers(model, term.field);
   if (numbers) {
+    if (term.field === "start") term = { ...term, number: Number(term.time - model.origin) };
     for (let tree = 0; tree < trees.length; tree++) trees[tree] = Number(numberMatches(term, numbers[tree]));
     return trees;
   }
@@ -107,6 +108,7 @@ function textColumn(model, field) {
   switch (field) {
     case "service": return model.server;
     case "client": return model.client;
+    case "host": return model.serverAt;
     case "protocol": return model.protocol;
     case "operation": return model.operation;
     case "status": return model.status;

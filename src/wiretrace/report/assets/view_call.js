@@ -2,11 +2,12 @@
 
 import { element } from "./dom.js";
 import { count, duration, linkProbability, size } from "./format.js";
-import { copyButton, copyLine, definitions, outcomeMark } from "./parts.js";
+import { copyButton, copyLine, definitions, meter, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
 import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
+/** @typedef {import("./tree_shape.js").TreeShape} TreeShape */
 /** @typedef {import("./model.js").Details} Details */
 /** @typedef {ReturnType<Details["views"]>[number]} View */
 /** @typedef {ReturnType<Details["candidates"]>[number]} Candidate */
@@ -16,21 +17,67 @@ const ROLES = ["at the caller", "at the callee", "in between"];
 /** Evidence of this weight multiplies the odds by ten. */
 const TENFOLD = Math.log(10);
 
-/** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement[]} */
-export function callPanel(app, place, details) {
+/** Calls before and after on the same connection that are shown. */
+const NEIGHBOURS = 2;
+
+/** @param {App} app @param {number} place @param {Details} details @param {TreeShape} shape @returns {HTMLElement[]} */
+export function callPanel(app, place, details, shape) {
   const { model } = app;
   const views = details.views();
   return [
     summary(app, place, details),
+    phases(app, place, shape),
     parentSection(app, place, details),
     element("section", {}, element("h3", {}, "Endpoints"), definitions([
       ["Caller", endpoint(details, "client", model.client.at(place))],
       ["Callee", endpoint(details, "server", model.server.at(place))],
     ])),
-    packets(model.protocol.at(place), views),
-    list("Attributes", details.attributes().map(([name, value]) => [name, value])),
+    list("Request and response", details.attributes().map(([name, value]) => [name, value])),
     texts("Notes", details.list("notes")),
+    packets(model.protocol.at(place), views),
+    neighbours(app, place),
   ].filter((node) => node !== null);
+}
+
+/** Where the time of a call went. @param {App} app @param {number} place @param {TreeShape} shape @returns {HTMLElement | null} */
+function phases({ model }, place, shape) {
+  const row = place - shape.first;
+  const total = model.duration[place];
+  if (total <= 0) return null;
+  const both = model.serverDuration[place] >= 0;
+  const self = shape.self[row];
+  /** @type {[string, number, string, string][]} */
+  const parts = both ? [
+    ["Network, there", model.serverStart[place], "outer", "from the caller\u2019s host to the callee\u2019s"],
+    ["At the server", model.serverDuration[place], "inner", "between what its host received and sent"],
+    ["Network, back", total - model.serverStart[place] - model.serverDuration[place], "outer", ""],
+  ] : [["Between hosts and at the server", total - model.send[place] - model.receive[place], "inner", "only one side was captured"]];
+  /** @type {[string, number, string, string][]} */
+  const more = [
+    ["Sending the request", model.send[place], "edge", "first to last byte"],
+    ["Receiving the response", model.receive[place], "edge", "first to last byte"],
+    ["Own calls", total - self, "waits", "covered by calls that it made"],
+    ["Self", self, "inner", "everything else"],
+    ["On the critical path", shape.onPath[row], "critical", "what the root waited for"],
+  ];
+  const line = (/** @type {[string, number, string, string]} */ [name, length, kind, hint]) => element("tr", { title: hint || null },
+    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(Math.max(length, 0) / total, kind)),
+    element("td", { class: "number" }, duration(length)));
+  return element("section", {}, element("h3", {}, "Where its time went"),
+    element("table", { class: "plain phases" }, element("tbody", {}, [...parts, ...more].filter(([, length]) => length !== 0).map(line))));
+}
+
+/** Calls before and after on the connection. @param {App} app @param {number} place @returns {HTMLElement | null} */
+function neighbours(app, place) {
+  const { model, clock } = app;
+  const calls = model.callsOn(model.connection[place]);
+  if (calls.length < 2) return null;
+  const at = calls.indexOf(place);
+  const shown = calls.slice(Math.max(at - NEIGHBOURS, 0), at + NEIGHBOURS + 1);
+  return element("section", {}, element("h3", {}, "On the same connection"),
+    element("p", { class: "muted" }, `Call ${count(at + 1)} of ${count(calls.length)} that this page holds. `, element("a", { href: routeTo(["connections", String(model.connection[place])]) }, "The connection")),
+    element("ol", { class: "neighbours", start: Math.max(at - NEIGHBOURS, 0) + 1 }, shown.map((call) => element("li", { class: call === place ? "this" : null },
+      element("span", { class: "muted" }, `${clock.timeOfDay(model.startOf(call))} `), call === place ? element("b", {}, model.titleOf(call)) : callLink(app, call), ` ${duration(model.duration[call])} `, outcomeMark(model.outcome.at(call))))));
 }
 
 /** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement} */
@@ -69,9 +116,8 @@ function parentSection(app, place, details) {
   const confidence = model.confidenceOf(place);
   return element("section", { class: "why" },
     element("h3", {}, link === "question" ? "Why this parent may be right" : "Why this parent"),
-    element("p", {}, callLink(app, parent)),
-    element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? "",
-      confidence === null ? null : ` Confidence ${linkProbability(confidence, link)}.`),
+    element("p", {}, link === "question" ? "It may have been caused by " : "Caused by ", callLink(app, parent), confidence === null ? "." : [", ", element("b", {}, linkProbability(confidence, link)), " sure."]),
+    element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? ""),
     evidence(reasons.filter((reason) => reason.parent === parent)),
     alternatives(app, place, candidates, parent));
 }
@@ -124,7 +170,9 @@ function packets(protocol, views) {
     [...filters].map((filter) => copyLine(filter, "the Wireshark filter of the conversation")));
 }
 
-/** A Wireshark display filter of the connection that carried the call. @param {string} protocol @param {View} view @returns {string} */
+/** @typedef {{ address: string, port: number }} End */
+
+/** A Wireshark display filter of the connection that carried the call. @param {string} protocol @param {{ client: End, server: End }} view @returns {string} */
 export function conversationFilter(protocol, view) {
   const transport = protocol === "dns" ? "udp" : "tcp";
   return [view.client, view.server].map(({ address, port }) =>
