@@ -81,6 +81,7 @@ COVERED_BY = {
     "linking/test_linker.py": ("linking/*",),
     "linking/test_rows.py": ("cli/link",),
     "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
+    "diagnosis/test_diagnose.py": ("diagnosis/observed", "diagnosis/rules/*"),
     "test_pipeline.py": ("exchanges/vantage", "workers"),
     "cli/test_commands.py": ("cli/report", "__main__"),
     "capture/test_recorder.py": ("cli/capture",),

@@ -49,7 +49,7 @@ def test_stretches_have_the_calls_of_the_whole_and_nearly_all_of_its_links(tmp_p
     captures = sorted(SHOP.glob("*.pcap*"))
     whole = analyzed(tmp_path / "whole.case", captures, Settings(jobs=1)).table("calls").to_pylist()
     cut = analyzed(tmp_path / "cut.case", captures, Settings(jobs=1, limits=IN_STRETCHES)).table("calls").to_pylist()
-    linked = ("tree", "parent", "basis", "confidence", "question")
+    linked = ("tree", "parent", "basis", "confidence", "question", "self_ns")
     plain = [{name: value for name, value in call.items() if name not in linked} for call in whole]
     assert [{name: value for name, value in call.items() if name not in linked} for call in cut] == plain
     same = sum(one["parent"] == other["parent"] for one, other in zip(whole, cut, strict=True))

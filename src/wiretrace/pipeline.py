@@ -6,6 +6,7 @@ returns is small, and its exchanges stay in a spool file until the tables are ma
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.case.assembly import Part, assemble
+from wiretrace.case.assembly import assemble
 from wiretrace.case.files import temporary_folder
 from wiretrace.case.manifest import Manifest
+from wiretrace.case.parts import Part
 from wiretrace.exchanges.vantage import VantagePoint, read_vantage_point, value_key
 from wiretrace.memory import give_back_memory
 from wiretrace.model.analysis import InputFile, Payload
@@ -35,20 +37,20 @@ if TYPE_CHECKING:
     from wiretrace.case.writer import CaseWriter
     from wiretrace.exchanges.spool import Spool
     from wiretrace.hosts.knowledge import Knowledge
+    from wiretrace.hosts.moments import Chosen, Moments, Piece
     from wiretrace.hosts.stretches import Sample, Stretch
-    from wiretrace.hosts.survey import Survey
     from wiretrace.hosts.vantage import CaptureInfo
     from wiretrace.linking.habits import Habits
     from wiretrace.model.progress import Progress
     from wiretrace.model.settings import Settings
 
 
-"""Pieces of time that the habits of a long capture are learned from, ..."""
-
 LEARNING_EXCHANGES = 30_000
 """Exchanges from which the habits of a capture of several stretches are learned, ..."""
 LEARNING_PLACES = 8
 """... in so many pieces of time."""
+PLANNED_EXCHANGES = 500_000
+"""Exchanges by whose times the stretches are planned; of more, one in so many stands for the others."""
 
 
 def analyze(
@@ -71,10 +73,9 @@ def analyze(
         give_back_memory()
         progress.stage("bringing the hosts together")
         connections = pa.concat_tables([point.connections for point in points])
-        knowledge, survey = _learn_hosts(points, connections, notes)
+        knowledge, moments = _learn_hosts(points, connections, notes, folder)
         progress.stage("linking calls")
-        parts = _link(points, knowledge, survey, folder, settings, progress)
-        del survey
+        parts = _link(points, knowledge, moments, folder, settings, progress)
         progress.stage("writing the case")
         assemble(writer, parts)
         writer.write_table("exchanges", (batch for point in points for batch in point.spool.parts()))
@@ -92,25 +93,41 @@ def analyze(
         accounting.update(point.accounting)
         accounting[Payload.CAPTURED] += point.payload_bytes
     inputs = [each for point in points for each in _inputs(point)]
-    writer.commit(Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting)))
+    manifest = Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting))
+    progress.stage("looking for what is wrong")
+    for name, table in _diagnose(writer, manifest).items():
+        writer.write_table(name, table)
+    writer.commit(manifest)
 
 
-def _learn_hosts(points: Sequence[VantagePoint], connections: pa.Table, notes: Notes) -> tuple[Knowledge, Survey]:
-    """Look at all exchanges once, and learn what merging them relies on."""
+def _diagnose(writer: CaseWriter, manifest: Manifest) -> dict[str, pa.Table]:
+    """What the written tables tell of what went wrong."""
+    from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.diagnose import diagnose
+
+    give_back_memory()
+    return diagnose(Case.unfinished(writer.directory, manifest))
+
+
+def _learn_hosts(
+    points: Sequence[VantagePoint], connections: pa.Table, notes: Notes, folder: Path
+) -> tuple[Knowledge, tuple[Moments, ...]]:
+    """Look at all exchanges once: what merging them relies on, and when those of each vantage point happened."""
     # Imported now, because they take a second: a complaint about the captures comes at once.
     from wiretrace.hosts.knowledge import learn_hosts
     from wiretrace.hosts.survey import Survey
 
-    survey = Survey(sum(len(point.spool) for point in points), len(points))
+    survey = Survey(sum(len(point.spool) for point in points), len(points), folder)
     for point in points:
         survey.add(point.name, point.spool.parts())
-    return learn_hosts(survey, connections, [_capture_info(point) for point in points], notes), survey
+    knowledge = learn_hosts(survey, connections, [_capture_info(point) for point in points], notes)
+    return knowledge, tuple(survey.moments)
 
 
 def _link(
     points: Sequence[VantagePoint],
     knowledge: Knowledge,
-    survey: Survey,
+    moments: tuple[Moments, ...],
     folder: Path,
     settings: Settings,
     progress: Progress,
@@ -118,27 +135,22 @@ def _link(
     """Merge and link all exchanges, stretch by stretch."""
     from wiretrace.hosts.stretches import plan_sample, plan_stretches
 
-    starts = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.start_ns)]
-    ends = [knowledge.on_time_line(number, times) for number, times in enumerate(survey.end_ns)]
+    total = sum(len(each) for each in moments)
+    one_in = -(-total // PLANNED_EXCHANGES) or 1
+    seen = [each.every(one_in) for each in moments]
+    starts = [knowledge.on_time_line(number, start) for number, (start, _) in enumerate(seen)]
+    ends = [knowledge.on_time_line(number, end) for number, (_, end) in enumerate(seen)]
     spools = tuple(point.spool for point in points)
-    size = settings.limits.stretch_exchanges
-    stretches = plan_stretches(starts, ends, size)
+    stretches = plan_stretches(starts, ends, -(-settings.limits.stretch_exchanges // one_in))
     habits = None
     if len(stretches) > 1:
-        sample = plan_sample(starts, LEARNING_EXCHANGES, LEARNING_PLACES)
-        habits = _learn_habits(sample, spools, starts, ends, knowledge)
-    tasks = [
-        (
-            stretch,
-            spools,
-            tuple(stretch.rows(start, end) for start, end in zip(starts, ends, strict=True)),
-            knowledge,
-            habits,
-            Part(folder, number),
+        habits = _learn_habits(
+            plan_sample(starts, LEARNING_EXCHANGES // one_in, LEARNING_PLACES), spools, moments, knowledge
         )
-        for number, stretch in enumerate(stretches)
+    del seen, starts, ends
+    tasks = [
+        (stretch, spools, moments, knowledge, habits, Part(folder, number)) for number, stretch in enumerate(stretches)
     ]
-    total = sum(len(rows) for task in tasks for rows in task[2])
     workers = min(settings.jobs or os.cpu_count() or 1, len(tasks))
     if workers > 1:
         return run_in_workers(link_stretch, tasks, workers, lambda count: progress.advance(min(count, total), total))
@@ -152,19 +164,15 @@ def _link(
 
 
 def _learn_habits(
-    sample: Sample,
-    spools: tuple[Spool, ...],
-    starts: Sequence[NDArray[np.int64]],
-    ends: Sequence[NDArray[np.int64]],
-    knowledge: Knowledge,
+    sample: Sample, spools: tuple[Spool, ...], moments: tuple[Moments, ...], knowledge: Knowledge
 ) -> Habits:
     """Learn from a sample of the exchanges what linking the stretches relies on."""
     from wiretrace.hosts.calls import merge_exchanges
     from wiretrace.linking.linker import learn
     from wiretrace.linking.tables import link_problem
 
-    rows = tuple(sample.rows(start, end) for start, end in zip(starts, ends, strict=True))
-    merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    chosen = choose_exchanges(sample, moments, knowledge)
+    merged = merge_exchanges(*take_exchanges(spools, [each.rows for each in chosen]), knowledge)
     give_back_memory()
     start = merged.calls.column("start_ns").to_numpy()
     habits = learn(link_problem(merged.columns), sample.piece(start), sample.owns(start))
@@ -176,30 +184,36 @@ def _learn_habits(
 def link_stretch(
     stretch: Stretch,
     spools: tuple[Spool, ...],
-    rows: tuple[NDArray[np.int64], ...],
+    moments: tuple[Moments, ...],
     knowledge: Knowledge,
     habits: Habits | None,
     part: Part,
     advance: Callable[[int], None],
 ) -> Part:
-    """Merge and link the exchanges `rows` of each spool; writes, and returns, the part. `advance` is told how many."""
+    """Merge and link the exchanges of a stretch; writes, and returns, the part. `advance` is told how many they are."""
     from wiretrace.hosts.calls import merge_exchanges
     from wiretrace.linking.tables import link_calls
 
-    merged = merge_exchanges(*take_exchanges(spools, rows), knowledge)
+    chosen = choose_exchanges(stretch, moments, knowledge)
+    merged = merge_exchanges(*take_exchanges(spools, [each.rows for each in chosen]), knowledge)
     give_back_memory()
     owned = stretch.owns(merged.calls.column("start_ns").to_numpy())
     linked = link_calls(merged.calls, merged.columns, owned, habits)
     part.write({"calls": linked.calls, "links": linked.links, "evidence": linked.evidence})
-    advance(sum(len(each) for each in rows))
+    advance(sum(each.owned for each in chosen))
     del merged, linked
     give_back_memory()
     return part
 
 
-def take_exchanges(
-    spools: tuple[Spool, ...], rows: tuple[NDArray[np.int64], ...]
-) -> tuple[pa.Table, NDArray[np.int64]]:
+def choose_exchanges(piece: Piece, moments: tuple[Moments, ...], knowledge: Knowledge) -> list[Chosen]:
+    """The exchanges of each vantage point that are worked on with a piece of time."""
+    return [
+        each.choose(piece, functools.partial(knowledge.on_time_line, number)) for number, each in enumerate(moments)
+    ]
+
+
+def take_exchanges(spools: tuple[Spool, ...], rows: Sequence[NDArray[np.int64]]) -> tuple[pa.Table, NDArray[np.int64]]:
     """The exchanges `rows` of each spool, and their numbers in the whole analysis."""
     firsts = np.cumsum([0, *(len(spool) for spool in spools)])
     tables = [spool.take(wanted) for spool, wanted in zip(spools, rows, strict=True)]

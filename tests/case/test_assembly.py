@@ -9,9 +9,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiretrace.case.assembly import NO_CALL, Part, assemble, hexadecimal
+from wiretrace.case.assembly import assemble, hexadecimal
 from wiretrace.case.manifest import Manifest
+from wiretrace.case.parts import Part
 from wiretrace.case.reader import Case
+from wiretrace.case.trees import NO_CALL
 from wiretrace.case.writer import CaseWriter
 from wiretrace.model.schema import table_schema
 
@@ -23,7 +25,15 @@ PLAIN: dict[str, Any] = {
     "client_address": "10.0.0.1", "client_port": 1, "client_host": "a", "client_service": "a",
     "server_address": "10.0.0.2", "server_port": 80, "server_host": "b", "server_service": "b",
     "server_start_ns": -1, "server_end_ns": -1, "client_exchange": 0, "server_exchange": -1, "other_exchanges": [],
-    "request_bytes": 1, "response_bytes": 1, "attributes": "{}", "notes": [],
+    "request_bytes": 1, "response_bytes": 1, "self_ns": 0, "retransmitted": 0, "network_measured": False,
+    **dict.fromkeys(
+        (
+            "whole_ns", "lookup_ns", "connect_ns", "tls_ns", "request_ns", "queued_ns", "network_ns", "server_ns",
+            "response_ns", "retransmission_ns", "zero_window_ns",
+        ),
+        0,
+    ),
+    "attributes": "{}", "notes": [],
 }  # fmt: skip
 
 Link = tuple[int, int, float]

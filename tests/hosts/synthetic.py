@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +42,18 @@ EXCHANGE_DEFAULTS: dict[str, Any] = {
     "request_digest": 0,
     "transaction": -1,
     "one_way": False,
+    "opens": False,
+    "request_acknowledged": True,
+    "response_acknowledged": True,
+    "request_retransmitted": 0,
+    "response_retransmitted": 0,
+    "request_stalled_ns": 0,
+    "response_stalled_ns": 0,
+    "request_blocked_ns": 0,
+    "response_blocked_ns": 0,
+    "queued_ns": 0,
+    "given_up_ns": -1,
+    "outcome_frames": [],
     "request_tokens": [],
     "response_tokens": [],
     "identifiers": [],
@@ -58,6 +72,19 @@ CONNECTION_DEFAULTS: dict[str, Any] = {
     "retransmitted_segments": 0,
     "out_of_order_segments": 0,
     "zero_windows": 0,
+    "connect_ns": -1,
+    "syns_repeated": 0,
+    "syn_acks_repeated": 0,
+    "client_data_rtt_ns": -1,
+    "server_data_rtt_ns": -1,
+    "client_retransmitted": 0,
+    "server_retransmitted": 0,
+    "keep_alives": 0,
+    "client_zero_window_ns": 0,
+    "server_zero_window_ns": 0,
+    "reset_by": "",
+    "unreachable": "",
+    "client_think_ns": 0,
     "exchanges": 1,
 }
 
@@ -76,10 +103,11 @@ class Whole:
 def merge_all(exchanges: pa.Table, connections: pa.Table, captures: Sequence[CaptureInfo]) -> Whole:
     """Survey all exchanges, and merge them in one stretch."""
     notes = Notes()
-    survey = Survey(len(exchanges), len(captures))
-    for capture in captures:
-        survey.add(capture.name, exchanges.filter(pc.equal(exchanges.column("capture"), capture.name)).to_batches())
-    knowledge = learn_hosts(survey, connections, captures, notes)
+    with tempfile.TemporaryDirectory() as folder:
+        survey = Survey(len(exchanges), len(captures), Path(folder))
+        for capture in captures:
+            survey.add(capture.name, exchanges.filter(pc.equal(exchanges.column("capture"), capture.name)).to_batches())
+        knowledge = learn_hosts(survey, connections, captures, notes)
     merged = merge_exchanges(exchanges, np.arange(len(exchanges)), knowledge)
     return Whole(merged.calls, merged.columns, knowledge.hosts_table(), knowledge.clocks, notes)
 

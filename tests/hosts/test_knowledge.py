@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -20,11 +22,12 @@ def learned(calls: int = 30) -> tuple[Knowledge, list[int]]:
     world = chain(calls, db1=(5 * MILLISECOND, 0.0))
     exchanges = table("exchanges", world.exchanges, EXCHANGE_DEFAULTS)
     names = ["web1", "app1", "db1"]
-    survey = Survey(len(exchanges), len(names))
-    for name in names:
-        survey.add(name, exchanges.filter(pc.equal(exchanges.column("capture"), name)).to_batches())
     connections = table("connections", list(world.connections.values()), CONNECTION_DEFAULTS)
-    knowledge = learn_hosts(survey, connections, [CaptureInfo(name) for name in names], Notes())
+    with tempfile.TemporaryDirectory() as folder:
+        survey = Survey(len(exchanges), len(names), Path(folder))
+        for name in names:
+            survey.add(name, exchanges.filter(pc.equal(exchanges.column("capture"), name)).to_batches())
+        knowledge = learn_hosts(survey, connections, [CaptureInfo(name) for name in names], Notes())
     moments = [row["request_start_ns"] for row in world.exchanges if row["capture"] == "db1"]
     return knowledge, moments
 

@@ -70,12 +70,18 @@ class Network:
 
     def impair(self, host: str, loss_percent: float, delay_ms: float, seed: int) -> None:
         """Replace a host's link by one that loses and delays packets in both directions."""
+        self.replace_link(host, "tests.lab.link", str(loss_percent), str(delay_ms), str(seed))
+
+    def replace_link(self, host: str, module: str, *arguments: str) -> None:
+        """Replace a host's link by a pair of TAP devices with the program `module` between them.
+
+        It is told the host's namespace and device, the bridge's, and `arguments`, and prints ``ready``.
+        """
         run("ip", "-n", self.namespace("hub"), "link", "delete", f"to-{host}")
         relay = self.start(
             None,
             [
-                sys.executable, "-m", "tests.lab.link", self.namespace(host), "eth0", self.namespace("hub"), f"to-{host}",
-                str(loss_percent), str(delay_ms), str(seed),
+                sys.executable, "-m", module, self.namespace(host), "eth0", self.namespace("hub"), f"to-{host}", *arguments,
             ],
             stdout=subprocess.PIPE,
         )  # fmt: skip

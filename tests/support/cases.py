@@ -150,6 +150,18 @@ class CaseBuilder:
                     "request_digest": self._calls,
                     "transaction": -1,
                     "one_way": one_way,
+                    "opens": False,
+                    "request_acknowledged": True,
+                    "response_acknowledged": seen,
+                    "request_retransmitted": 0,
+                    "response_retransmitted": 0,
+                    "request_stalled_ns": 0,
+                    "response_stalled_ns": 0,
+                    "request_blocked_ns": 0,
+                    "response_blocked_ns": 0,
+                    "queued_ns": 0,
+                    "given_up_ns": -1,
+                    "outcome_frames": [],
                     "request_tokens": [self._calls],
                     "response_tokens": [],
                     "identifiers": ["x-request-id:req-7"] if basis == "stated" else [],
@@ -190,6 +202,9 @@ class CaseBuilder:
             "other_exchanges": [],
             "request_bytes": 180 + len(summary),
             "response_bytes": 900 if answered else 0,
+            **self._phases(5_000 if one_way else duration_ns, transit if len(views) > 1 else 0),
+            "self_ns": 5_000 if one_way else duration_ns,
+            "retransmitted": 0,
             "attributes": json.dumps(attributes or {}),
             "notes": list(notes),
         }
@@ -207,6 +222,27 @@ class CaseBuilder:
                 {"child": identity, "parent": other, "rank": rank, "basis": "inferred", "confidence": share}
             )
         return row
+
+    @staticmethod
+    def _phases(duration_ns: int, transit_ns: int) -> dict[str, int | bool]:
+        """Parts of a call's time that add up to it."""
+        request = min(5_000, duration_ns)
+        network = min(2 * transit_ns, duration_ns - request)
+        response = min(7_000, duration_ns - request - network)
+        return {
+            "whole_ns": duration_ns,
+            "lookup_ns": 0,
+            "connect_ns": 0,
+            "tls_ns": 0,
+            "request_ns": request,
+            "queued_ns": 0,
+            "network_ns": network,
+            "server_ns": duration_ns - request - network - response,
+            "response_ns": response,
+            "retransmission_ns": 0,
+            "zero_window_ns": 0,
+            "network_measured": network > 0,
+        }
 
     def finish(self) -> None:
         """Add the tables that follow from the calls: trees, connections, captures and hosts."""
@@ -311,6 +347,19 @@ class CaseBuilder:
                     "retransmitted_segments": number % 3,
                     "out_of_order_segments": 0,
                     "zero_windows": 0,
+                    "connect_ns": 320_000 if number % 5 else -1,
+                    "syns_repeated": 0,
+                    "syn_acks_repeated": 0,
+                    "client_data_rtt_ns": 300_000,
+                    "server_data_rtt_ns": 20_000,
+                    "client_retransmitted": number % 3,
+                    "server_retransmitted": 0,
+                    "keep_alives": 0,
+                    "client_zero_window_ns": 0,
+                    "server_zero_window_ns": 0,
+                    "reset_by": "",
+                    "unreachable": "",
+                    "client_think_ns": 0,
                     "exchanges": len(exchanges),
                 }
             )
@@ -436,13 +485,44 @@ def build_analysis(calls: int = 280, seed: int = 7) -> Analysis:
     ]  # fmt: skip
     builder.rows["findings"].append(
         {
-            "code": "failing-dependency",
+            "number": 1,
+            "code": "first-cause",
             "severity": "critical",
             "title": "Requests to shop fail because postgresql reports deadlocks (40P01).",
             "detail": "Every failing GET /orders/{id} holds a failing SELECT orders.",
+            "component_kind": "statement",
+            "component": "SELECT orders (postgresql)",
+            "owner": "team-data",
+            "external": False,
+            "requests": sum(row["status"] == "40P01" for row in builder.rows["calls"]),
+            "occurrences": sum(row["status"] == "40P01" for row in builder.rows["calls"]),
             "calls": [row["id"] for row in builder.rows["calls"] if row["status"] == "40P01"][:20],
+            "frames": ["app1:17", "app1:18", "db1:9"],
+            "first_ns": START_NS,
+            "last_ns": START_NS + 1_000 * MILLISECOND,
+            "next_step": "Ask team-data which transactions lock orders in different orders.",
         }
     )
+    builder.rows["suspects"] += [
+        {
+            "rank": rank,
+            "component_kind": kind,
+            "component": component,
+            "owner": "team-data" if rank == 1 else "",
+            "external": False,
+            "score": score,
+            "failing": failing,
+            "good": 36,
+            "cleared": score == 0,
+            "words": words,
+            "next_step": "Ask for GET /orders/{id} again." if rank == 1 else "",
+        }
+        for rank, kind, component, score, failing, words in (
+            (1, "statement", "SELECT orders (postgresql)", 0.93, 4, "4 of 4 bad request trees failed here first."),
+            (2, "host", "db1", 0.31, 4, "It runs SELECT orders (postgresql), and 36 good trees used it, too."),
+            (3, "service", "redis", 0.0, 0, "36 good trees used it, and no bad one."),
+        )
+    ]
     builder.accounting[Payload.CAPTURED] += 4096
     builder.accounting[Payload.ENCRYPTED] += 4096
     builder.finish()

@@ -86,6 +86,24 @@ class View(msgspec.Struct, gc=False):
     response: Part | None
 
 
+class Phases(msgspec.Struct, gc=False):
+    """Where the time went, in nanoseconds. The columns of the table `calls` say what the fields mean."""
+
+    whole_ns: int
+    lookup_ns: int
+    connect_ns: int
+    tls_ns: int
+    request_ns: int
+    queued_ns: int
+    network_ns: int
+    server_ns: int
+    response_ns: int
+    retransmission_ns: int
+    zero_window_ns: int
+    self_ns: int
+    network_measured: bool
+
+
 class CallRecord(msgspec.Struct, gc=False):
     """One call. The columns of the tables `calls`, `links`, `evidence` and `exchanges` say what the fields mean."""
 
@@ -108,6 +126,7 @@ class CallRecord(msgspec.Struct, gc=False):
     end_ns: int
     views: list[View]
     attributes: dict[str, Any]
+    phases: Phases
 
 
 def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> Iterator[CallRecord]:
@@ -128,6 +147,7 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
         end = start + len(part)
         evidences, alternatives = _evidences(claims.reasons(start, end)), _alternatives(claims.runners_up(start, end))
         call_views = views.of(part)
+        phases = [Phases(*figures) for figures in zip(*(values[name] for name in PHASES), strict=True)]
         for row, attributes in enumerate(values["attributes"]):
             decoded = attributes_seen.get(attributes)
             if decoded is None:
@@ -164,6 +184,7 @@ def call_records(case: Case, order: NDArray[np.integer[Any]] | None = None) -> I
                 values["end_ns"][row],
                 call_views[row],
                 decoded,
+                phases[row],
             )
 
 
@@ -189,10 +210,12 @@ def plain_list(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
+PHASES = Phases.__struct_fields__
+"""Columns of `calls` that the phases of a call are made of."""
 VIEWS_OF_CALL = ("client_exchange", "server_exchange", "other_exchanges")
 """Columns that name the views of a call."""
 _UNUSED_COLUMNS = frozenset(
-    ("question", "server_start_ns", "server_end_ns", "request_bytes", "response_bytes", "notes")
+    ("question", "server_start_ns", "server_end_ns", "request_bytes", "response_bytes", "retransmitted", "notes")
 )
 
 

@@ -55,6 +55,12 @@ class Case:
             case._check(name)
         return case
 
+    @classmethod
+    def unfinished(cls, directory: Path, manifest: Manifest) -> Case:
+        """The case that is being written in `directory`, as far as it is; tables that are not there yet are empty."""
+        missing = (name for name in TABLES if not (directory / f"{name}.parquet").exists())
+        return cls(directory, manifest, {name: table_schema(name).empty_table() for name in missing})
+
     def table(self, name: str) -> pa.Table:
         """The table `name`, in the schema of `table_schema(name)`; read once. Raises UserError if it is damaged."""
         if name not in self._tables:

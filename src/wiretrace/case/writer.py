@@ -85,7 +85,7 @@ class CaseWriter:
         batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
         try:
             with pq.ParquetWriter(
-                self._directory / f"{name}.parquet", schema, compression="zstd", write_page_checksum=True
+                self.directory / f"{name}.parquet", schema, compression="zstd", write_page_checksum=True
             ) as writer:
                 for group in _row_groups(batches, schema):
                     writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
@@ -95,16 +95,17 @@ class CaseWriter:
     def commit(self, manifest: Manifest) -> None:
         """Write the manifest and the tables that were not written (empty), and give the case its name."""
         for name in TABLES:
-            if not (self._directory / f"{name}.parquet").exists():
+            if not (self.directory / f"{name}.parquet").exists():
                 self.write_table(name, ())
         try:
-            (self._directory / MANIFEST_NAME).write_bytes(manifest.encoded())
+            (self.directory / MANIFEST_NAME).write_bytes(manifest.encoded())
             self._take_name()
         except OSError as error:
             raise self._failure(error) from None
 
     @property
-    def _directory(self) -> Path:
+    def directory(self) -> Path:
+        """Where the tables are written until the case gets its name."""
         if self._partial is None:
             raise ValueError("the writer is not open")
         return self._partial
@@ -113,12 +114,12 @@ class CaseWriter:
         """Rename the finished case to its name; the case that had it goes last, so that one of them always exists."""
         check_target(self.path, self.overwrite)
         if not self.path.exists():
-            self._directory.rename(self.path)
+            self.directory.rename(self.path)
         else:
-            replaced = self._directory.with_suffix(".replaced")
+            replaced = self.directory.with_suffix(".replaced")
             self.path.rename(replaced)
             try:
-                self._directory.rename(self.path)
+                self.directory.rename(self.path)
             except OSError:
                 replaced.rename(self.path)
                 raise

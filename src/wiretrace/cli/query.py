@@ -38,7 +38,8 @@ ROWS_MEASURED = 1000
 def command(case_path: Path, sql: str, format_name: str) -> None:
     """Run one SQL query (DuckDB) over a case.
 
-    The tables are captures, hosts, connections, exchanges, calls, links, evidence, trees, findings and notes;
+    The tables are captures, hosts, connections, exchanges, calls, links, evidence, trees, findings, suspects
+    and notes;
     'DESCRIBE calls' lists columns. Times are nanoseconds: make_timestamp_ns(start_ns) makes them readable.
     """
     import duckdb

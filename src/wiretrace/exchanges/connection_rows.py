@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.exchanges.message_table import integers
-from wiretrace.exchanges.record_batch import ConnectionColumns
+from wiretrace.exchanges.record_batch import NOWHERE, ConnectionColumns
 from wiretrace.model.schema import table_schema
 from wiretrace.tcp.connections import Ending
 
@@ -59,6 +59,7 @@ class ConnectionEnds:
             [each[1] for each in ends],
             table.base_of[2 * number + client],
             table.base_of[2 * number + 1 - client],
+            integers([_opening(thread) for thread in threads]),
         )
 
     def _text(self, packed: bytes) -> str:
@@ -66,6 +67,14 @@ class ConnectionEnds:
         if text is None:
             text = self._addresses[packed] = str(ipaddress.ip_address(packed))
         return text
+
+
+def _opening(thread: Thread) -> int:
+    """Stream offset of the first request, where the beginning of the connection was captured."""
+    opening = thread.habits.opening
+    if opening is None or not all(state.started for state in thread.conversation.directions):
+        return NOWHERE
+    return opening
 
 
 def connection_table(
@@ -114,13 +123,26 @@ def connection_table(
             pa.array(table.endings(client), pa.int32()), pa.array([ending.name.lower() for ending in Ending])
         ),
         "handshake_rtt_ns": np.where(both, syn_ack - syn, -1),
+        "connect_ns": np.full(count, -1),
+        "syns_repeated": np.zeros(count, np.int64),
+        "syn_acks_repeated": np.zeros(count, np.int64),
+        "client_data_rtt_ns": np.full(count, -1),
+        "server_data_rtt_ns": np.full(count, -1),
         "client_bytes": table.bytes_of[asking],
         "server_bytes": table.bytes_of[answering],
         "client_lost_bytes": table.lost_of[asking],
         "server_lost_bytes": table.lost_of[answering],
         "retransmitted_segments": table.retransmitted_of[asking] + table.retransmitted_of[answering],
+        "client_retransmitted": table.retransmitted_of[asking],
+        "server_retransmitted": table.retransmitted_of[answering],
+        "keep_alives": np.zeros(count, np.int64),
         "out_of_order_segments": table.out_of_order_of[asking] + table.out_of_order_of[answering],
         "zero_windows": table.zero_windows_of[:count],
+        "client_zero_window_ns": np.zeros(count, np.int64),
+        "server_zero_window_ns": np.zeros(count, np.int64),
+        "reset_by": pa.array([""] * count, pa.string()).dictionary_encode(),
+        "unreachable": pa.array([""] * count, pa.string()).dictionary_encode(),
+        "client_think_ns": np.zeros(count, np.int64),
         "exchanges": exchanges,
     }
     schema = table_schema("connections")

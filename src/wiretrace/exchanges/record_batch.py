@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message
 
+NOWHERE = -(2**62)
+"""Stands for the offset of no message."""
 REMEMBERED_ATTRIBUTES = 20_000
 """Pairs of attributes whose text is remembered."""
 DAMAGED_NOTE = "bytes of it were not captured"
@@ -50,6 +52,8 @@ class ConnectionColumns:
     client_base: NDArray[np.int64]
     """TCP sequence number of the client's stream offset 0; -1 if not known."""
     server_base: NDArray[np.int64]
+    opening: NDArray[np.int64]
+    """Stream offset of the first request, of connections whose beginning was captured; else NOWHERE."""
 
 
 class BatchMaker:
@@ -103,6 +107,18 @@ class BatchMaker:
             "request_digest": self._values.digests([each.operation for each in asked], values),
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
+            "opens": connections.opening[rank] == table.start[request],
+            "request_acknowledged": np.zeros(count, np.bool_),
+            "response_acknowledged": np.zeros(count, np.bool_),
+            "request_retransmitted": np.zeros(count, np.int32),
+            "response_retransmitted": np.zeros(count, np.int32),
+            "request_stalled_ns": np.zeros(count, np.int64),
+            "response_stalled_ns": np.zeros(count, np.int64),
+            "request_blocked_ns": np.zeros(count, np.int64),
+            "response_blocked_ns": np.zeros(count, np.int64),
+            "queued_ns": np.zeros(count, np.int64),
+            "given_up_ns": np.full(count, -1),
+            "outcome_frames": pa.array([[]] * count, pa.list_(pa.int32())),
             "request_tokens": request_tokens,
             "response_tokens": response_tokens,
             "identifiers": _sparse_lists(count, _identifiers(asked, answers)),

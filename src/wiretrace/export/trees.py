@@ -60,6 +60,7 @@ class JsonTrees(Exporter):
         nested.put(b',"trees":[')
         nested.put_calls([row for row in forest.roots if is_root[row]], named=True)
         nested.put(b'],"findings":' + encoder.encode(case.table("findings").to_pylist()))
+        nested.put(b',"suspects":' + encoder.encode(case.table("suspects").to_pylist()))
         nested.put(b',"unlinked":[')
         nested.put_calls([row for row in forest.roots if not is_root[row]], named=False)
         notes = case.table("notes").to_pylist()

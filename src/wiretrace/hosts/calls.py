@@ -26,8 +26,9 @@ from wiretrace.hosts.merge import (
     translate_addresses,
 )
 from wiretrace.hosts.outcome import OUTCOMES, judge
+from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.table import CallFacts, calls_table, identify
-from wiretrace.hosts.timeline import Moments, call_times, connection_ends, correct, shown_times
+from wiretrace.hosts.timeline import Moments, call_times, correct, of_connections, shown_times
 from wiretrace.hosts.views import Views, category, read_views
 from wiretrace.model.outcome import Outcome
 
@@ -64,7 +65,7 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
     own_conversation = conversation_keys(views, hosts, places)
     key = group_views(views, translate_addresses(views, own_conversation))
     clock = knowledge.clock_of_capture[views.capture]
-    closed = connection_ends(views, knowledge.connections, knowledge.closed_ns)
+    closed = of_connections(views, knowledge.connections, knowledge.closed_ns)
     moments = correct(views, closed, clock, knowledge.clocks)
     call = split_by_time(
         views, key, np.where(moments.request_start >= 0, moments.request_start, moments.response_start)
@@ -85,10 +86,14 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         roles, moments, one_way, clock, (home[client_host], home[server_host]), knowledge.component
     )
     server_row = np.where(roles.server >= 0, roles.server, roles.primary)
+    start, end = start[order], end[order]
+    parts, measured = split_time(views, moments, roles, start, end, _set_up(views, knowledge))
     facts = CallFacts(
         identity[order],
-        start[order],
-        end[order],
+        start,
+        end,
+        parts,
+        measured,
         times,
         outcome[order],
         decided[order],
@@ -102,6 +107,16 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
         link_columns(exchanges, views, roles, facts, knowledge),
     )
+
+
+def _set_up(views: Views, knowledge: Knowledge) -> SetUp:
+    """How long what came before the first exchange of each view's connection took."""
+    connect, rtt = (
+        np.maximum(of_connections(views, knowledge.connections, column), 0)
+        for column in (knowledge.connect_ns, knowledge.handshake_rtt_ns)
+    )
+    nothing = np.zeros_like(connect)
+    return SetUp(nothing, connect, nothing, rtt)
 
 
 def call_hosts(roles: Roles, places: Places) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

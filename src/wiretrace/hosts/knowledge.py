@@ -60,6 +60,10 @@ class Knowledge:
     """Rising: numbers of the connections."""
     closed_ns: NDArray[np.int64]
     """Time of the last packet of each, as captured."""
+    connect_ns: NDArray[np.int64]
+    """How long opening each took; -1 where that was not captured."""
+    handshake_rtt_ns: NDArray[np.int64]
+    """Round trip of the handshake of each; -1 where that was not captured."""
 
     def hosts_table(self) -> pa.Table:
         """The table `hosts`."""
@@ -109,6 +113,8 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
         operations=_operations(survey, hosts, services),
         connections=integers(connections, "connection")[order],
         closed_ns=integers(connections, "closed_ns")[order],
+        connect_ns=integers(connections, "connect_ns")[order],
+        handshake_rtt_ns=integers(connections, "handshake_rtt_ns")[order],
     )
     _watch(knowledge, survey, connections)
     return knowledge
@@ -159,13 +165,13 @@ def _watch(knowledge: Knowledge, survey: Survey, connections: pa.Table) -> None:
     closed = integers(connections, "closed_ns")
     for number, capture in enumerate(survey.captures):
         host = knowledge.hosts.of_capture[number]
-        start, end = survey.start_ns[number], survey.end_ns[number]
-        if host < 0 or not len(start):
+        moments = survey.moments[number]
+        if host < 0 or not len(moments):
             continue
-        ends = np.array([int(end.max())], np.int64)
+        last_ns = moments.last_ns
         if capture in names:
-            ends = np.append(ends, closed[captures == names.index(capture)])
-        span = np.array([int(start[start >= 0].min(initial=NEVER[0])), int(ends.max())], np.int64)
+            last_ns = max(last_ns, int(closed[captures == names.index(capture)].max(initial=-1)))
+        span = np.array([moments.first_ns if moments.first_ns >= 0 else NEVER[0], last_ns], np.int64)
         first, last = knowledge.on_time_line(number, span).tolist()
         knowledge.watched[host, 0] = min(int(knowledge.watched[host, 0]), first)
         knowledge.watched[host, 1] = max(int(knowledge.watched[host, 1]), last)

@@ -1,7 +1,7 @@
 """What must be known of all exchanges before any of them is merged: a first, quick pass over the vantage points.
 
-Rules: exchanges stream by; what is kept is their times, the ends that serve, what they are asked for, and a bounded
-sample. The sample takes an exchange at every vantage point or at none, so that clocks can be compared by it.
+Rules: exchanges stream by; what is kept is the ends that serve, what they are asked for, a bounded sample, and in files
+the times. The sample takes an exchange at every vantage point or at none, so that clocks can be compared by it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from wiretrace.hosts.moments import Moments
 from wiretrace.hosts.names import HINTED_CALLS, WEB_PROTOCOLS, name_hints
 from wiretrace.hosts.views import VIEW_COLUMNS, category, integers, mix, number_groups
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from numpy.typing import NDArray
+    from pathlib import Path
 
 SAMPLED_EXCHANGES = 100_000
 """Exchanges of all vantage points together that hosts and clocks are recognised by; where there is one, a tenth."""
@@ -47,14 +47,13 @@ class ServerEnd(NamedTuple):
 class Survey:
     """What is known of the exchanges of all vantage points, in the order in which they were added."""
 
-    def __init__(self, exchanges: int, vantage_points: int) -> None:
-        """`exchanges` is how many there are in all, at so many vantage points."""
+    def __init__(self, exchanges: int, vantage_points: int, folder: Path) -> None:
+        """`exchanges` is how many there are in all, at so many vantage points; files go into `folder`."""
+        self._folder = folder
         self.captures: list[str] = []
         """Names of the vantage points."""
-        self.start_ns: list[NDArray[np.int64]] = []
-        """By vantage point: when each exchange began, as captured."""
-        self.end_ns: list[NDArray[np.int64]] = []
-        """When it ended, likewise."""
+        self.moments: list[Moments] = []
+        """By vantage point: when each exchange began and ended."""
         self.asked: Counter[ServerEnd] = Counter()
         """How often each server was asked for anything."""
         self.operations: dict[ServerEnd, set[str]] = defaultdict(set)
@@ -67,21 +66,17 @@ class Survey:
 
     def add(self, capture: str, parts: Iterable[pa.RecordBatch]) -> None:
         """Look at all exchanges of one vantage point; `parts` have the schema of the table `exchanges`."""
-        starts, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        moments = Moments(self._folder / f"{len(self.captures)}.moments")
         for part in parts:
             table = pa.table(part)
             request_start, response_start = integers(table, "request_start_ns"), integers(table, "response_start_ns")
-            starts.append(np.where(request_start >= 0, request_start, response_start))
-            ends.append(
-                np.maximum(
-                    starts[-1], np.maximum(integers(table, "request_end_ns"), integers(table, "response_end_ns"))
-                )
-            )
+            start = np.where(request_start >= 0, request_start, response_start)
+            answered = np.maximum(integers(table, "request_end_ns"), integers(table, "response_end_ns"))
+            moments.add(start, np.maximum(start, answered))
             self._look_at_servers(table)
             self._sampled.append(self._sample(table))
         self.captures.append(capture)
-        self.start_ns.append(np.concatenate(starts))
-        self.end_ns.append(np.concatenate(ends))
+        self.moments.append(moments)
 
     @property
     def sample(self) -> pa.Table:

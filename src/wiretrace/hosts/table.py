@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CLAMPED = "clocks disagree: the callee's time was moved to the caller's"
 TAKEN_OVER = ("summary", "attributes")
 CATEGORIES_TAKEN_OVER = ("protocol", "operation", "status")
-LINKING_FILLS = ("tree", "parent", "basis", "confidence", "question")
+LINKING_FILLS = ("tree", "parent", "basis", "confidence", "question", "self_ns")
 """Columns of the table `calls` that are not known before linking."""
 
 
@@ -41,6 +41,10 @@ class CallFacts:
     identity: NDArray[np.uint64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+    parts: dict[str, NDArray[np.int64]]
+    """The columns that add up to the whole time."""
+    measured: NDArray[np.bool_]
+    """Whether network time was measured."""
     times: CallTimes
     outcome: NDArray[np.int32]
     decided: NDArray[np.bool_]
@@ -115,6 +119,10 @@ def calls_table(
         ),
         "request_bytes": pa.array(views.request_bytes[primary]),
         "response_bytes": pa.array(views.response_bytes[primary]),
+        **{name: pa.array(part) for name, part in facts.parts.items()},
+        "whole_ns": pa.array(sum(facts.parts.values(), np.zeros(len(primary), np.int64))),
+        "network_measured": pa.array(facts.measured),
+        "retransmitted": pa.array(most_retransmitted(exchanges, roles), pa.int32()),
         "notes": noted(exchanges.column("notes"), primary, facts.clamped),
     }
     indices = pa.array(primary)
@@ -124,6 +132,14 @@ def calls_table(
         codes, names = category(exchanges, name)
         columns[name] = texts(codes[primary], names)
     return pa.table({name: columns[name] for name in schema.names if name not in LINKING_FILLS})
+
+
+def most_retransmitted(exchanges: pa.Table, roles: Roles) -> NDArray[np.int32]:
+    """Segments of each call that were sent again, at the end that saw more of them."""
+    both = np.zeros(len(exchanges) + 1, np.int32)
+    for name in ("request_retransmitted", "response_retransmitted"):
+        both[:-1] += exchanges.column(name).to_numpy()
+    return np.maximum(both[roles.primary], np.maximum(both[roles.client], both[roles.server]))
 
 
 def numbered(rows: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.int64]:

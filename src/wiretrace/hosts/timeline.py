@@ -95,15 +95,15 @@ def correct(
     return Moments(request_start, request_end, response_start, response_end, ended, error)
 
 
-def connection_ends(views: Views, connection: NDArray[np.int64], closed: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The raw time of the last packet of each view's connection; -1 where the connection is not known.
+def of_connections(views: Views, connection: NDArray[np.int64], column: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What `column` says of each view's connection, (views,); -1 where the connection is not known.
 
-    `connection` holds the numbers of the connections, rising, and `closed` the time of the last packet of each.
+    `connection` holds the numbers of the connections, rising, and `column` a value of each.
     """
     if not len(connection):
         return np.full(len(views), -1, dtype=np.int64)
     place = np.minimum(np.searchsorted(connection, views.connection), len(connection) - 1)
-    return np.where(connection[place] == views.connection, closed[place], -1)
+    return np.where(connection[place] == views.connection, column[place], -1)
 
 
 def call_times(

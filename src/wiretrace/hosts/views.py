@@ -34,6 +34,12 @@ VIEW_COLUMNS = (
     "request_seq",
     "response_seq",
     "request_digest",
+    "opens",
+    "request_stalled_ns",
+    "response_stalled_ns",
+    "request_blocked_ns",
+    "response_blocked_ns",
+    "queued_ns",
 )
 """Columns of the table `exchanges` that `read_views` takes."""
 
@@ -59,6 +65,13 @@ class Views:
     request_seq: NDArray[np.int64]
     response_seq: NDArray[np.int64]
     digest: NDArray[np.uint64]
+    opens: NDArray[np.bool_]
+    """Whether it is the first of its connection."""
+    request_stalled: NDArray[np.int64]
+    response_stalled: NDArray[np.int64]
+    request_blocked: NDArray[np.int64]
+    response_blocked: NDArray[np.int64]
+    queued: NDArray[np.int64]
     addresses: list[str]
     """Every address once."""
 
@@ -98,6 +111,12 @@ def read_views(exchanges: pa.Table, captures: Sequence[str]) -> Views:
         request_seq=integers(exchanges, "request_seq"),
         response_seq=integers(exchanges, "response_seq"),
         digest=exchanges.column("request_digest").to_numpy().astype(np.uint64, copy=False),
+        opens=exchanges.column("opens").to_numpy().astype(np.bool_, copy=False),
+        request_stalled=integers(exchanges, "request_stalled_ns"),
+        response_stalled=integers(exchanges, "response_stalled_ns"),
+        request_blocked=integers(exchanges, "request_blocked_ns"),
+        response_blocked=integers(exchanges, "response_blocked_ns"),
+        queued=integers(exchanges, "queued_ns"),
         addresses=addresses,
     )
 

@@ -58,5 +58,5 @@ class Limits:
     """Compressed header fields of one HTTP/2 message that are read; a longer block breaks the rules."""
     header_table_bytes: int = 64 << 10
     """Size of an HPACK table, as RFC 7541 section 4.1 counts; of a larger one the oldest fields are taken for unknown."""
-    stretch_exchanges: int = 20_000
+    stretch_exchanges: int = 16_000
     """Exchanges that are merged and linked at once, beside those that surround them; a longer capture is cut by time."""

@@ -45,15 +45,48 @@ CONNECTIONS = (
     Column("opened_ns", "int64", "Time of its first packet, as captured."),
     Column("closed_ns", "int64", "Time of its last packet, as captured."),
     Column("handshake", "bool", "Whether its SYN was captured; if not, it was joined midway."),
-    Column("ended", "category", "client_fin, server_fin, client_reset, server_reset, refused, unanswered, or open."),
+    Column(
+        "ended",
+        "category",
+        "client_fin, server_fin, client_reset, server_reset, refused, unanswered, half_open, unreachable, or open.",
+    ),
     Column("handshake_rtt_ns", "int64", "SYN to SYN-ACK as seen here; -1 if not seen."),
+    Column("connect_ns", "int64", "First SYN to the ACK that ends the handshake, as seen here; -1 if not seen."),
+    Column(
+        "syns_repeated",
+        "int64",
+        "SYNs sent again: they, or their answers, were lost, or the listen queue of the server's host was full.",
+    ),
+    Column("syn_acks_repeated", "int64", "SYN-ACKs sent again: they, or the ACKs that answer them, were lost."),
+    Column(
+        "client_data_rtt_ns",
+        "int64",
+        "Shortest time from data of the client to its acknowledgement, as seen here; or -1.",
+    ),
+    Column(
+        "server_data_rtt_ns",
+        "int64",
+        "Shortest time from data of the server to its acknowledgement, as seen here; or -1.",
+    ),
     Column("client_bytes", "int64", "Payload bytes of the client that were captured, each counted once."),
     Column("server_bytes", "int64", "Payload bytes of the server that were captured, each counted once."),
     Column("client_lost_bytes", "int64", "Payload bytes of the client that the capture lacks."),
     Column("server_lost_bytes", "int64", "Payload bytes of the server that the capture lacks."),
     Column("retransmitted_segments", "int64", "Segments that brought nothing new, keep-alives not counted."),
+    Column("client_retransmitted", "int64", "Those of them that the client sent."),
+    Column("server_retransmitted", "int64", "Those of them that the server sent."),
+    Column("keep_alives", "int64", "Probes that ask an idle end whether it is still there (RFC 9293 section 3.8.4)."),
     Column("out_of_order_segments", "int64", "Segments that came behind a later one."),
     Column("zero_windows", "int64", "Times an end said that it can take no more bytes."),
+    Column("client_zero_window_ns", "int64", "How long the client took no more bytes, in all."),
+    Column("server_zero_window_ns", "int64", "How long the server took no more bytes, in all."),
+    Column("reset_by", "category", "client or server: the end that sent the first RST; empty if none was captured."),
+    Column("unreachable", "category", "What an ICMP error said of it, in its own words; empty if there was none."),
+    Column(
+        "client_think_ns",
+        "int64",
+        "Time between an answer and the next request, in all: the client had nothing to ask, or was busy.",
+    ),
     Column("exchanges", "int64", "Exchanges read from it."),
 )
 
@@ -98,6 +131,34 @@ EXCHANGES = (
         "transaction", "int64", "Number of the database transaction it ran in, unique in the capture; -1 outside one."
     ),
     Column("one_way", "bool", "Whether it asks for no response."),
+    Column("opens", "bool", "Whether it is the first exchange of a connection whose beginning was captured."),
+    Column("request_acknowledged", "bool", "Whether the server's host acknowledged the whole request, as captured."),
+    Column("response_acknowledged", "bool", "Whether the client's host acknowledged the whole response, as captured."),
+    Column("request_retransmitted", "int32", "Segments of the request that were sent again."),
+    Column("response_retransmitted", "int32", "Segments of the response that were sent again."),
+    Column(
+        "request_stalled_ns",
+        "int64",
+        "Time in which the request waited for segments of it to be sent again, or to fill a hole, as seen here.",
+    ),
+    Column("response_stalled_ns", "int64", "The same of the response."),
+    Column("request_blocked_ns", "int64", "Time in it in which the server took no more bytes: its window was zero."),
+    Column("response_blocked_ns", "int64", "Time in it in which the client took no more bytes: its window was zero."),
+    Column(
+        "queued_ns",
+        "int64",
+        "Time that it waited, sent in whole, for the answers to earlier requests on its connection.",
+    ),
+    Column(
+        "given_up_ns",
+        "int64",
+        "Capture time of the FIN, RST or ICMP error that ended the wait for an answer; -1 where none did.",
+    ),
+    Column(
+        "outcome_frames",
+        "list<int32>",
+        "Packets that prove the outcome, beside those of request and response: what was sent again, what ended it.",
+    ),
     Column("request_tokens", "list<uint64>", "Keyed hashes of values in the request."),
     Column("response_tokens", "list<uint64>", "Keyed hashes of values in the response."),
     Column("identifiers", "list<string>", "Identifiers that other tools left on the wire, as kind:value."),
@@ -145,6 +206,38 @@ CALLS = (
     Column("other_exchanges", "list<int64>", "Rows of further views: vantage points between the two, or copies."),
     Column("request_bytes", "int64", "Length of the request."),
     Column("response_bytes", "int64", "Length of the response."),
+    Column(
+        "whole_ns",
+        "int64",
+        "lookup_ns, connect_ns and tls_ns, which come before its start, and its end minus its start; pauses of the client "
+        "between them are not counted. The ten parts that follow add up to it; a part that does not apply is 0.",
+    ),
+    Column("lookup_ns", "int64", "Looking up the server's name; told of the first call of a connection only."),
+    Column("connect_ns", "int64", "Opening the TCP connection; told of its first call only."),
+    Column("tls_ns", "int64", "The TLS handshake; told of the first call of a connection only."),
+    Column("request_ns", "int64", "Sending the request, from its first byte to its last."),
+    Column("queued_ns", "int64", "Waiting, sent in whole, for the answers to earlier requests on the connection."),
+    Column(
+        "network_ns",
+        "int64",
+        "On the way there and back: the caller's wait less the callee's; 0 where not both ends were captured: then the way "
+        "is in server_ns.",
+    ),
+    Column(
+        "server_ns", "int64", "From the whole request to the first byte of the response, at the callee if captured."
+    ),
+    Column("response_ns", "int64", "Receiving the response, from its first byte to its last."),
+    Column("retransmission_ns", "int64", "Waiting for what was lost to be sent again; not counted in the other parts."),
+    Column("zero_window_ns", "int64", "Waiting for the receiver to take more bytes; not counted in the other parts."),
+    Column(
+        "network_measured", "bool", "Whether both ends were captured, so that network_ns and server_ns are told apart."
+    ),
+    Column(
+        "self_ns",
+        "int64",
+        "Its end minus its start, less the time in which any call ran that it caused (questions left out).",
+    ),
+    Column("retransmitted", "int32", "Segments of it that were sent again, at the view that shows most of them."),
     Column("attributes", "string", "OpenTelemetry attributes as a JSON object, redacted."),
     Column("notes", "list<string>", "What could not be read of it."),
 )
@@ -195,11 +288,48 @@ HOSTS = (
 )
 
 FINDINGS = (
-    Column("code", "category", "Stable code of the rule."),
-    Column("severity", "category", "info, warning or critical."),
+    Column("number", "int32", "Its number, from 1: what touches most requests, and most gravely, comes first."),
+    Column("code", "category", "Stable code of the rule; `wiretrace explain CODE` tells about it."),
+    Column("severity", "category", "critical, warning or info; see Severity."),
     Column("title", "string", "The finding in one sentence."),
-    Column("detail", "string", "What it rests on."),
-    Column("calls", "list<string>", "Calls that show it."),
+    Column("detail", "string", "The figures that it rests on."),
+    Column(
+        "component_kind",
+        "category",
+        "What it points at: service, instance, host, edge, operation, statement or connection.",
+    ),
+    Column("component", "string", "Name of what it points at."),
+    Column("owner", "string", "Who answers for the component, from the names file; empty where it does not say."),
+    Column("external", "bool", "Whether the names file says that the component belongs to somebody else."),
+    Column("requests", "int64", "Requests (calls that enter the system) that it touched."),
+    Column("occurrences", "int64", "Calls that show it, those that are not listed included."),
+    Column("calls", "list<string>", "Calls that prove it, those that show most first; at most 20."),
+    Column(
+        "frames",
+        "list<string>",
+        "Packets that prove it, as CAPTURE:FRAME, of the first of these calls; empty where none do.",
+    ),
+    Column("first_ns", "int64", "Start of the earliest call that shows it, on the common time line; -1 if none."),
+    Column("last_ns", "int64", "End of the latest call that shows it, likewise; -1 if none."),
+    Column("next_step", "string", "What to do now, in a sentence."),
+)
+
+SUSPECTS = (
+    Column("rank", "int32", "From 1, the likeliest first; those that are cleared come last."),
+    Column("component_kind", "category", "service, instance, host, edge, operation, statement or connection."),
+    Column("component", "string", "Name of the component."),
+    Column("owner", "string", "Who answers for the component, from the names file; empty where it does not say."),
+    Column("external", "bool", "Whether the names file says that the component belongs to somebody else."),
+    Column(
+        "score",
+        "double",
+        "How well it explains which requests are bad, from 0 (not at all) to 1 (all of them, and no good one).",
+    ),
+    Column("failing", "int64", "Bad request trees that used it: failed, or slow against the usual of their operation."),
+    Column("good", "int64", "Good request trees that used it."),
+    Column("cleared", "bool", "Whether the good trees that used it clear it."),
+    Column("words", "string", "Why it is suspected, or what cleared it."),
+    Column("next_step", "string", "The one request that best tells it from the other suspects; empty where none does."),
 )
 
 NOTES = (
@@ -219,6 +349,7 @@ TABLES = {
     "evidence": EVIDENCE,
     "trees": TREES,
     "findings": FINDINGS,
+    "suspects": SUSPECTS,
     "notes": NOTES,
 }
 """Every table of a case, by name."""

@@ -1,0 +1,1 @@
+"""Rules: what wiretrace concludes from a case, one file each. See `contract.py`; `registry.py` finds them."""
