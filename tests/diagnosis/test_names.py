@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiretrace.diagnosis import names as names_module
-from wiretrace.diagnosis.names import Codes, Names, codes_of, combined, counts, distinct, nearest_rank
+from wiretrace.diagnosis.names import Names, codes_of, combined, counts, distinct, nearest_rank
 
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40)
 
@@ -20,14 +20,6 @@ def test_equal_things_have_one_number_in_the_order_in_which_they_come() -> None:
     names = Names[str]()
     assert [names.code(word) for word in ("b", "a", "b")] == [0, 1, 0]
     assert names.things == ["b", "a"]
-
-
-def test_a_column_is_widened_when_its_numbers_no_longer_fit() -> None:
-    codes = Codes(4)
-    codes.put(slice(0, 2), np.array([1, 2]))
-    assert codes.codes.dtype == np.int16
-    codes.put(slice(2, 4), np.array([40_000, 3]))
-    assert codes.codes.tolist() == [1, 2, 40_000, 3]
 
 
 def test_texts_of_several_chunks_are_numbered_and_null_is_what_is_missing() -> None:

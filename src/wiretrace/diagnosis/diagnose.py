@@ -14,6 +14,7 @@ from wiretrace.case.calls import plain_list
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.observed import Observed
 from wiretrace.diagnosis.rules.registry import known_rules
+from wiretrace.diagnosis.suspects import suspect_rows
 from wiretrace.model.finding import MOST_CALLS, Finding, Severity
 from wiretrace.model.schema import table_schema
 
@@ -35,9 +36,10 @@ def diagnose(case: Case) -> dict[str, pa.Table]:
     """The tables `findings` and `suspects` of a case whose other tables are written. Raises UserError if it is damaged."""
     observed = Observed(case)
     found = sorted(_all_findings(observed), key=_impact) if len(observed) else []
+    suspects = suspect_rows(observed.suspicion) if len(observed) else []
     return {
         "findings": pa.Table.from_pylist(list(_rows(case, found)), table_schema("findings")),
-        "suspects": table_schema("suspects").empty_table(),
+        "suspects": pa.Table.from_pylist(suspects, table_schema("suspects")),
     }
 
 

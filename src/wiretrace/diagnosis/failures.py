@@ -75,7 +75,7 @@ def find_failures(
     rows = np.flatnonzero(failed)
     above = parents[rows]
     rows = rows[~((above >= 0) & failed[above])]
-    causes = _first_causes(rows, failed, parents, columns.end)
+    causes = first_causes(rows, failed, parents, columns.end)
     harms = np.where(in_request[rows], ABSORBED, OUTSIDE)
     harms[columns.sets_up[columns.kind[rows]]] = SETS_UP
     harms[entering[rows]] = BROKE_REQUEST
@@ -134,7 +134,7 @@ def _first_of_each(group: NDArray[np.int64], rank: NDArray[np.int32]) -> NDArray
     return order[np.flatnonzero(np.diff(group[order], prepend=-1))]
 
 
-def _first_causes(
+def first_causes(
     rows: NDArray[np.int64], failed: NDArray[np.bool_], parents: NDArray[np.int32], end: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Where following failing calls downwards from each of `rows` ends, shape (m,).

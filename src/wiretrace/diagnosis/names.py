@@ -36,20 +36,6 @@ class Names(Generic[Thing]):
         return code
 
 
-class Codes:
-    """A column of numbers of names, in two bytes each as long as they fit."""
-
-    def __init__(self, count: int) -> None:
-        self.codes: NDArray[np.int16] | NDArray[np.int32] = np.empty(count, np.int16)
-        """Shape (count,)."""
-
-    def put(self, rows: slice, codes: NDArray[np.int64]) -> None:
-        """Write the numbers of some rows."""
-        if self.codes.dtype == np.int16 and codes.max(initial=0) > np.iinfo(np.int16).max:
-            self.codes = self.codes.astype(np.int32)
-        self.codes[rows] = codes
-
-
 def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> NDArray[np.int64]:
     """The number of each word of a category column; `missing` stands for null and for the empty word. Shape (n,)."""
     combined = column.unify_dictionaries().combine_chunks()
@@ -57,7 +43,7 @@ def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> N
         return np.zeros(0, np.int64)
     words = combined.dictionary.to_pylist()
     local = combined.indices.fill_null(len(words)).to_numpy()
-    used = np.unique(local).tolist()
+    used = np.flatnonzero(np.bincount(local, minlength=len(words) + 1)).tolist()
     table = np.zeros(len(words) + 1, np.int64)
     table[used] = [names.code(words[code] or missing if code < len(words) else missing) for code in used]
     return np.asarray(table[local], np.int64)
@@ -80,14 +66,29 @@ def distinct(columns: list[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np
     group = columns[0].astype(np.int64)
     for column in columns[1:]:
         width = int(column.max(initial=0)) + 1
-        if int(group.max(initial=0)) >= WIDEST_TABLE:
-            group = np.unique(group, return_inverse=True)[1].astype(np.int64)
+        if (int(group.max(initial=0)) + 1) * width > WIDEST_TABLE:
+            (group, _), (column, first) = _numbered(group), _numbered(column.astype(np.int64))
+            width = len(first)
         group = group * width + column
-    _, first, number = np.unique(group, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return rank[number], first[order]
+    return _numbered(group)
+
+
+def _numbered(group: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same for one column: by a table where its numbers are small, else by sorting."""
+    if not len(group):
+        return group, group
+    if int(group.max()) >= WIDEST_TABLE:
+        _, first, number = np.unique(group, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        return rank[number], first[order]
+    first_row = np.full(int(group.max()) + 1, len(group), np.int64)
+    first_row[group[::-1]] = np.arange(len(group) - 1, -1, -1)  # of equal places the last one stays: the first row
+    first = np.sort(first_row[first_row < len(group)])
+    numbers = np.zeros(len(first_row), np.int64)
+    numbers[group[first]] = np.arange(len(first))
+    return numbers[group], first
 
 
 def counts(codes: NDArray[np.integer[Any]], size: int, weights: NDArray[Any] | None = None) -> NDArray[np.int64]:

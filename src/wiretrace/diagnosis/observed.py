@@ -1,24 +1,61 @@
-"""What the rules look at: all calls of a case as columns, who caused whom, and which calls are requests."""
+"""What the rules look at: all calls of a case as columns, who caused whom, and which calls are requests.
+
+Everything is read or counted when it is first asked for, and once. Of a call only numbers are in memory.
+"""
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from wiretrace.case.forest import topmost_calls
+from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.ancestry import Ancestry, ancestry_of_calls
+from wiretrace.diagnosis.attempts import Attempts, attempts_of
 from wiretrace.diagnosis.columns import CallColumns
+from wiretrace.diagnosis.parts import Parts, parts_of_calls
+from wiretrace.diagnosis.pools import Pool, pools_of
 from wiretrace.diagnosis.requests import entering_calls
+from wiretrace.diagnosis.routes import Routes, routes_of_calls
+from wiretrace.diagnosis.suspects import Suspicion, suspicion_of
+from wiretrace.diagnosis.usual import Usual, usual_values
+from wiretrace.diagnosis.waits import waits_until_given_up
+from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from wiretrace.case.reader import Case
 
+PROBE = re.compile(
+    r"""(?:GET|HEAD|OPTIONS)\ /(?:[\w.-]+/)*
+        (?:_?health(?:z|[-_]?check)?|livez?|liveness|readyz?|readiness|alive|ping|status|heartbeat|up|startupz?)/?$
+      | .*grpc\.health\.v1\.Health/(?:Check|Watch)$""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Operations by which load balancers and orchestrators ask whether a service is well."""
+
+
+NO_ANSWER = (
+    Outcome.REQUEST_LOST,
+    Outcome.RESPONSE_LOST,
+    Outcome.SERVER_SILENT,
+    Outcome.SERVER_RESET,
+    Outcome.SERVER_CLOSED,
+    Outcome.CLIENT_ABORTED,
+    Outcome.CLIENT_TIMEOUT,
+    Outcome.REFUSED,
+    Outcome.UNREACHABLE,
+)
+"""Outcomes of calls whose caller got no whole answer."""
+
 
 class Observed:
-    """A case, as the rules see it. Everything is read when it is first asked for. Arrays have one entry a call."""
+    """A case, as the rules see it. Arrays have one entry a call unless they say otherwise."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -37,17 +74,156 @@ class Observed:
         """Who caused whom."""
         return ancestry_of_calls(self.case)
 
+    @property
+    def parent(self) -> NDArray[np.int32]:
+        """Row of the parent; -1 where there is none, or where it is only a question."""
+        return self.ancestry.parent
+
     @cached_property
-    def entering(self) -> NDArray[np.bool_]:
-        """Which calls are requests that enter the system."""
-        return entering_calls(self.calls)
+    def duration(self) -> NDArray[np.int64]:
+        """What the caller waited, in nanoseconds."""
+        found: NDArray[np.int64] = np.maximum(self.calls.end - self.calls.start, 0)
+        return found
+
+    @cached_property
+    def probe_kinds(self) -> NDArray[np.bool_]:
+        """Which kinds of call are health checks. Shape (kinds,)."""
+        found = [PROBE.match(kind.operation) is not None for kind in self.calls.kinds]
+        return np.array(found, np.bool_)
 
     @cached_property
     def request(self) -> NDArray[np.int32]:
         """Row of the topmost call above each call."""
-        return topmost_calls(self.ancestry.parent)
+        found: NDArray[np.int32] = topmost_calls(self.parent)
+        return found
+
+    @cached_property
+    def entering(self) -> NDArray[np.bool_]:
+        """Which calls are requests that enter the system, health checks left out."""
+        return entering_calls(self.calls) & ~self.probe_kinds[self.calls.kind]
 
     @cached_property
     def in_request(self) -> NDArray[np.bool_]:
         """Which calls are requests, or were made for one."""
-        return self.entering[self.request]
+        found: NDArray[np.bool_] = self.entering[self.request]
+        return found
+
+    @cached_property
+    def refused(self) -> NDArray[np.bool_]:
+        """Which calls the server called wrong (HTTP 4xx but 408 and 429): no failure of the system."""
+        wrong = [each.is_client_error and each.status not in ("408", "429") for each in self.calls.endings]
+        found: NDArray[np.bool_] = np.array(wrong, np.bool_)[self.calls.ending]
+        return found
+
+    @cached_property
+    def failed(self) -> NDArray[np.bool_]:
+        """Which calls failed; what the server called wrong did not, and what sets up a connection does not count."""
+        return self.calls.failed & ~self.refused & ~self.calls.sets_up[self.calls.kind]
+
+    @cached_property
+    def unanswered(self) -> NDArray[np.bool_]:
+        """Which calls their caller gave up, or got no whole answer to."""
+        found: NDArray[np.bool_] = np.array([each.outcome in NO_ANSWER for each in self.calls.endings], np.bool_)
+        return found[self.calls.ending]
+
+    @cached_property
+    def given_up(self) -> NDArray[np.bool_]:
+        """Which calls their caller gave up before it had an answer."""
+        words = [each.outcome in (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT) for each in self.calls.endings]
+        found: NDArray[np.bool_] = np.array(words, np.bool_)[self.calls.ending]
+        return found
+
+    def waits_until_given_up(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How long the callers of some calls waited before they gave up, in nanoseconds. Shape (m,).
+
+        The end of the connection, the next call for the same parent, or the parent's end, whichever came first.
+        """
+        return waits_until_given_up(self, rows)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """Repetitions of calls after failures."""
+        return attempts_of(self)
+
+    @cached_property
+    def failed_first(self) -> NDArray[np.bool_]:
+        """Which calls failed without that a call that they caused had failed: where a failure began."""
+        above = self.parent[self.failed & (self.parent >= 0)]
+        caused = np.zeros(len(self), np.bool_)
+        caused[above] = True
+        return self.failed & ~caused
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Where the time of the calls went."""
+        times = self.case.columns("calls", ["server_start_ns", "server_end_ns"])
+        server_start, server_end = (times.column(name).to_numpy() for name in times.column_names)
+        return parts_of_calls(self.calls.start, self.calls.end, server_start, server_end, self.parent)
+
+    @cached_property
+    def usual(self) -> Usual:
+        """What the calls of each kind usually take, from those that did not fail. Arrays of shape (kinds,)."""
+        known = ~self.calls.failed & ~self.calls.unknown
+        return usual_values(self.calls.kind[known], self.duration[known], len(self.calls.kinds))
+
+    @cached_property
+    def slow(self) -> NDArray[np.bool_]:
+        """Which calls took far longer than is usual for their kind."""
+        return self.duration > self.usual.limit[self.calls.kind]
+
+    @cached_property
+    def bad_request(self) -> NDArray[np.bool_]:
+        """Which requests are bad: they failed, or were slow against their own usual. False for other calls."""
+        return self.entering & (self.failed | (self.slow & ~self.calls.unknown))
+
+    @cached_property
+    def routes(self) -> Routes:
+        """The calls by who asks whom for what."""
+        return routes_of_calls(self.calls)
+
+    @cached_property
+    def pools(self) -> list[Pool]:
+        """Connections that are kept and used again."""
+        return list(pools_of(self))
+
+    @cached_property
+    def suspicion(self) -> Suspicion:
+        """What may have caused the bad requests."""
+        return suspicion_of(self)
+
+    @cached_property
+    def exchange(self) -> NDArray[np.int64]:
+        """Row in `exchanges` of the caller's view of each call, or of the callee's; -1 where there is neither."""
+        rows = self.case.columns("calls", ["client_exchange", "server_exchange"])
+        client, server = (rows.column(name).to_numpy() for name in rows.column_names)
+        found: NDArray[np.int64] = np.where(client >= 0, client, server)
+        return found
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability that the parent is right; 1 for a root."""
+        column = self.case.columns("calls", ["confidence"]).column("confidence")
+        return column.fill_null(1.0).to_numpy()  # type: ignore[no-any-return]
+
+    def call_id(self, row: int) -> str:
+        """The id of a call."""
+        return str(self._ids.take(np.array([row])).column("id")[0].as_py())
+
+    @cached_property
+    def _ids(self) -> RowReader:
+        return RowReader(self.case, "calls", ["id"])
+
+    def numbers(self, column: str) -> NDArray[np.int64]:
+        """A column of whole numbers of `calls`."""
+        return self.case.columns("calls", [column]).column(column).to_numpy()  # type: ignore[no-any-return]
+
+    def of_exchange(self, column: str, missing: int = -1) -> NDArray[np.int64]:
+        """A column of whole numbers of `exchanges`, by call."""
+        values = self._exchanges(column).to_numpy()
+        if not len(values):
+            return np.full(len(self), missing, values.dtype)
+        within = (self.exchange >= 0) & (self.exchange < len(values))
+        return np.where(within, values[np.where(within, self.exchange, 0)], missing)
+
+    def _exchanges(self, column: str) -> pa.ChunkedArray:
+        return self.case.columns("exchanges", [column]).column(column)

@@ -1,7 +1,9 @@
-"""Words and numbers for people, and captured text made harmless. Imports nothing: every command uses it."""
+"""Captured text made harmless, and words for people. Imports nothing heavy: every command uses it."""
 
-NANOSECONDS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"))
-BYTES = ((1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB"))
+from wiretrace.model.words import counted as counted
+from wiretrace.model.words import duration as duration
+from wiretrace.model.words import percent as percent
+from wiretrace.model.words import size as size
 
 ASCII = str.maketrans("├─└│╌█·…×µ✗≈→", "|-`|.#..xux~>")
 """What our own characters look like where the encoding has ASCII only. One for one: columns stay straight."""
@@ -29,38 +31,6 @@ def printable(text: str) -> str:
     )
 
 
-def duration(nanoseconds: float) -> str:
-    """A time span with three significant digits: "1.20 s", "250 ms", "13.4 µs"."""
-    if nanoseconds < 0:
-        return "-" + duration(-nanoseconds)
-    for unit, name in NANOSECONDS:
-        if nanoseconds >= unit * 0.9995:
-            return f"{_three_digits(nanoseconds / unit)} {name}"
-    return f"{nanoseconds:.0f} ns"
-
-
-def size(count: int) -> str:
-    """A number of bytes: "913 bytes", "4.10 kB"."""
-    for unit, name in BYTES:
-        if count >= unit:
-            return f"{_three_digits(count / unit)} {name}"
-    return counted(count, "byte")
-
-
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """A number and its noun, in the right form: "1 call", "1,204 calls"."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def percent(share: float) -> str:
-    """A share between 0 and 1. Only all is 100 %, and only nothing is 0 %."""
-    if 0 < share < 0.005:
-        return "<1%"
-    if 0.995 <= share < 1:
-        return ">99%"
-    return f"{share * 100:.0f}%"
-
-
 def instant(nanoseconds: int) -> str:
     """A moment in UTC, to the millisecond: "2026-11-20 22:26:44.066"."""
     import datetime
@@ -70,9 +40,3 @@ def instant(nanoseconds: int) -> str:
     except (OverflowError, ValueError, OSError):
         return f"{nanoseconds} ns"
     return f"{moment:%Y-%m-%d %H:%M:%S}.{nanoseconds // 1_000_000 % 1000:03d}"
-
-
-def _three_digits(number: float) -> str:
-    if number >= 99.95:
-        return f"{number:,.0f}"
-    return f"{number:.1f}" if number >= 9.995 else f"{number:.2f}"

@@ -1,47 +1,100 @@
-"""first-cause: requests that failed, told once, with what failed first beneath them."""
+"""first-cause: what failed first beneath the requests that failed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.failures import Harm, find_failures
+from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.failures import first_causes
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.model.finding import ComponentKind, Finding, Severity
+from wiretrace.diagnosis.spectrum import told_kind
+from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.columns import Ending
     from wiretrace.diagnosis.observed import Observed
+    from wiretrace.model.finding import Finding
+
+NAMED = 3
+"""Kinds of request that are named; further ones are counted."""
 
 
 class FirstCause(Rule):
-    """Requests that failed, and what failed first beneath them."""
+    """The first failure beneath requests that failed."""
 
     code = "first-cause"
     title = "Requests fail, and this failed first"
-    page = Page("", "", "", "")
+    page = Page(
+        finds="Requests that failed, grouped by the call that failed first beneath them. From a failing request the rule "
+        "goes down to the failing calls that it caused, and of several to the one that ended first. The errors above it "
+        "are consequences, and are not told again. Answers that blame the request (HTTP 4xx) are told as information.",
+        matters="The 500 that people see is rarely what has to be mended. The database error, the refused connection or "
+        "the silent service beneath it is.",
+        confirm="Look at one of the calls with 'wiretrace show CASE ID --why': the failing calls stand below each other, "
+        "and the frames lead to the packets. Links that are inferred say how sure they are.",
+        false_alarm="Where the failing call is expected and its caller failed for another reason that no packet shows. "
+        "The share of such failures among requests that did not fail tells: a cause that is there as often in good "
+        "requests is none.",
+    )
 
     def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each way in which requests failed."""
+        """One finding for each kind of first failure."""
         calls = observed.calls
-        for failure in find_failures(calls, observed.ancestry, observed.entering, observed.in_request):
-            if failure.harm is not Harm.BROKE_REQUEST:
-                continue
-            rows = np.flatnonzero(observed.entering & calls.failed)
-            yield Finding(
-                self.code,
-                Severity.INFO if failure.is_client_error else Severity.CRITICAL,
-                f"{failure.operation} ({failure.service}) fails with {failure.word}"
-                + (f" because {failure.cause} fails first." if failure.cause else "."),
-                f"{failure.failed} of {failure.calls}.",
-                ComponentKind.OPERATION,
-                f"{failure.operation} ({failure.service})",
-                failure.failed,
-                failure.failed,
-                tuple(rows[:20].tolist()),
-                int(calls.start[rows].min()),
-                int(calls.end[rows].max()),
-                f"wiretrace show CASE {failure.example}",
+        broken = np.flatnonzero(observed.entering & calls.failed)
+        if not len(broken):
+            return
+        causes = first_causes(broken, calls.failed, observed.parent, calls.end)
+        words = np.array([_word_number(calls.endings, number) for number in range(len(calls.endings))])
+        group, first = distinct([calls.kind[causes], words[calls.ending[causes]], observed.refused[broken]])
+        for number, place in enumerate(first.tolist()):
+            of_group = np.flatnonzero(group == number)
+            row = int(causes[place])
+            kind, word = told_kind(calls, int(calls.kind[row])), calls.endings[calls.ending[row]].word
+            requests = broken[of_group]
+            kinds = Counter(told_kind(calls, code) for code in calls.kind[requests].tolist())
+            named = ", ".join(f"{name} ({count:,} times)" for name, count in kinds.most_common(NAMED))
+            asked = int(np.isin(calls.kind[observed.entering], calls.kind[requests]).sum())
+            more = f" and {len(kinds) - NAMED} more kinds of request" if len(kinds) > NAMED else ""
+            alone = bool((causes[of_group] == requests).all())
+            is_refused = bool(observed.refused[broken[place]])
+            share = percent(len(requests) / asked)
+            title = f"{kind} fails with {word}" + ("" if alone else ", and what needs it fails with it") + "."
+            often = int((calls.kind == calls.kind[row]).sum())
+            yield conclude(
+                observed,
+                self,
+                Severity.INFO if is_refused else max_harm(observed, causes[of_group], len(requests), asked),
+                title,
+                f"It broke {counted(len(requests), 'request')}, {share} of their kinds: {named}{more}. "
+                f"It was called {counted(often, 'time')}.",
+                (component_kind(observed, row), kind),
+                causes[of_group],
+                show_step(observed, int(requests[0])),
             )
+
+
+def component_kind(observed: Observed, row: int) -> ComponentKind:
+    """Whether a call is a statement or another operation."""
+    is_statement = observed.routes.is_statement[observed.routes.of_call[row]]
+    return ComponentKind.STATEMENT if is_statement else ComponentKind.OPERATION
+
+
+def max_harm(observed: Observed, causes: NDArray[np.int64], broken: int, asked: int) -> Severity:
+    """A failure is never mere information; it is critical where it breaks a tenth of its kinds of request, or of all."""
+    if broken >= NAMED and (broken >= asked / 10 or harm(observed, touched(observed, causes)) is Severity.CRITICAL):
+        return Severity.CRITICAL
+    return Severity.WARNING
+
+
+def _word_number(endings: list[Ending], number: int) -> int:
+    """The first ending that is told in the same word."""
+    return next(other for other in range(number + 1) if endings[other].word == endings[number].word)

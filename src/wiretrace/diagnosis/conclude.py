@@ -1,0 +1,72 @@
+"""Makes findings: counts the requests that some calls touch, and picks the calls that are listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wiretrace.model.finding import MOST_CALLS, ComponentKind, Finding, Severity
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.rules.contract import Rule
+
+CRITICAL_SHARE = 0.10
+"""Share of the requests from which on harm is critical."""
+WARNING_SHARE = 0.01
+"""Share of the requests from which on harm is worth a warning, ..."""
+WARNING_REQUESTS = 3
+"""... and the requests that it takes at least."""
+
+
+def conclude(
+    observed: Observed,
+    rule: Rule,
+    severity: Severity,
+    title: str,
+    detail: str,
+    component: tuple[ComponentKind, str],
+    rows: NDArray[np.integer[Any]],
+    next_step: str,
+    occurrences: int = -1,
+) -> Finding:
+    """A finding that the calls in `rows` show, those that show most first; there is at least one.
+
+    `occurrences` is how many calls show it, where that is not their number.
+    """
+    start, end = observed.calls.start[rows], observed.calls.end[rows]
+    return Finding(
+        rule.code,
+        severity,
+        title,
+        detail,
+        *component,
+        touched(observed, rows),
+        len(rows) if occurrences < 0 else occurrences,
+        tuple(rows[:MOST_CALLS].tolist()),
+        int(start.min()),
+        int(end.max()),
+        next_step,
+    )
+
+
+def touched(observed: Observed, rows: NDArray[np.integer[Any]]) -> int:
+    """Requests that the calls in `rows` belong to."""
+    requests = np.unique(observed.request[rows])
+    return int(observed.entering[requests].sum())
+
+
+def harm(observed: Observed, requests: int) -> Severity:
+    """How grave it is that so many requests failed or waited."""
+    share = requests / max(int(observed.entering.sum()), 1)
+    if requests < WARNING_REQUESTS or share < WARNING_SHARE:
+        return Severity.INFO
+    return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
+
+
+def show_step(observed: Observed, row: int) -> str:
+    """Where to look: the command that shows one call."""
+    return f"Look at one of them: wiretrace show CASE {observed.call_id(row)} --why"

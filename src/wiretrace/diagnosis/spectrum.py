@@ -1,0 +1,219 @@
+"""Spectrum-based fault localisation: which component explains best which calls are bad.
+
+Every component that calls go through is a hypothesis. It is compared on what goes through it and what does not, good and
+bad (R. Abreu et al., "Spectrum-based multiple fault localization", ASE 2009: Barinel): the likelihood of the observations
+where the component, which may be faulty now and then, is one cause, and all else goes wrong as rarely as it does without
+it. What the likeliest cause explains is taken away before the next is looked for, so that several faults are found.
+Ochiai and DStar (W. E. Wong et al., 2014) order what has equal likelihood.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wiretrace.diagnosis.names import Names
+from wiretrace.model.finding import ComponentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.columns import CallColumns
+    from wiretrace.diagnosis.routes import Routes
+
+MOST_FAULTS = 4
+"""Causes that are looked for one after the other."""
+SURE_GAIN = 10.0
+"""Natural logarithm of how much likelier a cause makes the observations, at least, besides the number of hypotheses."""
+FEWEST_BAD = 3
+"""Bad calls that a cause explains at least."""
+TIMES_WORSE = 3.0
+"""Calls through a cause go wrong at least so many times as often as others."""
+DSTAR_POWER = 2
+"""The star of DStar, as its authors recommend."""
+
+
+class Scope(enum.Enum):
+    """What of a call a component answers for."""
+
+    CALLEE = "callee"
+    """What the callee does."""
+    WAY = "way"
+    """The way between caller and callee."""
+
+
+@dataclass(slots=True)
+class Hypothesis:
+    """One component that may be a cause."""
+
+    kind: ComponentKind
+    name: str
+    scope: Scope
+    routes: NDArray[np.bool_]
+    """Routes that go through it, shape (routes,)."""
+    gain: float = 0.0
+    """Natural logarithm of how much likelier the observations are with this cause."""
+    bad: int = 0
+    """Bad calls through it."""
+    through: int = 0
+    """Calls through it."""
+    ochiai: float = 0.0
+    dstar: float = 0.0
+    rank: int = 0
+    """From 1: hypotheses that nothing tells apart share it. 0: not ranked yet."""
+    sure: bool = False
+    """Whether it explains so much that it is taken for a cause."""
+    also: list[str] = field(default_factory=list)
+    """What else goes through nothing but the same calls, in words."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """Calls and bad calls of each route, for each scope. Arrays have shape (routes,)."""
+
+    calls: dict[Scope, NDArray[np.int64]]
+    bad: dict[Scope, NDArray[np.int64]]
+
+
+def hypotheses(calls: CallColumns, routes: Routes) -> list[Hypothesis]:
+    """Every component that some call goes through. Of what nothing tells apart, the one that a person would name first."""
+    return list(_hypotheses(calls, routes))
+
+
+def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
+    service = calls.callee_of_kind[routes.kind] if len(calls.kinds) else routes.kind
+    instances = Names[str]()
+    instance = np.array([instances.code(calls.places[place].instance) for place in routes.place.tolist()], np.int64)
+    edges = Names[tuple[int, int]]()
+    edge = np.array([edges.code(ends) for ends in zip(routes.caller.tolist(), service.tolist(), strict=True)], np.int64)
+    for code in np.unique(service).tolist():
+        yield Hypothesis(ComponentKind.SERVICE, calls.parties[code], Scope.CALLEE, service == code)
+    for code, name in enumerate(instances.things):
+        yield Hypothesis(ComponentKind.INSTANCE, name, Scope.CALLEE, instance == code)
+    for code in np.unique(routes.callee_machine).tolist():
+        yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.CALLEE, routes.callee_machine == code)
+    for code in np.unique(routes.kind).tolist():
+        through = routes.kind == code
+        kind = ComponentKind.STATEMENT if routes.is_statement[through].any() else ComponentKind.OPERATION
+        yield Hypothesis(kind, told_kind(calls, code), Scope.CALLEE, through)
+    for code, (caller, callee) in enumerate(edges.things):
+        name = f"{routes.callers[caller]} → {calls.parties[callee]}"
+        for scope in Scope:
+            yield Hypothesis(ComponentKind.EDGE, name, scope, edge == code)
+    yield from _ways(routes)
+
+
+def _ways(routes: Routes) -> Iterator[Hypothesis]:
+    """Hosts and pairs of hosts that calls pass on their way."""
+    links = Names[tuple[int, int]]()
+    ends = np.stack([routes.caller_machine, routes.callee_machine])
+    pairs = zip(ends.min(axis=0).tolist(), ends.max(axis=0).tolist(), strict=True)
+    link = np.array([links.code(pair) for pair in pairs], np.int64)
+    for code, (one, other) in enumerate(links.things):
+        if one >= 0 and one != other:
+            name = f"{routes.machines[one]} ↔ {routes.machines[other]}"
+            yield Hypothesis(ComponentKind.EDGE, name, Scope.WAY, link == code)
+    for code in np.unique(ends[ends >= 0]).tolist():
+        passes = ((ends == code).any(axis=0)) & (ends[0] != ends[1])
+        yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.WAY, passes)
+
+
+def told_kind(calls: CallColumns, kind: int) -> str:
+    """A kind of call in words: "GET /orders/{id} (shop)"."""
+    return f"{calls.kinds[kind].operation} ({calls.kinds[kind].service})"
+
+
+def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
+    """Rank the hypotheses that some bad call goes through: causes first, in the order of what they explain.
+
+    Of what goes through the same calls, one stands for all, and names the others in `also`.
+    """
+    left = Tally(
+        {scope: counts.copy() for scope, counts in tally.calls.items()},
+        {scope: counts.copy() for scope, counts in tally.bad.items()},
+    )
+    ranked: list[Hypothesis] = []
+    waiting = every
+    for _ in range(MOST_FAULTS):
+        for each in waiting:
+            _weigh(each, left)
+        waiting = sorted(waiting, key=_order)
+        best = waiting[0] if waiting else None
+        if best is None or not _explains(best, left, len(every)):
+            break
+        best.sure = True
+        same = [each for each in waiting[1:] if _is_same(each, best, left)]
+        _stand_for(best, same)
+        ranked.append(best)
+        waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
+        for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
+            left.calls[scope][best.routes] = 0
+            left.bad[scope][best.routes] = 0
+    for each in waiting:
+        _weigh(each, tally)
+    for each in sorted(waiting, key=_order):
+        if each.bad and not any(_is_same(each, other, tally) for other in ranked):
+            ranked.append(each)
+    for number, each in enumerate(ranked, 1):
+        each.rank = number
+    return ranked
+
+
+def _order(hypothesis: Hypothesis) -> tuple[float, float, float]:
+    return -round(hypothesis.gain, 6), -round(hypothesis.ochiai, 9), -hypothesis.dstar
+
+
+def _weigh(hypothesis: Hypothesis, tally: Tally) -> None:
+    """Compare the hypothesis with the observations that are left."""
+    calls, bad = tally.calls[hypothesis.scope], tally.bad[hypothesis.scope]
+    through, wrong = int(calls[hypothesis.routes].sum()), int(bad[hypothesis.routes].sum())
+    every, all_wrong = int(calls.sum()), int(bad.sum())
+    hypothesis.through, hypothesis.bad = through, wrong
+    if not wrong:
+        hypothesis.gain = hypothesis.ochiai = hypothesis.dstar = 0.0
+        return
+    hypothesis.ochiai = float(wrong / np.sqrt(all_wrong * through))
+    others = (through - wrong) + (all_wrong - wrong)
+    hypothesis.dstar = wrong**DSTAR_POWER / others if others else float("inf")
+    gain = (
+        log_likelihood(wrong, through)
+        + log_likelihood(all_wrong - wrong, every - through)
+        - log_likelihood(all_wrong, every)
+    )
+    hypothesis.gain = gain if wrong * every >= all_wrong * through else 0.0
+    if through == every:  # nothing to compare with: all that goes wrong is here
+        hypothesis.gain = 0.0
+
+
+def log_likelihood(bad: int, calls: int) -> float:
+    """Natural logarithm of the likelihood of `bad` of `calls`, at the share that makes it likeliest."""
+    return _term(bad, calls) + _term(calls - bad, calls)
+
+
+def _term(part: int, whole: int) -> float:
+    return float(part * np.log(part / whole)) if part else 0.0
+
+
+def _explains(best: Hypothesis, left: Tally, hypotheses: int) -> bool:
+    """Whether the best hypothesis is taken for a cause."""
+    others = int(left.calls[best.scope].sum()) - best.through
+    other_bad = int(left.bad[best.scope].sum()) - best.bad
+    worse = best.bad * max(others, 1) >= TIMES_WORSE * other_bad * best.through
+    return best.bad >= FEWEST_BAD and best.gain >= SURE_GAIN + float(np.log(hypotheses)) and worse
+
+
+def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:
+    """Whether the same calls go through both."""
+    if one.scope is not other.scope:
+        return False
+    used = tally.calls[one.scope] > 0
+    return bool((one.routes[used] == other.routes[used]).all()) and bool((one.routes & used).any())
+
+
+def _stand_for(best: Hypothesis, same: list[Hypothesis]) -> None:
+    best.also = [f"{each.kind.value} {each.name}" for each in same]
