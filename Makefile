@@ -28,8 +28,10 @@ test: .venv/installed-dev  ## run all tests (needs root)
 lint: .venv/installed-dev  ## style, format, and the order of the floors
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
-types: .venv/installed-dev  ## mypy --strict
+types: .venv/installed-dev  ## mypy --strict, and the types of the report's modules
 	@$(BIN)/mypy
+	@tests/install.sh
+	@tools/check-page-types.sh
 
 check: lint types test  ## lint, types and test
 

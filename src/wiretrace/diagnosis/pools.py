@@ -72,7 +72,12 @@ def pools_of(observed: Observed) -> Iterator[Pool]:
     numbers = table.column("connection").to_numpy()
     if not len(numbers):
         return
-    opened, closed = np.zeros(numbers.max() + 1, np.int64), np.zeros(numbers.max() + 1, np.int64)
+    # Numbers of connections are far apart: here each is counted by its rank.
+    rising = np.sort(numbers)
+    rank = np.minimum(np.searchsorted(rising, connection), len(rising) - 1)
+    connection = np.where(rising[rank] == connection, rank, -1)
+    numbers = np.searchsorted(rising, numbers)
+    opened, closed = np.zeros(len(rising), np.int64), np.zeros(len(rising), np.int64)
     opened[numbers], closed[numbers] = table.column("opened_ns").to_numpy(), table.column("closed_ns").to_numpy()
     is_open = np.zeros(len(opened), np.bool_)
     is_open[numbers] = np.array([word == "open" for word in table.column("ended").to_pylist()], np.bool_)

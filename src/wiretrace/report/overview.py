@@ -71,6 +71,7 @@ def overview(case: "Case", figures: CallFigures, origin: int) -> dict[str, Any]:
         "links": _links(case.columns("calls", ["basis", "confidence"]), figures.columns),
         "findings": _findings(case.table("findings"), origin),
         "failures": failures,
+        "suspects": case.table("suspects").to_pylist(),
         "callsPerBlock": CALLS_PER_BLOCK,
         "heat": _heat_scale(figures, origin),
         "operations": operation_rows(figures),

@@ -68,7 +68,8 @@ def _page(case: Case, before: Case | None) -> Iterator[str]:
     yield f"<script>{script}</script>\n"
     yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
     calls, exchanges = RowReader(case, "calls", CALL_COLUMNS).take(rows), RowReader(case, "exchanges", EXCHANGE_COLUMNS)
-    yield _data_block("calls", calls_block(order, rows, calls, trees, figures, exchanges).encode())
+    numbers = case.columns("connections", ["connection"])["connection"].to_numpy()
+    yield _data_block("calls", calls_block(order, rows, calls, trees, figures, exchanges, numbers).encode())
     del calls, exchanges
     yield _data_block("connections", found.block.encode())
     for number, block in enumerate(details_blocks(case, rows)):

@@ -47,6 +47,8 @@ export class Model {
     this.connection = calls.numbers("connection");
     this.send = calls.numbers("send");
     this.receive = calls.numbers("receive");
+    this.opening = calls.numbers("opening");
+    this.stalled = calls.numbers("stalled");
     this.callTotal = this.depth.length;
 
     this.callsPerBlock = callsPerBlock;
@@ -151,14 +153,15 @@ export class Model {
 }
 
 /**
- * Duration of each call without the time that its own calls cover. Calls stand parent before child, siblings by start.
+ * Duration of each call without the time that its own calls cover; calls that only a question ties to it are left out.
+ * Calls stand parent before child, siblings by start.
  * @param {Model} model @param {number} first @param {number} end range of places, whole trees @returns {Float64Array}
  */
 export function selfTimes(model, first, end) {
   const self = Float64Array.from({ length: end - first }, (_, row) => Math.max(model.duration[first + row], 0));
   const covered = new Float64Array(end - first).fill(Number.NEGATIVE_INFINITY);
   for (let place = first; place < end; place++) {
-    if (!model.up[place]) continue;
+    if (!model.up[place] || model.question[place]) continue;
     const parent = place - model.up[place];
     const limit = model.start[parent] + model.duration[parent];
     const from = Math.max(model.start[place], covered[parent - first], model.start[parent]);

@@ -54,7 +54,7 @@ export class TreeShape {
       const place = first + row;
       this.end[row] = row + sizes[row];
       const reach = Math.max(model.duration[place], model.serverStart[place] + model.serverDuration[place]);
-      this.from = Math.min(this.from, model.start[place]);
+      this.from = Math.min(this.from, model.start[place] - model.opening[place]);
       this.to = Math.max(this.to, model.start[place] + reach);
       const parent = this.parent(row);
       if (parent < 0) continue;

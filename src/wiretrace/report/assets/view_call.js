@@ -1,7 +1,7 @@
 // The side panel: all that is known of one call, and why it stands where it stands.
 
 import { element } from "./dom.js";
-import { count, duration, linkProbability, size } from "./format.js";
+import { count, counted, duration, linkProbability, size } from "./format.js";
 import { copyButton, copyLine, definitions, meter, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
 import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
@@ -26,7 +26,7 @@ export function callPanel(app, place, details, shape) {
   const views = details.views();
   return [
     summary(app, place, details),
-    phases(app, place, shape),
+    phases(app, place, details, shape),
     parentSection(app, place, details),
     element("section", {}, element("h3", {}, "Endpoints"), definitions([
       ["Caller", endpoint(details, "client", model.client.at(place))],
@@ -39,32 +39,34 @@ export function callPanel(app, place, details, shape) {
   ].filter((node) => node !== null);
 }
 
-/** Where the time of a call went. @param {App} app @param {number} place @param {TreeShape} shape @returns {HTMLElement | null} */
-function phases({ model }, place, shape) {
+/** Parts of a call's time, in the order in which they come: column, name, key, hint. */
+const PARTS = [
+  ["lookup_ns", "Looking up the name", "track", "before its start; of the first call of a connection"],
+  ["connect_ns", "Connecting", "track", "before its start; of the first call of a connection"],
+  ["tls_ns", "TLS handshake", "track", "before its start; of the first call of a connection"],
+  ["request_ns", "Sending", "edge", "first to last byte of the request"],
+  ["queued_ns", "Behind earlier requests", "waits", "waiting, sent in whole, for the answers to earlier requests on the connection"],
+  ["network_ns", "Network", "outer", "on the way there and back: the caller\u2019s wait less the callee\u2019s"],
+  ["server_ns", "At the server", "inner", "from the whole request to the first byte of the response"],
+  ["response_ns", "Receiving", "edge", "first to last byte of the response"],
+  ["retransmission_ns", "Lost, sent again", "error", "waiting for what was lost to be sent again"],
+  ["zero_window_ns", "Receiver full", "error", "waiting for the receiver to take more bytes"],
+];
+
+/** Where the time of a call went. @param {App} app @param {number} place @param {Details} details @param {TreeShape} shape @returns {HTMLElement} */
+function phases({ model }, place, details, shape) {
   const row = place - shape.first;
-  const total = model.duration[place];
-  if (total <= 0) return null;
-  const both = model.serverDuration[place] >= 0;
-  const self = shape.self[row];
-  /** @type {[string, number, string, string][]} */
-  const parts = both ? [
-    ["Network, there", model.serverStart[place], "outer", "from the caller\u2019s host to the callee\u2019s"],
-    ["At the server", model.serverDuration[place], "inner", "between what its host received and sent"],
-    ["Network, back", total - model.serverStart[place] - model.serverDuration[place], "outer", ""],
-  ] : [["Between hosts and at the server", total - model.send[place] - model.receive[place], "inner", "only one side was captured"]];
-  /** @type {[string, number, string, string][]} */
-  const more = [
-    ["Sending the request", model.send[place], "edge", "first to last byte"],
-    ["Receiving the response", model.receive[place], "edge", "first to last byte"],
-    ["Own calls", total - self, "waits", "covered by calls that it made"],
-    ["Self", self, "inner", "everything else"],
-    ["On the critical path", shape.onPath[row], "critical", "what the root waited for"],
-  ];
-  const line = (/** @type {[string, number, string, string]} */ [name, length, kind, hint]) => element("tr", { title: hint || null },
-    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(Math.max(length, 0) / total, kind)),
-    element("td", { class: "number" }, duration(length)));
+  const total = Math.max(model.duration[place], ...PARTS.map(([column]) => details.number(column)), 1);
+  const line = (/** @type {string} */ name, /** @type {number} */ length, /** @type {string} */ kind, /** @type {string} */ hint) => element("tr", { title: hint },
+    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(length / total, kind)), element("td", { class: "number" }, duration(length)));
+  const measured = details.number("network_measured");
   return element("section", {}, element("h3", {}, "Where its time went"),
-    element("table", { class: "plain phases" }, element("tbody", {}, [...parts, ...more].filter(([, length]) => length !== 0).map(line))));
+    element("table", { class: "plain phases" },
+      element("tbody", {}, PARTS.filter(([column]) => details.number(column)).map(([column, name, kind, hint]) => line(column === "server_ns" && !measured ? "Network and server" : name, details.number(column), kind, hint))),
+      element("tbody", { class: "second" }, line("In calls of its own", model.duration[place] - shape.self[row], "waits", "covered by calls that it made"), line("Self", shape.self[row], "inner", "everything else"),
+        line("On the critical path", shape.onPath[row], "critical", "what the root waited for"))),
+    measured ? null : element("p", { class: "muted" }, "Only one end was captured: network and server can not be told apart."),
+    details.number("retransmitted") ? element("p", {}, `${counted(details.number("retransmitted"), "segment")} of it ${details.number("retransmitted") === 1 ? "was" : "were"} sent again.`) : null);
 }
 
 /** Calls before and after on the connection. @param {App} app @param {number} place @returns {HTMLElement | null} */

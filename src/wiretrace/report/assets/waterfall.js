@@ -42,6 +42,7 @@ export function waterfallRow(drawing, row, toggle) {
   const hasChildren = shape.end[row] > row + 1 && !members;
   const isOpen = hasChildren && !drawing.closed.has(row);
   const below = shape.failedBelow[row];
+  const stalled = model.stalled[place];
   const length = members ? members.reduce((sum, member) => sum + model.duration[shape.first + member], 0) : model.duration[place];
   const expander = hasChildren || members
     ? element("button", { type: "button", class: "expander", tabindex: "-1", "aria-label": members ? "Show each of them" : isOpen ? "Close" : "Open", click: (event) => { event.stopPropagation(); toggle(row); } }, members ? "\u25b8" : isOpen ? "\u25be" : "\u25b8")
@@ -53,7 +54,8 @@ export function waterfallRow(drawing, row, toggle) {
         expander, element("i", { class: `swatch ${hues.of(model.server.at(place))}` }), element("b", {}, model.server.at(place)),
         members ? element("span", { class: "pill", title: `${members.length} calls that are alike` }, `${count(members.length)} \u00d7`) : null,
         element("span", { class: "what" }, members ? model.operation.at(place) || model.titleOf(place) : model.titleOf(place)),
-        below ? element("span", { class: "pill error", title: `${counted(below, "failed call")} beneath` }, signOf("error"), `${count(below)} below`) : null),
+        below ? element("span", { class: "pill error", title: `${counted(below, "failed call")} beneath` }, signOf("error"), `${count(below)} below`) : null,
+        stalled ? element("span", { class: "pill warn", title: "Waited for what was lost to be sent again, or for the receiver to take more" }, `stalled ${duration(stalled)}`) : null),
       cell("status", state === "ok" ? element("span", {}, model.status.at(place) || "\u2013")
         : outcomeMark(model.outcome.at(place), model.status.at(place) && model.outcome.at(place) === "error" ? model.status.at(place) : undefined)),
       cell("link", linkBadge(link, model.confidenceOf(place))),
@@ -100,7 +102,9 @@ function bar(drawing, row, state) {
   const hue = state === "ok" ? hues.of(model.server.at(place)) : "";
   const serverStart = both ? start + model.serverStart[place] : start;
   const serverEnd = both ? serverStart + model.serverDuration[place] : end;
-  const parts = [piece(drawing, `bar outer ${state} ${hue} ${both ? "both" : "one"}`, start, end)];
+  const parts = [];
+  if (model.opening[place] > 0) parts.push(piece(drawing, "bar opening", start - model.opening[place], start));
+  parts.push(piece(drawing, `bar outer ${state} ${hue} ${both ? "both" : "one"}`, start, end));
   if (both) parts.push(piece(drawing, `bar inner ${state} ${hue}`, serverStart, serverEnd));
   for (const [from, to] of covered(drawing, row, serverStart, serverEnd)) parts.push(piece(drawing, "bar waits", from, to));
   if (model.send[place] > 0) parts.push(piece(drawing, "bar edge send", start, start + model.send[place]));
@@ -165,6 +169,6 @@ function piece({ window }, kind, from, to) {
 /** What the bars mean. @returns {HTMLElement} */
 export function waterfallLegend() {
   const key = (/** @type {string} */ kind, /** @type {string} */ words) => element("span", {}, element("i", { class: `key ${kind}` }), words);
-  return element("p", { class: "legend" }, key("outer", "network"), key("inner", "at the server"), key("waits", "waits for its own calls"), key("edge", "sending, receiving"),
+  return element("p", { class: "legend" }, key("outer", "network"), key("inner", "at the server"), key("waits", "waits for its own calls"), key("edge", "sending, receiving"), key("opening", "connecting"),
     key("critical", "critical path"), key("one", "seen at one side only"), key("error", "failed"), key("unknown", "end not captured"));
 }
