@@ -73,7 +73,7 @@ def analyze(
         give_back_memory()
         progress.stage("bringing the hosts together")
         connections = pa.concat_tables([point.connections for point in points])
-        knowledge, moments = _learn_hosts(points, connections, notes, folder)
+        knowledge, moments = _learn_hosts(points, connections, notes, folder, settings)
         progress.stage("linking calls")
         parts = _link(points, knowledge, moments, folder, settings, progress)
         progress.stage("writing the case")
@@ -110,17 +110,19 @@ def _diagnose(writer: CaseWriter, manifest: Manifest) -> dict[str, pa.Table]:
 
 
 def _learn_hosts(
-    points: Sequence[VantagePoint], connections: pa.Table, notes: Notes, folder: Path
+    points: Sequence[VantagePoint], connections: pa.Table, notes: Notes, folder: Path, settings: Settings
 ) -> tuple[Knowledge, tuple[Moments, ...]]:
     """Look at all exchanges once: what merging them relies on, and when those of each vantage point happened."""
     # Imported now, because they take a second: a complaint about the captures comes at once.
     from wiretrace.hosts.knowledge import learn_hosts
+    from wiretrace.hosts.names_file import service_of_end
     from wiretrace.hosts.survey import Survey
 
     survey = Survey(sum(len(point.spool) for point in points), len(points), folder)
     for point in points:
         survey.add(point.name, point.spool.parts())
-    knowledge = learn_hosts(survey, connections, [_capture_info(point) for point in points], notes)
+    infos = [_capture_info(point) for point in points]
+    knowledge = learn_hosts(survey, connections, infos, notes, service_of_end(settings.names))
     return knowledge, tuple(survey.moments)
 
 

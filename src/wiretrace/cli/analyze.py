@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from wiretrace.case.reader import Case
+    from wiretrace.model.settings import Settings
 
 FILE = click.Path(path_type=Path, readable=False)
 """Whether it can be read is found out by reading it."""
@@ -27,6 +28,9 @@ CAPTURE = click.Path(readable=False, allow_dash=True)
 @click.option("--html", "html_path", metavar="FILE", type=FILE, help="Write the report, one self-contained page.")
 @click.option("--json", "json_path", metavar="FILE", type=FILE, help="Write the request trees as JSON; - for stdout.")
 @click.option("--jsonl", "jsonl_path", metavar="FILE", type=FILE, help="Write one call a line as JSON; - for stdout.")
+@click.option(
+    "--names", "names_path", metavar="FILE", type=FILE, help="Names, owners and external marks of services (TOML)."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the case that is there.")
 @click.option("--keep-values", is_flag=True, help="Do not redact captured values; every output then holds secrets.")
 @click.option(
@@ -38,6 +42,7 @@ def command(
     html_path: Path | None,
     json_path: Path | None,
     jsonl_path: Path | None,
+    names_path: Path | None,
     overwrite: bool,
     keep_values: bool,
     jobs: int | None,
@@ -52,8 +57,15 @@ def command(
     if len(to_stdout) > 1 or html_path == STANDARD_OUTPUT or case_path == STANDARD_OUTPUT:
         raise click.UsageError("only one of --json and --jsonl can be written to standard output")
     _check_outputs([path for path in (html_path, json_path, jsonl_path) if path and path != STANDARD_OUTPUT])
+    from wiretrace.model.settings import Settings
+
+    names = {}
+    if names_path is not None:
+        from wiretrace.hosts.names_file import read_names
+
+        names = read_names(names_path)
     with _place_of_case(case_path, overwrite) as place:
-        case = _analyze(captures, place, overwrite, keep_values, jobs or 0)
+        case = _analyze(captures, place, overwrite, Settings(keep_values=keep_values, jobs=jobs or 0, names=names))
         if html_path is not None:
             from wiretrace.report import write_report
 
@@ -93,12 +105,11 @@ def _place_of_case(case_path: Path | None, overwrite: bool) -> Iterator[Path]:
             yield folder / "case"
 
 
-def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, keep_values: bool, jobs: int) -> Case:
+def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, settings: Settings) -> Case:
     """Run the pipeline, and open the case that it wrote."""
     from wiretrace.case.reader import Case
     from wiretrace.case.writer import CaseWriter
     from wiretrace.cli.terminal.progress import progress_on_terminal
-    from wiretrace.model.settings import Settings
     from wiretrace.packets.fetch import is_elsewhere
     from wiretrace.pipeline import analyze
 
@@ -106,7 +117,7 @@ def _analyze(captures: tuple[str, ...], case_path: Path, overwrite: bool, keep_v
     try:
         with CaseWriter(case_path, overwrite) as writer:
             given = [one if is_elsewhere(one) else Path(one) for one in captures]
-            analyze(given, Settings(keep_values=keep_values, jobs=jobs), progress, writer)
+            analyze(given, settings, progress, writer)
     finally:
         progress.finish()
     return Case.open(case_path)

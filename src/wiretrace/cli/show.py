@@ -44,7 +44,19 @@ TREES_READ = 4096
     metavar="FILTER",
     help="List only the trees that a filter finds, such as 'service:db errors>0 duration>200ms path~/orders'.",
 )
-def command(case_path: Path, call_id: str | None, why: bool, limit: int, where: str | None) -> None:
+@click.option(
+    "--red",
+    type=click.Choice(["operation", "edge", "instance"]),
+    is_flag=False,
+    flag_value="operation",
+    help="Print rate, errors and durations of each operation, edge or instance instead.",
+)
+@click.option("--bucket", metavar="SECONDS", type=click.FloatRange(min=0.001), help="With --red: by pieces of time.")
+@click.option("--health-checks", is_flag=True, help="With --red: count health checks, too.")
+def command(
+    case_path: Path, call_id: str | None, why: bool, limit: int, where: str | None, red: str | None,
+    bucket: float | None, health_checks: bool,
+) -> None:  # fmt: skip
     """Show a case: its summary and its trees, or the tree of one call.
 
     ID is the id of a tree or of a call, or its first digits. FILTER is what the report's filter takes: words, and
@@ -56,6 +68,14 @@ def command(case_path: Path, call_id: str | None, why: bool, limit: int, where: 
 
     case = Case.open(case_path)
     console = output()
+    if red is not None:
+        from wiretrace.cli.terminal.red import print_red
+        from wiretrace.diagnosis.observed import Observed
+        from wiretrace.diagnosis.red import red_of
+
+        bucket_ns = round((bucket or 0) * 1e9)
+        print_red(console, red_of(Observed(case), red, bucket_ns, health_checks), red, bool(bucket))
+        return
     if call_id is not None:
         if where is not None:
             raise click.UsageError("--where lists trees: leave out the ID")

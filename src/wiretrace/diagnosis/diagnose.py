@@ -13,6 +13,7 @@ import pyarrow as pa
 from wiretrace.case.calls import plain_list
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.observed import Observed
+from wiretrace.diagnosis.owners import Owners
 from wiretrace.diagnosis.rules.registry import known_rules
 from wiretrace.diagnosis.suspects import suspect_rows
 from wiretrace.model.finding import MOST_CALLS, Finding, Severity
@@ -35,10 +36,11 @@ FRAME_COLUMNS = ("capture", "request_frames", "response_frames")
 def diagnose(case: Case) -> dict[str, pa.Table]:
     """The tables `findings` and `suspects` of a case whose other tables are written. Raises UserError if it is damaged."""
     observed = Observed(case)
+    owners = Owners(case)
     found = sorted(_all_findings(observed), key=_impact) if len(observed) else []
-    suspects = suspect_rows(observed.suspicion) if len(observed) else []
+    suspects = suspect_rows(observed.suspicion, owners) if len(observed) else []
     return {
-        "findings": pa.Table.from_pylist(list(_rows(case, found)), table_schema("findings")),
+        "findings": pa.Table.from_pylist(list(_rows(case, found, owners)), table_schema("findings")),
         "suspects": pa.Table.from_pylist(suspects, table_schema("suspects")),
     }
 
@@ -60,12 +62,13 @@ def _impact(finding: Finding) -> tuple[Any, ...]:
     )
 
 
-def _rows(case: Case, findings: list[Finding]) -> Iterator[dict[str, Any]]:
+def _rows(case: Case, findings: list[Finding], owners: Owners) -> Iterator[dict[str, Any]]:
     """The rows of the table `findings`."""
     ids = RowReader(case, "calls", ["id", "client_exchange", "server_exchange"])
     exchanges = RowReader(case, "exchanges", FRAME_COLUMNS)
     for number, finding in enumerate(findings, 1):
         calls = ids.take(np.array(finding.calls[:MOST_CALLS], np.int64))
+        marks = owners.of(finding.component_kind, finding.component)
         yield {
             "number": number,
             "code": finding.code,
@@ -74,8 +77,8 @@ def _rows(case: Case, findings: list[Finding]) -> Iterator[dict[str, Any]]:
             "detail": finding.detail,
             "component_kind": finding.component_kind.value,
             "component": finding.component,
-            "owner": "",
-            "external": False,
+            "owner": marks.owner,
+            "external": marks.external,
             "requests": finding.requests,
             "occurrences": finding.occurrences,
             "calls": calls.column("id").to_pylist(),
@@ -91,9 +94,9 @@ def _frames(exchanges: RowReader, calls: pa.Table) -> list[str]:
     views = zip(plain_list(calls.column("client_exchange")), plain_list(calls.column("server_exchange")), strict=True)
     rows = [row for both in views for row in both if 0 <= row < len(exchanges)]
     taken = exchanges.take(np.array(rows, np.int64))
-    frames = [
+    frames = dict.fromkeys(
         f"{capture}:{frame}"
         for capture, request, response in zip(*(plain_list(taken.column(name)) for name in FRAME_COLUMNS), strict=True)
         for frame in (*request, *response)
-    ]
-    return frames[:MOST_FRAMES]
+    )
+    return list(frames)[:MOST_FRAMES]

@@ -52,6 +52,8 @@ NO_ANSWER = (
     Outcome.UNREACHABLE,
 )
 """Outcomes of calls whose caller got no whole answer."""
+SET_UP_PARTS = ("lookup_ns", "connect_ns", "tls_ns")
+"""Columns of what comes before a call."""
 
 
 class Observed:
@@ -156,9 +158,9 @@ class Observed:
     @cached_property
     def parts(self) -> Parts:
         """Where the time of the calls went."""
-        times = self.case.columns("calls", ["server_start_ns", "server_end_ns"])
-        server_start, server_end = (times.column(name).to_numpy() for name in times.column_names)
-        return parts_of_calls(self.calls.start, self.calls.end, server_start, server_end, self.parent)
+        server_start, server_end = self.numbers("server_start_ns"), self.numbers("server_end_ns")
+        set_up = sum((self.numbers(name) for name in SET_UP_PARTS), np.zeros(len(self), np.int64))
+        return parts_of_calls(self.calls.start, self.calls.end, server_start, server_end, set_up, self.parent)
 
     @cached_property
     def usual(self) -> Usual:
@@ -214,8 +216,8 @@ class Observed:
         return RowReader(self.case, "calls", ["id"])
 
     def numbers(self, column: str) -> NDArray[np.int64]:
-        """A column of whole numbers of `calls`."""
-        return self.case.columns("calls", [column]).column(column).to_numpy()  # type: ignore[no-any-return]
+        """A column of whole numbers of `calls`; 0 where it says nothing."""
+        return self.case.columns("calls", [column]).column(column).fill_null(0).to_numpy()  # type: ignore[no-any-return]
 
     def of_exchange(self, column: str, missing: int = -1) -> NDArray[np.int64]:
         """A column of whole numbers of `exchanges`, by call."""

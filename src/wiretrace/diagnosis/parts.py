@@ -1,7 +1,8 @@
 """Where the time of each call went: in the network, in the callee itself, and in the calls that the callee made.
 
 Where both ends were captured, the network's share is measured: what the caller waited, less what the callee took. Where
-only one was, the two can not be told apart, and all that is no child's counts as the callee's.
+only one was, the two can not be told apart, and all that is no child's counts as the callee's. Name look-up, connecting and
+TLS come before a call starts; they are no doing of its caller, and count as the call's time on the way.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Parts(NamedTuple):
     own: NDArray[np.int64]
     """What the callee took while none of its own calls was under way."""
     network: NDArray[np.int64]
-    """What passed on the way there and back; -1 where one end was not captured."""
+    """What passed on the way there and back, and until there was a connection; -1 where one end was not captured."""
 
 
 def parts_of_calls(
@@ -28,14 +29,15 @@ def parts_of_calls(
     end: NDArray[np.int64],
     server_start: NDArray[np.int64],
     server_end: NDArray[np.int64],
+    set_up: NDArray[np.int64],
     parent: NDArray[np.int32],
 ) -> Parts:
-    """Split the time of each call. `parent`: rows without cycles, -1 for none. Shapes (n,)."""
+    """Split the time of each call. `set_up`: nanoseconds before its start; `parent`: rows, -1 for none. Shapes (n,)."""
     is_measured = (server_start >= 0) & (server_end >= server_start)
     begin = np.where(is_measured, server_start, start)
     length = np.maximum(np.where(is_measured, server_end, end) - begin, 0)
-    own = length - time_in_children(start, end, begin, length, parent)
-    network = np.where(is_measured, np.maximum(end - start - length, 0), -1)
+    own = length - time_in_children(start - set_up, end, begin, length, parent)
+    network = np.where(is_measured, np.maximum(end - start - length, 0) + set_up, -1)
     return Parts(own, network)
 
 

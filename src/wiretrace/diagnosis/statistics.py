@@ -33,7 +33,12 @@ def rank_sum_p(values: NDArray[np.int64], is_one: NDArray[np.bool_]) -> float:
     variance = one * other / 12 * (both + 1 - ties / (both * (both - 1)))
     if variance <= 0:
         return 1.0
-    return erfc(abs(statistic - one * other / 2) / sqrt(2 * variance))
+    return normal_p((statistic - one * other / 2) / sqrt(variance))
+
+
+def normal_p(deviations: float) -> float:
+    """Probability of being so many standard deviations away from the mean, on either side."""
+    return erfc(abs(deviations) / sqrt(2))
 
 
 def table_p(observed: NDArray[np.int64]) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.owners import Owners
 
 MOST_SUSPECTS = 8
 """Suspects that are told, causes included."""
@@ -184,15 +185,15 @@ def _next_question(observed: Observed, usage: _Usage, told: list[Suspect]) -> st
     )
 
 
-def suspect_rows(suspicion: Suspicion) -> list[dict[str, Any]]:
+def suspect_rows(suspicion: Suspicion, owners: Owners) -> list[dict[str, Any]]:
     """The rows of the table `suspects`."""
     return [
         {
             "rank": rank,
             "component_kind": each.hypothesis.kind.value,
             "component": each.hypothesis.name,
-            "owner": "",
-            "external": False,
+            "owner": owners.of(each.hypothesis.kind, each.hypothesis.name).owner,
+            "external": owners.of(each.hypothesis.kind, each.hypothesis.name).external,
             "score": 0.0 if each.cleared else each.hypothesis.ochiai,
             "failing": each.failing,
             "good": each.good,

@@ -23,10 +23,10 @@ def waits_until_given_up(observed: Observed, rows: NDArray[np.int64]) -> NDArray
     table = observed.case.columns("connections", ["connection", "closed_ns"])
     numbers = table.column("connection").to_numpy()
     if len(numbers):
-        closed = np.full(int(numbers.max()) + 1, -1, np.int64)
-        closed[numbers] = table.column("closed_ns").to_numpy()
-        known = (connection >= 0) & (connection < len(closed)) & (asked >= 0)
-        over = closed[np.where(known, connection, 0)]
+        rising = np.argsort(numbers)
+        place = np.minimum(np.searchsorted(numbers[rising], connection), len(numbers) - 1)
+        known = (numbers[rising][place] == connection) & (asked >= 0)
+        over = table.column("closed_ns").to_numpy()[rising][place]
         waits = np.where(known & (over > asked), over - asked, waits)
     above = observed.parent[rows]
     has_parent = above >= 0

@@ -22,7 +22,7 @@ from wiretrace.hosts.views import Views, category, integers, mix, read_views
 from wiretrace.model.note import NoteKind, Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
     from numpy.typing import NDArray
@@ -83,11 +83,17 @@ class Knowledge:
         return clock.corrected(raw_ns) if clock.samples else raw_ns
 
 
-def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[CaptureInfo], notes: Notes) -> Knowledge:
+def learn_hosts(
+    survey: Survey,
+    connections: pa.Table,
+    captures: Sequence[CaptureInfo],
+    notes: Notes,
+    given: Mapping[str, str] | None = None,
+) -> Knowledge:
     """Recognise the hosts of all captures, compare their clocks, and name their services.
 
     `connections` has the schema of that table, `captures` one entry for each vantage point of `survey`, in its order.
-    Clocks that can not be compared are counted in `notes`.
+    Clocks that can not be compared are counted in `notes`. `given` are the user's own names; see `name_services`.
     """
     views = read_views(survey.sample, survey.captures)
     hosts = find_hosts(views, connections, captures)
@@ -96,7 +102,7 @@ def learn_hosts(survey: Survey, connections: pa.Table, captures: Sequence[Captur
     clock_of_capture, clock_names = number_clocks(hosts, captures)
     clocks = estimate_clocks(pair_samples(views, places, key, clock_of_capture[views.capture]), clock_names)
     component, compared = compared_clocks(clocks, notes)
-    services = _services(survey, hosts)
+    services = _services(survey, hosts, given or {})
     processes, process_names = _processes(hosts, services)
     order = np.argsort(integers(connections, "connection"), kind="stable")
     knowledge = Knowledge(
@@ -125,7 +131,7 @@ def _server_host(hosts: Hosts, capture: int, address: str) -> int:
     return hosts.of_loopback[capture] if is_loopback(address) else hosts.of_address.get(address, -1)
 
 
-def _services(survey: Survey, hosts: Hosts) -> Services:
+def _services(survey: Survey, hosts: Hosts, given: Mapping[str, str]) -> Services:
     asked: Counter[tuple[int, int, str]] = Counter()
     for end, count in survey.asked.items():
         host = _server_host(hosts, end.capture, end.address)
@@ -136,7 +142,7 @@ def _services(survey: Survey, hosts: Hosts) -> Services:
         host = _server_host(hosts, end.capture, end.address)
         if host >= 0 and not hosts.named[host]:
             hints.setdefault((host, end.port), Counter()).update(names)
-    return name_services(hosts, asked, hints)
+    return name_services(hosts, asked, hints, given)
 
 
 def _processes(hosts: Hosts, services: Services) -> tuple[NDArray[np.int64], list[str]]:

@@ -69,12 +69,16 @@ def base_name(host: str) -> str:
 
 
 def name_services(
-    hosts: Hosts, asked: Mapping[tuple[int, int, str], int], hints: Mapping[tuple[int, int], Counter[str]]
+    hosts: Hosts,
+    asked: Mapping[tuple[int, int, str], int],
+    hints: Mapping[tuple[int, int], Counter[str]],
+    given: Mapping[str, str] | None = None,
 ) -> Services:
     """Name the services of all hosts.
 
     `asked` says how often each host was asked for anything at a port and in a protocol, `hints` by which names the
-    servers of the web were asked for.
+    servers of the web were asked for. `given` are the user's own names by host, address, or either with a port: they
+    outrank what is found out.
     """
     spoken: dict[int, Counter[str]] = defaultdict(Counter)
     ends: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
@@ -85,7 +89,12 @@ def name_services(
         end: name_end(hosts, end[0], ends[end], spoken[end[0]], most_common(hints.get(end, Counter())))
         for end in sorted(ends)
     }
-    main = [main_service(hosts, host, service_of, ends) for host in range(len(hosts.names))]
+    given = given or {}
+    service_of |= {end: name for end in service_of if (name := given_name(hosts, given, *end))}
+    main = [
+        given_name(hosts, given, host) or main_service(hosts, host, service_of, ends)
+        for host in range(len(hosts.names))
+    ]
     names = sorted({*service_of.values(), *main})
     number = {name: position for position, name in enumerate(names)}
     run_by: list[set[str]] = [set() for _ in hosts.names]
@@ -109,6 +118,17 @@ def name_end(hosts: Hosts, host: int, here: Counter[str], everywhere: Counter[st
     if not is_web:
         return protocol
     return hint or hosts.names[host]
+
+
+def given_name(hosts: Hosts, given: Mapping[str, str], host: int, port: int | None = None) -> str:
+    """What the user calls the service of a host, or behind one of its ports; empty where nothing is said of it."""
+    known = (hosts.names[host], *hosts.addresses[host])
+    if port is not None:
+        for name in known:
+            written = (f"{name}:{port}", f"[{name}]:{port}")
+            if found := given.get(written[0]) or given.get(written[1]):
+                return found
+    return next((given[name] for name in known if name in given), "")
 
 
 def main_service(

@@ -2,7 +2,10 @@
 
 from dataclasses import asdict, dataclass, field
 
+import msgspec
+
 from wiretrace.model.limits import Limits
+from wiretrace.model.service_marks import ServiceMarks
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +16,14 @@ class Settings:
     """Whether captured values (SQL literals, query values) stay readable. Off: they are redacted before they are written."""
     jobs: int = 0
     """Worker processes; 0 uses one for each processor. Never changes a result, and so is not recorded."""
+    names: dict[str, ServiceMarks] = field(default_factory=dict)
+    """What the user's names file says of services, by name."""
     limits: Limits = field(default_factory=Limits)
     """Bounds of memory and time."""
 
     def recorded(self) -> dict[str, object]:
         """The settings that can change a result, as the manifest of a case holds them."""
-        return {"keep_values": self.keep_values, "limits": asdict(self.limits)}
+        recorded: dict[str, object] = {"keep_values": self.keep_values, "limits": asdict(self.limits)}
+        if self.names:
+            recorded["names"] = msgspec.to_builtins(self.names)
+        return recorded

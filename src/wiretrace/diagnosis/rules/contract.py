@@ -33,6 +33,15 @@ class Page:
     """When it is a false alarm."""
 
 
+HEADINGS = {
+    "What it finds": "finds",
+    "Why it matters": "matters",
+    "How to confirm": "confirm",
+    "When it is a false alarm": "false_alarm",
+}
+"""Headings of a page, in order, and the parts of `Page` below them."""
+
+
 class Rule(ABC):
     """A rule. Instances hold no state."""
 

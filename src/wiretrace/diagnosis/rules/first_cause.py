@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.conclude import conclude, show_step
 from wiretrace.diagnosis.failures import first_causes
 from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
@@ -18,14 +18,16 @@ from wiretrace.model.words import counted, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from wiretrace.diagnosis.columns import Ending
     from wiretrace.diagnosis.observed import Observed
     from wiretrace.model.finding import Finding
 
 NAMED = 3
 """Kinds of request that are named; further ones are counted."""
+FEWEST_CRITICAL = 3
+"""Broken requests that are critical, at least, ..."""
+CRITICAL_SHARE = 0.01
+"""... where they are so large a share of their kinds."""
 
 
 class FirstCause(Rule):
@@ -72,7 +74,7 @@ class FirstCause(Rule):
             yield conclude(
                 observed,
                 self,
-                Severity.INFO if is_refused else max_harm(observed, causes[of_group], len(requests), asked),
+                Severity.INFO if is_refused else failure_severity(len(requests), asked),
                 title,
                 f"It broke {counted(len(requests), 'request')}, {share} of their kinds: {named}{more}. "
                 f"It was called {counted(often, 'time')}.",
@@ -88,11 +90,9 @@ def component_kind(observed: Observed, row: int) -> ComponentKind:
     return ComponentKind.STATEMENT if is_statement else ComponentKind.OPERATION
 
 
-def max_harm(observed: Observed, causes: NDArray[np.int64], broken: int, asked: int) -> Severity:
-    """A failure is never mere information; it is critical where it breaks a tenth of its kinds of request, or of all."""
-    if broken >= NAMED and (broken >= asked / 10 or harm(observed, touched(observed, causes)) is Severity.CRITICAL):
-        return Severity.CRITICAL
-    return Severity.WARNING
+def failure_severity(broken: int, asked: int) -> Severity:
+    """A failure is never mere information; it is critical where it breaks one in a hundred of its kinds of request."""
+    return Severity.CRITICAL if broken >= FEWEST_CRITICAL and broken >= CRITICAL_SHARE * asked else Severity.WARNING
 
 
 def _word_number(endings: list[Ending], number: int) -> int:
