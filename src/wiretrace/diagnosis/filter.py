@@ -7,6 +7,7 @@ The report reads the same language in the browser (report/assets/filter.js); tes
     status:200               the root call's field is the value
     operation~orders         it contains the value; != and !~ turn both round
     duration>200ms calls>=5  numbers compare; durations take ns, us, ms, s, min
+    stalled>1ms              some call waited so long for lost segments, or for a receiver that was full
     start>=2026-11-21T05:38:00.25Z   times are UTC
     any.status:ERR*          some call of the tree, not only its root; root.service:web only its root
     -status:200              a minus turns a term round
@@ -21,11 +22,11 @@ from wiretrace.model.errors import UserError
 
 TEXT_FIELDS = (*("service", "client", "host", "protocol", "operation", "summary", "path", "status", "outcome", "id"),)
 """Fields that hold text."""
-NUMBER_FIELDS = ("duration", "start", "calls", "errors", "questions")
+NUMBER_FIELDS = ("duration", "stalled", "start", "calls", "errors", "questions")
 """Fields that hold numbers."""
 TREE_FIELDS = frozenset({"start", "calls", "errors", "questions"})
 """Fields of a tree as a whole: `any.` and `root.` mean nothing to them."""
-MANY_VALUED = frozenset({"service", "host"})
+MANY_VALUED = frozenset({"service", "host", "stalled"})
 """Fields of which a tree has many values: without a scope, any call counts."""
 
 _TOKEN = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
@@ -120,7 +121,7 @@ def _field_term(match: re.Match[str], negated: bool) -> FieldTerm | None:
             raise UserError(f"{field!r} is a number: compare it with = != > >= < <=")
         number, time = _value_of(field, value, rest)
     any_call = scope.lower() == "any." or (not scope and field in MANY_VALUED)
-    if any_call and not scope and operator.startswith("!"):
+    if any_call and not scope and field in TEXT_FIELDS and operator.startswith("!"):
         operator, negated = ("=" if operator == "!=" else "~"), not negated
     return FieldTerm(field, any_call, operator, value, number, time, negated)
 
@@ -129,7 +130,7 @@ def _value_of(field: str, value: str, written: str) -> tuple[float, int]:
     """The number, or the time, that a value writes."""
     if field == "start":
         return 0.0, _instant(value, written)
-    if field == "duration":
+    if field in ("duration", "stalled"):
         match = _DURATION.fullmatch(value)
         if match is None or match[2] not in _UNITS:
             raise UserError(f"{written!r} is not a duration: write 200ms or 1.5s")

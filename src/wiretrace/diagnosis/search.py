@@ -38,6 +38,7 @@ COLUMNS = (
         "status",
         "outcome",
     ),
+    *("retransmission_ns", "zero_window_ns"),
     *(f"{side}_{what}" for side in ("client", "server") for what in ("service", "host", "address")),
 )
 """Columns of the table `calls` that are read."""
@@ -119,6 +120,9 @@ class _Piece:
             found = _compare(
                 self._table["end_ns"].to_numpy() - self._table["start_ns"].to_numpy(), term.operator, term.number
             )
+        elif term.field == "stalled":
+            stalled = self._table["retransmission_ns"].to_numpy() + self._table["zero_window_ns"].to_numpy()
+            found = _compare(stalled, term.operator, term.number)
         elif term.field == "path":
             found = self._tested("summary", lambda text: text_matches(term, _path(text)))
         else:

@@ -1,15 +1,22 @@
-"""The answer of the first screen: how the requests fared, what failed and why, and how long they took, in sentences.
+"""The answer of the first screen: what is wrong in a sentence, and the paragraph that `wiretrace why` says.
 
-Failures are told as `diagnosis.failures` groups them: each at the topmost call that failed, with its first cause. A part
-of a sentence that leads somewhere carries where; the page makes a link of it.
+Beside them the kinds of failure, as `diagnosis.failures` groups them: each at the topmost call that failed, with its
+first cause. They stand on the first screen where no rule found anything.
 """
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wiretrace.diagnosis.answer import answer_of
 from wiretrace.diagnosis.failures import Failure, Harm, find_failures
-from wiretrace.report.grouping import CallFigures
+from wiretrace.model.finding import Severity
+
+if TYPE_CHECKING:
+    from wiretrace.case.reader import Case
+    from wiretrace.report.grouping import CallFigures
 
 FAILURES_SHOWN = 12
 """Kinds of failure that are listed."""
@@ -29,39 +36,17 @@ def failure_rows(figures: CallFigures) -> list[dict[str, Any]]:
     return [_row(failure) for failure in failures[:FAILURES_SHOWN]]
 
 
-def answer(totals: dict[str, Any], failures: list[dict[str, Any]]) -> list[str]:
-    """What happened, in at most three sentences; none where there is no request."""
-    if not totals["requests"]:
+def answer(case: Case) -> list[str]:
+    """The gravest finding in a sentence, then the rest of the answer; none where there is no request.
+
+    Raises UserError if the case is damaged.
+    """
+    found = answer_of(case)
+    if not found.requests:
         return []
-    sentences = [_fared(totals)]
-    broke = [row for row in failures if row["harm"] == Harm.BROKE_REQUEST.value]
-    told = broke or [row for row in failures if row["harm"] == Harm.ABSORBED.value]
-    if told:
-        sentences.append(_told(told[0], first="Most of them" if len(broke) > 1 else ""))
-    return sentences
-
-
-def _fared(totals: dict[str, Any]) -> str:
-    """How many of the requests failed."""
-    requests, failed = totals["requests"], totals["failedRequests"]
-    noun = "request" if requests == 1 else "requests"
-    if not failed:
-        return f"The only {noun} did not fail." if requests == 1 else f"None of {requests:,} {noun} failed."
-    if failed == requests:
-        return f"The only {noun} failed." if requests == 1 else f"All of {requests:,} {noun} failed."
-    share = 100 * failed / requests
-    return f"{failed:,} of {requests:,} {noun} ({share:.{0 if share >= 10 else 1}f} %) failed."
-
-
-def _told(row: dict[str, Any], first: str) -> str:
-    """One kind of failure as a sentence."""
-    head = f"{first}: " if first else ""
-    what = f"{row['operation'] or 'calls'} ({row['service']}) ended in {row['word']} {row['failed']:,} times"
-    if row["failed"] == 1:
-        what = what.replace(" 1 times", " once")
-    cause = f"; first to fail was {row['cause']}" if row["cause"] else ""
-    survived = ", and the requests survived it" if row["harm"] == Harm.ABSORBED.value else ""
-    return f"{head}{what}{cause}{survived}."
+    grave = [row["title"] for row in found.findings if row["severity"] != Severity.INFO]
+    headline = grave[0] if grave else "Nothing is wrong that these captures show."
+    return [headline, found.answer.replace(f" {headline}", "", 1)]
 
 
 def _row(failure: Failure) -> dict[str, Any]:

@@ -75,7 +75,8 @@ def calls_block(
 ) -> Block:
     """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of the calls at `rows`.
 
-    `exchanges` reads `EXCHANGE_COLUMNS`, and `connections` are the numbers of the connections, by row. Raises UserError if the case is damaged.
+    `exchanges` reads `EXCHANGE_COLUMNS`, and `connections` are the numbers of the connections, by row.
+    Raises UserError if the case is damaged.
     """
     start_ns = calls["start_ns"].to_numpy()
     server_start_ns = calls["server_start_ns"].to_numpy()

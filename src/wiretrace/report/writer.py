@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from wiretrace.case.files import written_aside
 from wiretrace.case.rows import RowReader
+from wiretrace.report.answer import answer
 from wiretrace.report.bundle import asset, page_script, page_style
 from wiretrace.report.comparison import comparison
 from wiretrace.report.connections import connections
@@ -45,13 +46,14 @@ def write_report(case: Case, path: Path, before: Case | None = None) -> None:
 def _page(case: Case, before: Case | None) -> Iterator[str]:
     """The pieces of the page, in order."""
     origin = origin_ns(case)
+    said = answer(case)
     figures = call_figures(case)
-    first_screen = overview(case, figures, origin)
+    first_screen = overview(case, figures, origin, said)
     found = connections(case, origin)
     first_screen["pools"] = found.pools
     first_screen["connections"] |= {"held": found.kept}
     if before is not None:
-        first_screen["comparison"] = comparison(call_figures(before), figures, before.path.name)
+        first_screen["comparison"] = comparison(before, case)
     selection = select_trees(case, first_screen["totals"].get("slowest", ""), REPORT_CALLS)
     first_screen["held"] = {
         "trees": len(selection.trees),

@@ -25,7 +25,7 @@ export function packetsSection({ overview }) {
       { title: "Packets of", key: (row) => row.title, cell: (row) => row.title },
       { title: "Packets", number: true, key: (row) => row.packets, cell: (row) => `${count(row.packets)}${row.left ? ` (${count(row.left)} left out)` : ""}` },
       { title: "Size", number: true, key: (row) => row.bytes, cell: (row) => size(row.bytes) },
-      { title: "", plain: true, cell: (row) => saveButton(row) },
+      { title: "Save", plain: true, cell: (row) => saveButton(row) },
     ], packets));
 }
 

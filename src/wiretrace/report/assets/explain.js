@@ -37,6 +37,8 @@ export function differences(model, inside, outside) {
   ofAny("operation", model.operation, (word) => ({ words: `holds ${word}`, term: `any.${termFor("operation", word)}` }));
   ofAny("status", model.status, (word) => (word ? { words: `a call ends in ${word}`, term: `any.${termFor("status", word)}` } : null));
   ofAny("outcome", model.outcome, (word) => (outcomeClass(word) === "ok" ? null : { words: `a call is ${outcomeLabel(word)}`, term: `any.${termFor("outcome", word)}` }));
+  const [a, b] = [inside, outside].map((trees) => stalledCount(model, trees));
+  compare(found, ["stalled"], Uint32Array.of(a), Uint32Array.of(b), inside.length, outside.length, () => ({ words: "a call waits for lost segments", term: "stalled>0" }));
   const seen = new Set();
   return found.sort((left, right) => right.score - left.score)
     .filter((each) => !seen.has(each.words) && seen.add(each.words)).slice(0, DIFFERENCES_SHOWN);
@@ -100,6 +102,20 @@ function compare(found, words, inside, outside, insideTotal, outsideTotal, tell)
     const told = score >= TELLING ? tell(words[code]) : null;
     if (told) found.push({ ...told, inside: a, outside: b, score });
   }
+}
+
+/** Trees that hold a call that was stalled. @param {Model} model @param {Uint32Array} trees @returns {number} */
+function stalledCount(model, trees) {
+  let count = 0;
+  for (const tree of trees) {
+    for (let place = model.first[tree], end = place + model.callCount[tree]; place < end; place++) {
+      if (model.stalled[place] > 0) {
+        count += 1;
+        break;
+      }
+    }
+  }
+  return count;
 }
 
 /** Trees by the word of their root. @param {Model} model @param {Uint32Array} trees @param {TextColumn} column @returns {Uint32Array} */

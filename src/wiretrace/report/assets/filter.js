@@ -6,6 +6,7 @@
 //   status:200               the root call's field is the value
 //   operation~orders         it contains the value;  != and !~ turn both round
 //   duration>200ms calls>=5  numbers compare; durations take ns, us, ms, s, min
+//   stalled>1ms              some call waited so long for lost segments, or for a receiver that was full
 //   start>=2026-11-21T05:38:00.25Z   times are UTC
 //   any.status:ERR*          some call of the tree, not only its root;  root.service:web  only its root
 //   -status:200              a minus turns a term round
@@ -15,11 +16,13 @@
 /** @typedef {{ words: WordTerm[], fields: FieldTerm[], error: string }} Filter */
 
 export const TEXT_FIELDS = ["service", "client", "host", "protocol", "operation", "summary", "path", "status", "outcome", "id"];
-export const NUMBER_FIELDS = ["duration", "start", "calls", "errors", "questions"];
+export const NUMBER_FIELDS = ["duration", "stalled", "start", "calls", "errors", "questions"];
 /** Fields of a tree as a whole: `any.` and `root.` mean nothing to them. */
 const TREE_FIELDS = new Set(["start", "calls", "errors", "questions"]);
 /** Fields of which a tree has many values: without a scope, any call counts. */
-const MANY_VALUED = new Set(["service", "host"]);
+const MANY_VALUED = new Set(["service", "host", "stalled"]);
+/** Fields that are durations. */
+const DURATIONS = new Set(["duration", "stalled"]);
 
 const TOKEN = /(?:[^\s"]|"[^"]*"?)+/g;
 const TERM = /^(any\.|root\.)?([a-z]+)(!=|!~|>=|<=|:|=|~|>|<)(.*)$/is;
@@ -113,14 +116,14 @@ function fieldTerm([, scope = "", name, sign, rest], negated) {
       time = instant;
       number = 0;
     } else {
-      number = field === "duration" ? durationOf(value) : plainNumber(value);
+      number = DURATIONS.has(field) ? durationOf(value) : plainNumber(value);
     }
     if (Number.isNaN(number)) {
-      return field === "duration" ? `\u201c${rest}\u201d is not a duration: write 200ms or 1.5s.` : `\u201c${rest}\u201d is not a number.`;
+      return DURATIONS.has(field) ? `\u201c${rest}\u201d is not a duration: write 200ms or 1.5s.` : `\u201c${rest}\u201d is not a number.`;
     }
   }
   const isMany = MANY_VALUED.has(field) && !scope;
-  if (isMany && operator.startsWith("!")) {
+  if (isMany && !isNumber && operator.startsWith("!")) {
     operator = operator === "!=" ? "=" : "~";
     negated = !negated;
   }

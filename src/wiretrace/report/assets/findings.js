@@ -13,7 +13,7 @@ const CALLS_LINKED = 5;
 /** Findings that are shown before "more". */
 const FINDINGS_SHOWN = 6;
 /** @type {Record<string, string>} */
-const SIGNS = { critical: "error", warning: "question", info: "unknown" };
+const SIGNS = { critical: "error", warning: "warning", info: "info" };
 /** @type {Record<string, string>} */
 const HARM_SEVERITY = { broke_request: "critical", absorbed: "warning", outside: "info", set_up: "info" };
 
@@ -22,17 +22,19 @@ export function findingsSection({ overview, clock }) {
   const { findings, failures, totals } = overview;
   if (!totals.calls && !findings.length) return null;
   const cards = findings.length ? findings.map((/** @type {any} */ finding) => findingCard(finding, clock, overview)) : failures.map(failureCard);
-  const rest = cards.splice(FINDINGS_SHOWN);
+  const grave = findings.filter((/** @type {any} */ finding) => finding.severity !== "info").length;
+  const shown = findings.length ? Math.min(Math.max(grave, 2), FINDINGS_SHOWN) : FINDINGS_SHOWN;
+  const rest = cards.splice(shown);
   return element("section", { "aria-labelledby": "findings-title" }, element("h2", { id: "findings-title" }, findings.length ? "Findings, by impact" : "What failed, by impact"),
     cards.length ? element("ol", { class: "findings" }, cards) : element("p", {}, signOf("ok"), "No call is known to have failed."),
-    rest.length ? element("details", {}, element("summary", {}, counted(rest.length, "more finding")), element("ol", { class: "findings", start: FINDINGS_SHOWN + 1 }, rest)) : null);
+    rest.length ? element("details", {}, element("summary", {}, counted(rest.length, "more finding")), element("ol", { class: "findings", start: shown + 1 }, rest)) : null);
 }
 
 /** @param {any} finding @param {import("./format.js").Clock} clock @param {any} overview @returns {HTMLElement} */
 function findingCard(finding, clock, overview) {
   const hasPackets = (overview.packets ?? []).some((/** @type {any} */ each) => each.id === `finding-${finding.number}`);
   return element("li", { class: finding.severity },
-    element("p", { class: "finding-title" }, signOf(SIGNS[finding.severity] ?? "unknown"), element("b", {}, `${finding.severity}: `), finding.title),
+    element("p", { class: "finding-title" }, signOf(SIGNS[finding.severity] ?? "info"), element("b", {}, `${finding.severity}: `), finding.title),
     finding.detail ? element("p", {}, finding.detail) : null,
     element("p", { class: "facts muted" },
       finding.component ? element("span", {}, `${finding.component_kind} `, element("b", {}, finding.component)) : null,

@@ -21,8 +21,9 @@ export function healthSection({ overview }) {
       element("span", { class: "tile-name" }, tile.name),
       element("span", { class: "tile-value" }, signOf(tile.state), tile.value),
       element("span", { class: "muted" }, tile.words)))),
-    missing.length ? element("ul", { class: "gaps" }, missing.map((sentence) => element("li", {}, sentence))) : null,
-    element("p", { class: "muted" }, element("a", { href: routeTo(["coverage"]) }, "Coverage by host, and clocks"), " \u00b7 ", element("a", { href: routeTo(["about"]) }, "Where every byte went, and all notes")));
+    element("div", { class: "health-more" },
+      missing.length ? element("details", {}, element("summary", {}, `What is missing, in ${counted(missing.length, "sentence")}`), element("ul", { class: "gaps" }, missing.map((sentence) => element("li", {}, sentence)))) : null,
+      element("a", { href: routeTo(["coverage"]) }, "Coverage by host, and clocks"), element("a", { href: routeTo(["about"]) }, "Where every byte went, and all notes")));
 }
 
 /** @param {any} overview @returns {Tile[]} */

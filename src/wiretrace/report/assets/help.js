@@ -26,6 +26,7 @@ const EXAMPLES = [
   ["status!=200", "the status of the root call is not 200"],
   ["path~/orders", "the path of the root call contains /orders; !~ for does not contain"],
   ["duration>200ms calls>=5", "both must hold; durations in ns, us, ms, s, min"],
+  ["stalled>1ms", "some call waited so long for lost segments, or for a receiver that was full"],
   ["start>=2026-11-21T05:38:00.25Z", "times are UTC"],
   ["any.status:ERR*", "some call of the tree, not only its root; root.service:web only its root"],
   ["-outcome:ok", "a minus turns a term round"],

@@ -31,7 +31,7 @@ export function serviceMap(edges, layout, measure, hues, addressOf) {
     const sum = asked.get(edge.server) ?? { calls: 0, errors: 0 };
     asked.set(edge.server, { calls: sum.calls + edge.calls, errors: sum.errors + edge.errors });
   }
-  const map = svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Map of services" },
+  const map = svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Map of services" },
     edges.map((edge, number) => drawnEdge(edge, layout.lines[number].map(([layer, slot]) => [x(layer), y(slot) + BOX_HEIGHT / 2]), { most, slowest, measure, address: addressOf(edge) })),
     boxes.map(([name, [layer, slot]]) => drawnBox(name, x(layer), y(slot), hues.of(name), asked.get(name))));
   map.style.minWidth = `${Math.round(width * SMALLEST)}px`;

@@ -66,7 +66,7 @@ export function compareView(app, tree, other, shape) {
       { title: usual ? "Usually" : "There", number: true, plain: true, key: (way) => there(way).calls, cell: (way) => count(there(way).calls) },
       { title: "Time here", number: true, plain: true, key: (way) => way.here.time, cell: (way) => (way.here.calls ? duration(way.here.time) : "\u2013") },
       { title: usual ? "Usually" : "There", number: true, plain: true, key: (way) => there(way).time, cell: (way) => (there(way).calls ? duration(there(way).time) : "\u2013") },
-      { title: "", kind: "pair", plain: true, cell: (way) => [meter(way.here.time / total), meter(there(way).time / total, "faint")] },
+      { title: "Side by side", kind: "pair", plain: true, cell: (way) => [meter(way.here.time / total), meter(there(way).time / total, "faint")] },
       ...(usual ? [{ title: "Trees with it", number: true, plain: true, key: (/** @type {Way} */ way) => way.there.size / others.length, cell: (/** @type {Way} */ way) => percent(way.there.size, others.length) }] : []),
     ], ways.slice(0, WAYS_SHOWN)));
 }

@@ -1,16 +1,16 @@
 // This case beside another: operations and pairs of services that came, went, fail more, or take longer.
 
 import { element } from "./dom.js";
-import { count, counted, duration, percent, rate } from "./format.js";
+import { count, counted, duration, percent } from "./format.js";
 import { signOf, table } from "./parts.js";
 
 /** @typedef {import("./main.js").App} App */
 /** @typedef {import("./parts.js").TableColumn} TableColumn */
 
-/** Factor from which a change of duration is told. */
-const MUCH_SLOWER = 1.25;
-/** Change of the share that fails from which it is told. */
-const SHARE = 0.005;
+/** Kinds of request whose change is told part by part. */
+const TOLD_IN_PARTS = 6;
+/** @type {Record<string, string>} */
+const CHANGES = { p50: "median", p95: "95th percentile", errors: "errors", new: "new here", gone: "gone here", time: "time", missing: "missing here", calls: "number of calls" };
 
 /** The comparison of two cases. */
 export class CompareView {
@@ -34,46 +34,68 @@ export class CompareView {
 }
 
 /** @param {any} compared @returns {HTMLElement[]} */
-function compareCases({ name, before, after, operations, edges }) {
+function compareCases({ name, before, after, operations, steps }) {
   const failed = (/** @type {any} */ side) => `${count(side.failed)} of ${counted(side.requests, "request")} failed (${percent(side.failed, side.requests)})`;
+  const changed = operations.filter((/** @type {any} */ row) => row.flagged.length);
   return [
     element("h1", { id: "view-title" }, `Compared with ${name}`),
-    element("p", {}, `Here ${failed(after)}, at ${rate(after.requests, after.span)}; there ${failed(before)}, at ${rate(before.requests, before.span)}.`),
-    changes("operations-compared", "Operations, what changed most surely first", operations, [
-      { title: "Operation", key: (row) => row.operation, cell: (row) => row.operation || "(none)" }, { title: "Service", key: (row) => row.server, cell: (row) => row.server }]),
-    changes("services-compared", "Who calls whom, what changed most surely first", edges, [
-      { title: "From", key: (row) => row.client, cell: (row) => row.client }, { title: "To", key: (row) => row.server, cell: (row) => row.server }]),
-  ];
+    element("p", { class: "lead" }, `Here ${failed(after)}; there ${failed(before)}. `, changed.length ? `${counted(changed.length, "kind")} of request changed by more than accident.` : "No kind of request changed by more than accident."),
+    element("section", {}, element("h2", {}, "Requests"), table("requests-compared", "What changed by more than accident first", [
+      { title: "Request", key: (row) => row.operation, cell: (row) => row.operation || "(none)" },
+      { title: "Service", key: (row) => row.service, cell: (row) => row.service },
+      { title: "Changed", key: (row) => row.flagged.join(" "), cell: flags },
+      ...pair("Requests", (row, after_) => (after_ ? row.requests_after : row.requests_before), count),
+      ...pair("Errors", (row, after_) => (after_ ? row.errors_after : row.errors_before), (value) => (value ? percent(value, 1) : "0")),
+      ...[50, 95].flatMap((rank) => pair(`p${rank}`, (row, after_) => ofPercentile(row, rank, after_), duration)),
+    ], operations)),
+    steps.length ? element("section", {}, element("h2", {}, "Calls that changed"), table("calls-compared", "By what they cost or save a request", [
+      { title: "From", key: (row) => row.caller, cell: (row) => row.caller }, { title: "To", key: (row) => row.callee, cell: (row) => row.callee },
+      { title: "Operation", key: (row) => row.operation, cell: (row) => row.operation },
+      { title: "Changed", key: (row) => row.flagged.join(" "), cell: flags },
+      { title: "Time a request", number: true, key: (row) => row.change_ns, cell: (row) => signed(row.change_ns) },
+      { title: "Mostly", key: (row) => row.part, cell: (row) => row.part },
+      ...pair("Calls a request", (row, after_) => (after_ ? row.calls_after : row.calls_before), (value) => value.toFixed(2)),
+      ...pair("Errors", (row, after_) => (after_ ? row.errors_after : row.errors_before), (value) => (value ? percent(value, 1) : "0")),
+    ], steps)) : null,
+    ...changed.slice(0, TOLD_IN_PARTS).flatMap(parts),
+  ].filter((node) => node !== null);
 }
 
-/** @param {string} file @param {string} caption @param {any[]} rows @param {TableColumn[]} columns @returns {HTMLElement} */
-function changes(file, caption, rows, columns) {
-  const figure = (/** @type {string} */ title, /** @type {string} */ name, /** @type {(value: any) => string} */ shown) => ["before", "after"].map((side) => ({
-    title: `${title} ${side === "before" ? "there" : "here"}`, number: true, key: (/** @type {any} */ row) => row[side]?.[name] ?? null, cell: (/** @type {any} */ row) => (row[side] ? shown(row[side]) : "\u2013"),
+/** Where the change of the percentiles of one kind of request lies. @param {any} row @returns {HTMLElement[]} */
+function parts(row) {
+  return row.percentiles.filter((/** @type {any} */ each) => each.parts.length).map((/** @type {any} */ each) => element("section", {},
+    element("h2", {}, `${row.operation} (${row.service}): p${each.percentile} ${duration(each.before_ns)} there, ${duration(each.after_ns)} here`),
+    table(`parts-${row.operation}-p${each.percentile}`, "The parts that contribute most to the change", [
+      { title: "From", key: (part) => part.caller, cell: (part) => part.caller }, { title: "To", key: (part) => part.callee, cell: (part) => part.callee },
+      { title: "Operation", key: (part) => part.operation, cell: (part) => part.operation }, { title: "Part", key: (part) => part.part, cell: (part) => part.part },
+      { title: "There", number: true, key: (part) => part.before_ns, cell: (part) => duration(part.before_ns) },
+      { title: "Here", number: true, key: (part) => part.after_ns, cell: (part) => duration(part.after_ns) },
+      { title: "Change", number: true, key: (part) => part.after_ns - part.before_ns, cell: (part) => signed(part.after_ns - part.before_ns) },
+    ], each.parts)));
+}
+
+/** Two columns of a figure: there, and here. @param {string} title @param {(row: any, after: boolean) => number | null} value
+ * @param {(value: number) => string} shown @returns {TableColumn[]} */
+function pair(title, value, shown) {
+  return [false, true].map((after) => ({
+    title: `${title} ${after ? "here" : "there"}`, number: true, key: (/** @type {any} */ row) => value(row, after),
+    cell: (/** @type {any} */ row) => { const found = value(row, after); return found === null ? "\u2013" : shown(found); },
   }));
-  return table(file, caption, [...columns,
-    { title: "Change", key: (row) => row.surprise, cell: change },
-    ...figure("Calls", "calls", (side) => count(side.calls)),
-    ...figure("Errors", "errors", (side) => (side.errors ? percent(side.errors, side.calls) : "0")),
-    ...figure("p50", "p50", (side) => duration(side.p50)),
-    ...figure("p95", "p95", (side) => duration(side.p95)),
-  ], rows);
+}
+
+/** @param {any} row @param {number} rank @param {boolean} after @returns {number | null} */
+function ofPercentile(row, rank, after) {
+  const found = row.percentiles.find((/** @type {any} */ each) => each.percentile === rank);
+  return found ? (after ? found.after_ns : found.before_ns) : null;
+}
+
+/** @param {number} nanoseconds @returns {string} */
+function signed(nanoseconds) {
+  return `${nanoseconds > 0 ? "+" : ""}${duration(nanoseconds)}`;
 }
 
 /** @param {any} row @returns {HTMLElement} */
-function change({ before, after }) {
-  if (!before) return told("question", "new here");
-  if (!after) return told("question", "gone here");
-  const failing = after.errors / after.calls - before.errors / before.calls;
-  if (failing > SHARE) return told("error", `fails more: ${percent(after.errors, after.calls)} after ${percent(before.errors, before.calls)}`);
-  if (failing < -SHARE) return told("ok", "fails less");
-  const factor = Math.max(after.p95, 1) / Math.max(before.p95, 1);
-  if (factor >= MUCH_SLOWER) return told("question", `p95 ${factor.toFixed(1)} \u00d7 as long`);
-  if (factor <= 1 / MUCH_SLOWER) return told("ok", `p95 ${(1 / factor).toFixed(1)} \u00d7 as short`);
-  return element("span", { class: "muted" }, "as before");
-}
-
-/** @param {string} state @param {string} words @returns {HTMLElement} */
-function told(state, words) {
-  return element("span", { class: `outcome ${state}` }, signOf(state), words);
+function flags(row) {
+  if (!row.flagged.length) return element("span", { class: "muted" }, "as before");
+  return element("span", { class: "outcome question" }, signOf("question"), row.flagged.map((/** @type {string} */ name) => CHANGES[name] ?? name).join(", "));
 }

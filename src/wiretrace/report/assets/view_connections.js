@@ -119,7 +119,7 @@ export class ConnectionsView {
     const x = (/** @type {number} */ time) => 4 + ((time - from) / (to - from)) * (LIVES_WIDTH - 14);
     const height = drawn.length * LIFE_HEIGHT + 22;
     return element("div", { class: "strip-box", tabindex: "0", role: "region", "aria-label": "Connections over time; the table below says the same" },
-      svg("svg", { class: "lives", viewBox: `0 0 ${LIVES_WIDTH} ${height}`, role: "img", "aria-label": `${counted(drawn.length, "connection")} over ${duration(to - from)}` },
+      svg("svg", { class: "lives", viewBox: `0 0 ${LIVES_WIDTH} ${height}`, role: "group", "aria-label": `${counted(drawn.length, "connection")} over ${duration(to - from)}` },
         drawn.map((item, number) => {
           const opened = this.number("opened", item);
           const ended = /** @type {Columns} */ (this.columns).text("ended").at(item);

@@ -20,7 +20,7 @@ export class OverviewView {
   constructor(app) {
     this.title = "Overview";
     this.node = element("div", { class: "page", tabindex: "-1" }, headline(app), heldNote(app.overview),
-      findingsSection(app), suspectsSection(app), healthSection(app), operations(app),
+      healthSection(app), findingsSection(app), suspectsSection(app), operations(app),
       element("footer", { class: "muted" }, `Made by wiretrace ${app.overview.wiretrace} from the captures alone. Times are on the common time line of all hosts.`));
   }
 
@@ -64,9 +64,9 @@ function headline({ overview, clock }) {
   const [first = "", ...further] = answer;
   return element("section", { class: "headline" },
     element("div", {},
-      element("h1", { id: "view-title" }, first),
+      element("h1", { id: "view-title" }, first || `${counted(totals.calls, "call")}, and no request among them.`),
       further.map((/** @type {string} */ sentence) => element("p", { class: "lead" }, sentence)),
-      element("p", { class: "lead" }, "Half of the requests took under ", element("b", {}, duration(totals.p50)), ", 95 of 100 under ", element("b", {}, duration(totals.p95)), "; the slowest took ", slowest, "."),
+      totals.requests ? element("p", { class: "lead" }, "Half of the requests took under ", element("b", {}, duration(totals.p50)), ", 95 of 100 under ", element("b", {}, duration(totals.p95)), "; the slowest took ", slowest, ".") : null,
       element("p", { class: "facts" },
         element("span", {}, `${clock.full(totals.start)}, ${duration(span)} long`),
         element("span", {}, `${counted(totals.calls, "call")} in ${counted(totals.trees, "tree")}`),
