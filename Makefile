@@ -39,9 +39,10 @@ lab: .venv/installed-dev  ## record a real system in network namespaces (LAB="--
 	@tests/lab/install.sh
 	@$(BIN)/python -m tests.lab $(LAB)
 
-bench: .venv/installed-dev  ## time and memory, beside tshark in the same run
+bench: .venv/installed-dev  ## time and memory, beside tshark in the same run; the report in a browser
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
+	@$(BIN)/python tools/bench_report.py
 
 accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing
 	@tests/install.sh
