@@ -43,6 +43,7 @@ bench: .venv/installed-dev  ## time and memory, beside tshark in the same run; t
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
 	@$(BIN)/python tools/bench_report.py
+	@$(BIN)/python tools/bench_linking.py
 
 accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing
 	@tests/install.sh

@@ -82,7 +82,7 @@ COVERED_BY = {
     "linking/test_rows.py": ("cli/link",),
     "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
     "diagnosis/test_diagnose.py": ("diagnosis/observed", "diagnosis/rules/*"),
-    "test_pipeline.py": ("exchanges/vantage", "workers"),
+    "test_pipeline.py": ("exchanges/vantage",),
     "cli/test_commands.py": ("cli/report", "__main__"),
     "capture/test_recorder.py": ("cli/capture",),
     # Declarations: there is nothing to run. That each name has its sentence is tested here and in the pages.

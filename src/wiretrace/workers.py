@@ -6,8 +6,10 @@ started with it blocked, and are terminated by us.
 
 from __future__ import annotations
 
+import os
 import signal
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context, resource_tracker
@@ -16,10 +18,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from wiretrace.model.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from multiprocessing.sharedctypes import Synchronized
 
 Result = TypeVar("Result")
+Task = TypeVar("Task")
 SECONDS_BETWEEN_LOOKS = 0.2
 """How often is looked how far the workers are."""
 
@@ -56,6 +59,33 @@ def run_in_workers(
             raise UserError(
                 "a worker process was killed, perhaps for want of memory; give --jobs 1, or fewer captures at once"
             ) from None
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def map_in_workers(function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    """What `function` returns for each of `tasks`, in their order, worked out in as many processes as there are processors.
+
+    Tasks are taken as they are needed: few are in memory at once. Raises UserError where a worker is killed.
+    """
+    workers = os.cpu_count() or 1
+    before = set(active_children())
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))
+    running: deque[Future[Result]] = deque()
+    try:
+        for task in tasks:
+            with _interrupts_held_back():
+                running.append(pool.submit(function, task))
+            while len(running) > workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    except BaseException as error:
+        for process in set(active_children()) - before:
+            process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise UserError("a worker process was killed, perhaps for want of memory") from None
         raise
     finally:
         pool.shutdown(cancel_futures=True)

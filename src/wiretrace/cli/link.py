@@ -18,6 +18,7 @@ def command(calls: Path) -> None:
     from wiretrace.linking.rows import problem_of, read_rows, write_rows
     from wiretrace.linking.stretches import link_in_stretches
     from wiretrace.model.errors import UserError
+    from wiretrace.workers import map_in_workers
 
     try:
         with calls.open("rb") as lines:
@@ -25,6 +26,8 @@ def command(calls: Path) -> None:
     except UserError as error:
         raise UserError(f"{calls}: {error}") from None
     problem, order = problem_of(rows)
-    for line in write_rows(rows, order, link_in_stretches(problem)):
+    ids = [row.id for row in rows]
+    del rows
+    for line in write_rows(ids, order, link_in_stretches(problem, map_in_workers)):
         sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
 LATEST_NS = 2**62
 """Times beyond this (the year 2116) are not believed."""
+NAMES = ("operation", "caller", "callee", "caller_service", "callee_service")
+"""Fields of a row that repeat from row to row."""
 LONGEST_LINE = 1 << 20
 """A row longer than this is refused."""
 
 
-class CallRow(msgspec.Struct):
+class CallRow(msgspec.Struct, gc=False):
     """One observed call. Times are nanoseconds since the epoch; one side's start must be there."""
 
     id: str | int
@@ -62,6 +64,7 @@ def read_rows(lines: Iterable[bytes]) -> list[CallRow]:
     decoder = msgspec.json.Decoder(CallRow)
     rows: list[CallRow] = []
     seen: set[str | int] = set()
+    names: dict[str | None, str | None] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -77,6 +80,10 @@ def read_rows(lines: Iterable[bytes]) -> list[CallRow]:
         if reason:
             raise UserError(f"line {number}: {reason}")
         seen.add(row.id)
+        for name in NAMES:
+            # One text for all rows that say the same.
+            text = getattr(row, name)
+            setattr(row, name, names.setdefault(text, text))
         rows.append(row)
     return rows
 
@@ -151,10 +158,10 @@ def _times(times: list[int | None]) -> NDArray[np.int64]:
     return np.array([MISSING if time is None else time for time in times], np.int64)
 
 
-def write_rows(rows: Sequence[CallRow], order: list[int], solution: LinkSolution) -> Iterator[bytes]:
-    """The links as JSON Lines, in the order of `rows`; `order` is what `problem_of` gave."""
+def write_rows(ids: Sequence[str | int], order: list[int], solution: LinkSolution) -> Iterator[bytes]:
+    """The links as JSON Lines, in the order of `ids`, those of the rows; `order` is what `problem_of` gave."""
     position = {index: number for number, index in enumerate(order)}
-    names = [rows[index].id for index in order]
+    names = [ids[index] for index in order]
     alternatives: dict[int, list[dict[str, object]]] = {}
     for child, parent, confidence in solution.alternatives:
         alternative: dict[str, object] = {
@@ -168,12 +175,12 @@ def write_rows(rows: Sequence[CallRow], order: list[int], solution: LinkSolution
         evidence.setdefault(item.child, []).append(told)
     parents, confidences = solution.parent.tolist(), solution.confidence.tolist()
     encode = msgspec.json.Encoder().encode
-    for index, row in enumerate(rows):
+    for index, name in enumerate(ids):
         number = position[index]
         parent = parents[number]
         yield encode(
             {
-                "id": row.id,
+                "id": name,
                 "parent": None if parent < 0 else names[parent],
                 "confidence": round(confidences[number], 6),
                 "alternatives": alternatives.get(number, []),
