@@ -111,38 +111,23 @@ def test_the_critical_path_adds_up_to_the_root(many: Case, many_report: Path, op
     expect(page.locator(".panel h2")).to_have_text("SELECT * FROM item WHERE id = 0")
 
 
-def test_a_call_that_outlasts_its_caller_is_waited_for_only_if_the_caller_gave_up(
-    tmp_path: Path, open_report: Opener
-) -> None:
-    for outcome, waited in (("ok", 0), ("client_timeout", 90 * MILLISECOND)):
-        builder = CaseBuilder()
-        web, shop = (HOSTS["web1"][0], 80, "web1", "web"), (HOSTS["app1"][0], 8080, "app1", "shop")
-        root = builder.call(
-            None,
-            "http",
-            "GET /a",
-            "GET /a",
-            ("198.51.100.7", 5000, None, None),
-            web,
-            START_NS,
-            100 * MILLISECOND,
-            outcome=outcome,
-        )
-        builder.call(
-            root,
-            "http",
-            "GET /b",
-            "GET /b",
-            (web[0], 4000, "web1", "web"),
-            shop,
-            START_NS + 10 * MILLISECOND,
-            500 * MILLISECOND,
-        )
-        builder.finish()
-        path = tmp_path / f"{outcome}.html"
-        write_report(case_of(builder.analysis()), path)
-        page = open_report(path, f"#/tree/{root['id']}", CALL_ROWS)
-        assert [row["critical_ns"] for row in tree_rows(page, root["id"])] == [100 * MILLISECOND - waited, waited]
+def test_a_call_that_outlasts_its_caller_kept_nobody_waiting(tmp_path: Path, open_report: Opener) -> None:
+    builder = CaseBuilder()
+    web, shop = (HOSTS["web1"][0], 80, "web1", "web"), (HOSTS["app1"][0], 8080, "app1", "shop")
+    user = ("198.51.100.7", 5000, None, None)
+    root = builder.call(None, "http", "GET /a", "GET /a", user, web, START_NS, 100 * MILLISECOND)
+    for name, start, length in (("late", 10, 500), ("waited", 20, 30)):
+        begin = START_NS + start * MILLISECOND
+        builder.call(root, "http", name, name, (web[0], 4000, "web1", "web"), shop, begin, length * MILLISECOND)
+    builder.finish()
+    path = tmp_path / "report.html"
+    write_report(case_of(builder.analysis()), path)
+    page = open_report(path, f"#/tree/{root['id']}", CALL_ROWS)
+    assert {row["operation"]: row["critical_ns"] // MILLISECOND for row in tree_rows(page, root["id"])} == {
+        "GET /a": 70,
+        "late": 0,
+        "waited": 30,
+    }
 
 
 def test_zooming_is_kept_in_the_address(small_case: Case, small_report: Path, open_report: Opener) -> None:

@@ -118,46 +118,37 @@ export function failedOutcomes(model) {
 }
 
 /**
- * What the root waited for, stretch by stretch, from its end backwards: of the calls that ended before a moment the last
- * one is on the path; between calls it is the caller itself. A call that outlasts a caller that succeeded was not waited
- * for; one that outlasts a caller that gave up was, until then.
+ * What the root waited for, stretch by stretch: walked backwards from the end of a call, it was waiting for the child that
+ * ended last before then, and before that child began for the one that ended last before that; what is left between is
+ * the call's own. A child that outlives its parent kept nobody waiting. The same as diagnosis/critical_path.py.
  * @param {Model} model @param {number} first place of the root @param {Uint32Array} end row behind each subtree
  * @returns {Segment[]}
  */
 export function criticalPath(model, first, end) {
   /** @type {Segment[]} */
   const path = [];
-  const rootEnd = model.start[first] + model.duration[first];
-  const stack = [{ row: 0, at: rootEnd, children: waitedFor(model, first, 0, end, rootEnd) }];
-  while (stack.length) {
-    const frame = stack[stack.length - 1];
-    const child = frame.children.pop();
-    const start = model.start[first + frame.row];
-    if (!child) {
-      if (frame.at > start) path.push({ row: frame.row, from: start, to: frame.at });
-      stack.pop();
-      if (stack.length) stack[stack.length - 1].at = Math.min(stack[stack.length - 1].at, start);
-      continue;
+  const waiting = [{ row: 0, begin: model.start[first], at: model.start[first] + model.duration[first] }];
+  for (let frame = waiting.pop(); frame; frame = waiting.pop()) {
+    const { row, begin } = frame;
+    let { at } = frame;
+    for (const child of childrenByEnd(model, first, row, end)) {
+      const place = first + child;
+      const childEnd = model.start[place] + model.duration[place];
+      if (childEnd > at || childEnd <= begin || model.duration[place] <= 0) continue;
+      if (childEnd < at) path.push({ row, from: childEnd, to: at });
+      at = Math.max(model.start[place], begin);
+      waiting.push({ row: child, begin: at, at: childEnd });
     }
-    if (child.to > frame.at || model.start[first + child.row] < start) continue;
-    if (frame.at > child.to) path.push({ row: frame.row, from: child.to, to: frame.at });
-    frame.at = child.to;
-    stack.push({ row: child.row, at: child.to, children: waitedFor(model, first, child.row, end, child.to) });
+    if (at > begin) path.push({ row, from: begin, to: at });
   }
-  return path;
+  return path.sort((left, right) => right.from - left.from);
 }
 
-/** The calls that a call may have waited for before a moment, and until when, the last one last.
- * @param {Model} model @param {number} first @param {number} row @param {Uint32Array} end @param {number} limit
- * @returns {{ row: number, to: number }[]} */
-function waitedFor(model, first, row, end, limit) {
-  const place = first + row;
-  const own = model.outcome.at(place) === "ok" ? model.start[place] + model.duration[place] : Number.POSITIVE_INFINITY;
+/** The children of a row, the latest end first. @param {Model} model @param {number} first @param {number} row
+ * @param {Uint32Array} end @returns {number[]} */
+function childrenByEnd(model, first, row, end) {
   const children = [];
-  for (let child = row + 1; child < end[row]; child = end[child]) {
-    const start = model.start[first + child];
-    const to = start + model.duration[first + child];
-    if (start < limit && to > start && to <= own) children.push({ row: child, to: Math.min(to, limit) });
-  }
-  return children.sort((left, right) => left.to - right.to || left.row - right.row);
+  for (let child = row + 1; child < end[row]; child = end[child]) children.push(child);
+  const endOf = (/** @type {number} */ child) => model.start[first + child] + model.duration[first + child];
+  return children.sort((left, right) => endOf(right) - endOf(left) || right - left);
 }
