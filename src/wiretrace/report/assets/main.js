@@ -76,6 +76,7 @@ document.body.append(
   overviewData.keepsValues ? element("p", { class: "banner", role: "note" }, "This report keeps captured values readable: it was made with redaction of values turned off. Handle it as you would the captures.") : "",
   overviewData.packets ? element("p", { class: "banner", role: "note" }, "This report holds captured packets as they were, not redacted. Handle it as you would the captures.") : "",
   main, help);
+for (const edge of overviewData.edges) app.hues.of(edge.server); // the same hue whatever is looked at first
 labelZone();
 labelTheme();
 
