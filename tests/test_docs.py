@@ -140,6 +140,13 @@ def test_the_pages_of_the_model_are_current() -> None:
     assert (DOCS / "notes-and-outcomes.md").read_text() == notes_page(), "run: python tools/document_model.py"
 
 
+def test_the_pages_of_the_findings_are_current() -> None:
+    from tools.document_findings import FOLDER, pages
+
+    written = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
+    assert written == pages(), "run: python tools/document_findings.py"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
@@ -150,7 +157,7 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_in_the_index_of_its_folder() -> None:
-    for folder in (DOCS, DOCS / "decisions"):
+    for folder in (DOCS, DOCS / "decisions", DOCS / "findings"):
         index = (folder / "index.md").read_text()
         missing = [
             page.name for page in folder.glob("*.md") if page.name != "index.md" and f"({page.name})" not in index

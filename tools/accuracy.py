@@ -1,11 +1,12 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [pairing] [linking] [--exchanges N]
+Usage: python tools/accuracy.py [lab] [pairing] [linking] [diagnosis] [--exchanges N] [--windows N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
 pairing   packets are removed at random from captures of real servers: false pairs, and what is still found
 linking   public sets of calls with true parents, by timing alone
+diagnosis a mesh of services with injected faults: the true component first, what changed, and quiet where nothing is wrong
 
 Exit status 1 where a goal is missed.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import accuracy_diagnosis
 import accuracy_linking
 import accuracy_pairing
 
@@ -33,10 +35,13 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["lab", "pairing", "linking", []], help="all, if none is named")
+    parser.add_argument(
+        "parts", nargs="*", choices=["lab", "pairing", "linking", "diagnosis", []], help="all, if none is named"
+    )
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
+    parser.add_argument("--windows", type=int, default=24, help="windows with one fault for diagnosis; 200 for all")
     options = parser.parse_args()
-    parts = options.parts or ["lab", "pairing", "linking"]
+    parts = options.parts or ["lab", "pairing", "linking", "diagnosis"]
     good = True
     if "lab" in parts:
         good &= measure_lab()
@@ -44,6 +49,8 @@ def main() -> int:
         good &= accuracy_pairing.main(options.exchanges)
     if "linking" in parts:
         good &= accuracy_linking.main() == 0
+    if "diagnosis" in parts:
+        good &= accuracy_diagnosis.main(options.windows)
     print("All goals met." if good else "A goal is missed.")
     return 0 if good else 1
 

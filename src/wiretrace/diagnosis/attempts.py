@@ -1,6 +1,6 @@
 """Attempts: the same request made again by the same caller after it had failed, or had not been answered.
 
-Two calls are attempts at one thing where they ask the same (the digest of the request is equal), were made by the same
+Two calls are attempts at one thing where they ask the same (path, size and values are equal), were made by the same
 caller for the same call (or, where nothing caused them, by the same address), and the later one began after the earlier
 had failed for its caller.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.diagnosis.contents import contents_of
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.siblings import countable_kinds
 
 if TYPE_CHECKING:
@@ -47,10 +49,19 @@ def attempts_of(observed: Observed) -> Attempts:
     rows, digest = rows[has_digest], digest[has_digest]
     above = observed.parent[rows].astype(np.int64)
     maker = np.where(above >= 0, above, -1 - calls.caller_place[rows].astype(np.int64))
-    order = np.lexsort((calls.start[rows], digest, calls.kind[rows], maker))
-    rows, digest, maker = rows[order], digest[order], maker[order]
-    kind = calls.kind[rows]
-    same = (digest[1:] == digest[:-1]) & (maker[1:] == maker[:-1]) & (kind[1:] == kind[:-1])
+    group, _ = distinct([maker - maker.min(initial=0), calls.kind[rows]])
+    order = np.lexsort((calls.start[rows], digest, group))
+    rows, digest, group = rows[order], digest[order], group[order]
+    # Only where something failed are whole contents compared: reading them takes time.
+    opens = np.append(True, (digest[1:] != digest[:-1]) | (group[1:] != group[:-1]))
+    number = np.cumsum(opens) - 1
+    worth = np.bincount(number, gave_up[rows])[number] > 0
+    worth &= np.bincount(number)[number] > 1
+    rows, group = rows[worth], group[worth]
+    content = contents_of(observed, rows)
+    order = np.lexsort((calls.start[rows], content, group))
+    rows, content, group = rows[order], content[order], group[order]
+    same = (content[1:] == content[:-1]) & (group[1:] == group[:-1])
     earlier, later = rows[:-1][same], rows[1:][same]
     pause = calls.start[later] - calls.end[earlier]
     is_repetition = gave_up[earlier] & (pause >= 0) & (pause <= LONGEST_PAUSE_NS)

@@ -33,7 +33,7 @@ SET_UP = frozenset(
     {
         "login", "SSLRequest", "GSSENCRequest",  # PostgreSQL, MySQL
         "PING", "SET NAMES", "QUIT",  # MySQL and Redis
-        "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME",  # Redis
+        "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS",  # Redis
         "version", "noop",  # memcached
     }
 )  # fmt: skip

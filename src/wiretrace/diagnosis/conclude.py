@@ -55,8 +55,9 @@ def conclude(
 
 def touched(observed: Observed, rows: NDArray[np.integer[Any]]) -> int:
     """Requests that the calls in `rows` belong to."""
-    requests = np.unique(observed.request[rows])
-    return int(observed.entering[requests].sum())
+    is_touched = np.zeros(len(observed), np.bool_)
+    is_touched[observed.request[rows]] = True
+    return int((is_touched & observed.entering).sum())
 
 
 def harm(observed: Observed, requests: int) -> Severity:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -194,6 +194,22 @@ class Observed:
         return suspicion_of(self)
 
     @cached_property
+    def by_start(self) -> NDArray[np.int64]:
+        """Rows of all calls in the order of their start."""
+        start = self.calls.start
+        if (start[1:] >= start[:-1]).all():
+            return np.arange(len(start))
+        return np.argsort(start, kind="stable")
+
+    def in_order(self, is_wanted: NDArray[np.bool_], codes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Rows of the wanted calls, by their `codes` (0 and above) and then by their start; `codes` has shape (n,)."""
+        rows = self.by_start[is_wanted[self.by_start]]
+        wanted = codes[rows]
+        # Numbers of two bytes are sorted by digits, in one go (NumPy's stable sort).
+        small = wanted.astype(np.uint16) if wanted.max(initial=0) <= np.iinfo(np.uint16).max else wanted
+        return rows[np.argsort(small, kind="stable")]
+
+    @cached_property
     def exchange(self) -> NDArray[np.int64]:
         """Row in `exchanges` of the caller's view of each call, or of the callee's; -1 where there is neither."""
         rows = self.case.columns("calls", ["client_exchange", "server_exchange"])
@@ -206,6 +222,22 @@ class Observed:
         """Probability that the parent is right; 1 for a root."""
         column = self.case.columns("calls", ["confidence"]).column("confidence")
         return column.fill_null(1.0).to_numpy()  # type: ignore[no-any-return]
+
+    @cached_property
+    def connection(self) -> NDArray[np.int64]:
+        """Row in `connections` of the connection that carried each call, as `exchange` shows it; -1 if not known."""
+        numbers = self.connections("connection")
+        named = self.of_exchange("connection")
+        order = np.argsort(numbers, kind="stable")
+        if not len(order):
+            return np.full(len(self), -1, np.int64)
+        place = np.minimum(np.searchsorted(numbers[order], named), len(order) - 1)
+        found: NDArray[np.int64] = np.where(numbers[order][place] == named, order[place], -1)
+        return found
+
+    def connections(self, column: str) -> NDArray[np.int64]:
+        """A column of whole numbers of `connections`. Shape (connections,)."""
+        return self.case.columns("connections", [column]).column(column).to_numpy()  # type: ignore[no-any-return]
 
     def call_id(self, row: int) -> str:
         """The id of a call."""

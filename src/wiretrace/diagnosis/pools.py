@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,27 +68,17 @@ class Pool(NamedTuple):
 def pools_of(observed: Observed) -> Iterator[Pool]:
     """All pools, in the order of their callers and instances."""
     calls = observed.calls
-    connection = observed.of_exchange("connection")
-    table = observed.case.columns("connections", ["connection", "opened_ns", "closed_ns", "ended"])
-    numbers = table.column("connection").to_numpy()
-    if not len(numbers):
+    connection = observed.connection
+    opened, closed = observed.connections("opened_ns"), observed.connections("closed_ns")
+    if not len(opened):
         return
-    # Numbers of connections are far apart: here each is counted by its rank.
-    rising = np.sort(numbers)
-    rank = np.minimum(np.searchsorted(rising, connection), len(rising) - 1)
-    connection = np.where(rising[rank] == connection, rank, -1)
-    numbers = np.searchsorted(rising, numbers)
-    opened, closed = np.zeros(len(rising), np.int64), np.zeros(len(rising), np.int64)
-    opened[numbers], closed[numbers] = table.column("opened_ns").to_numpy(), table.column("closed_ns").to_numpy()
-    is_open = np.zeros(len(opened), np.bool_)
-    is_open[numbers] = np.array([word == "open" for word in table.column("ended").to_pylist()], np.bool_)
-    known = (connection >= 0) & (connection < len(opened))
+    ended = observed.case.columns("connections", ["ended"]).column("ended")
+    is_open = pc.equal(ended, "open").fill_null(False).to_numpy()
+    known = connection >= 0
     carried = np.bincount(connection[known], minlength=len(opened))
-    rows = np.flatnonzero(known & (carried[np.where(known, connection, 0)] >= CALLS_EACH))
+    rows = observed.in_order(known & (carried[np.where(known, connection, 0)] >= CALLS_EACH), connection)
     if not len(rows):
         return
-    order = np.lexsort((calls.start[rows], connection[rows]))
-    rows = rows[order]
     new_lease = np.diff(connection[rows], prepend=-1) != 0
     new_lease[1:] |= (observed.parent[rows][1:] != observed.parent[rows][:-1]) | (observed.parent[rows][1:] < 0)
     first = np.flatnonzero(new_lease)

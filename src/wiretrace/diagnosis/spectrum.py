@@ -71,6 +71,11 @@ class Hypothesis:
     also: list[str] = field(default_factory=list)
     """What else goes through nothing but the same calls, in words."""
 
+    @property
+    def told(self) -> str:
+        """It in words: "service shop"."""
+        return f"{self.kind.value} {self.name}"
+
 
 @dataclass(slots=True)
 class Tally:
@@ -80,12 +85,16 @@ class Tally:
     bad: dict[Scope, NDArray[np.int64]]
 
 
-def hypotheses(calls: CallColumns, routes: Routes) -> list[Hypothesis]:
-    """Every component that some call goes through. Of what nothing tells apart, the one that a person would name first."""
-    return list(_hypotheses(calls, routes))
+def hypotheses(calls: CallColumns, routes: Routes, tally: Tally) -> list[Hypothesis]:
+    """Every component that some call goes through; of what nothing tells apart, what a person would name first comes first.
+
+    Operations, of which there may be thousands, and pairs of hosts only where bad calls go through them.
+    """
+    is_bad = np.any([counts > 0 for counts in tally.bad.values()], axis=0)
+    return list(_hypotheses(calls, routes, is_bad))
 
 
-def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
+def _hypotheses(calls: CallColumns, routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
     service = calls.callee_of_kind[routes.kind] if len(calls.kinds) else routes.kind
     instances = Names[str]()
     instance = np.array([instances.code(calls.places[place].instance) for place in routes.place.tolist()], np.int64)
@@ -97,7 +106,7 @@ def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
         yield Hypothesis(ComponentKind.INSTANCE, name, Scope.CALLEE, instance == code)
     for code in np.unique(routes.callee_machine).tolist():
         yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.CALLEE, routes.callee_machine == code)
-    for code in np.unique(routes.kind).tolist():
+    for code in np.unique(routes.kind[is_bad]).tolist():
         through = routes.kind == code
         kind = ComponentKind.STATEMENT if routes.is_statement[through].any() else ComponentKind.OPERATION
         yield Hypothesis(kind, told_kind(calls, code), Scope.CALLEE, through)
@@ -105,17 +114,17 @@ def _hypotheses(calls: CallColumns, routes: Routes) -> Iterator[Hypothesis]:
         name = f"{routes.callers[caller]} → {calls.parties[callee]}"
         for scope in Scope:
             yield Hypothesis(ComponentKind.EDGE, name, scope, edge == code)
-    yield from _ways(routes)
+    yield from _ways(routes, is_bad)
 
 
-def _ways(routes: Routes) -> Iterator[Hypothesis]:
+def _ways(routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
     """Hosts and pairs of hosts that calls pass on their way."""
     links = Names[tuple[int, int]]()
     ends = np.stack([routes.caller_machine, routes.callee_machine])
     pairs = zip(ends.min(axis=0).tolist(), ends.max(axis=0).tolist(), strict=True)
     link = np.array([links.code(pair) for pair in pairs], np.int64)
     for code, (one, other) in enumerate(links.things):
-        if one >= 0 and one != other:
+        if one >= 0 and one != other and is_bad[link == code].any():
             name = f"{routes.machines[one]} ↔ {routes.machines[other]}"
             yield Hypothesis(ComponentKind.EDGE, name, Scope.WAY, link == code)
     for code in np.unique(ends[ends >= 0]).tolist():
@@ -148,7 +157,7 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
             break
         best.sure = True
         same = [each for each in waiting[1:] if _is_same(each, best, left)]
-        _stand_for(best, same)
+        best.also = [each.told for each in same]
         ranked.append(best)
         waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
         for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
@@ -156,9 +165,12 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
             left.bad[scope][best.routes] = 0
     for each in waiting:
         _weigh(each, tally)
-    for each in sorted(waiting, key=_order):
-        if each.bad and not any(_is_same(each, other, tally) for other in ranked):
+    for each in sorted((each for each in waiting if each.bad), key=_order):
+        twin = next((other for other in ranked if _is_same(each, other, tally)), None)
+        if twin is None:
             ranked.append(each)
+        elif each.told not in twin.also:
+            twin.also.append(each.told)
     for number, each in enumerate(ranked, 1):
         each.rank = number
     return ranked
@@ -213,7 +225,3 @@ def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:
         return False
     used = tally.calls[one.scope] > 0
     return bool((one.routes[used] == other.routes[used]).all()) and bool((one.routes & used).any())
-
-
-def _stand_for(best: Hypothesis, same: list[Hypothesis]) -> None:
-    best.also = [f"{each.kind.value} {each.name}" for each in same]

@@ -75,7 +75,7 @@ def suspicion_of(observed: Observed) -> Suspicion:
         {Scope.CALLEE: by_route(symptoms.judged), Scope.WAY: by_route(symptoms.measured)},
         {Scope.CALLEE: by_route(symptoms.in_callee), Scope.WAY: by_route(symptoms.delayed)},
     )
-    every = hypotheses(observed.calls, routes)
+    every = hypotheses(observed.calls, routes, tally)
     ranked = find_causes(every, tally)
     usage = _Usage(observed)
     told = [_suspect(each, usage, tally) for each in _distinct(ranked)[:MOST_SUSPECTS]]

@@ -18,15 +18,12 @@ def waits_until_given_up(observed: Observed, rows: NDArray[np.int64]) -> NDArray
     """See `Observed.waits_until_given_up`. A call of which nothing tells when it was given up gets its own duration."""
     calls = observed.calls
     waits = np.full(len(rows), NEVER)
-    connection = observed.of_exchange("connection")[rows]
+    connection = observed.connection[rows]
     asked = observed.of_exchange("request_start_ns")[rows]
-    table = observed.case.columns("connections", ["connection", "closed_ns"])
-    numbers = table.column("connection").to_numpy()
-    if len(numbers):
-        rising = np.argsort(numbers)
-        place = np.minimum(np.searchsorted(numbers[rising], connection), len(numbers) - 1)
-        known = (numbers[rising][place] == connection) & (asked >= 0)
-        over = table.column("closed_ns").to_numpy()[rising][place]
+    closed = observed.connections("closed_ns")
+    if len(closed):
+        known = (connection >= 0) & (asked >= 0)
+        over = closed[np.where(known, connection, 0)]
         waits = np.where(known & (over > asked), over - asked, waits)
     above = observed.parent[rows]
     has_parent = above >= 0

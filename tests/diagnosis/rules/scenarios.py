@@ -37,13 +37,13 @@ def steady(requests: int = 60, slow: int = 0) -> System:
     return system
 
 
-def broken_by_database(error: bool = True) -> System:
+def broken_by_database(failing: int = 8) -> System:
     system = steady()
-    for number in range(8):
+    for number in range(failing):
         at = 5000 + number * 50.0
         web = system.call(None, ("client", "web1"), "GET /orders/{id}", at, 12, **FAILED)
         shop = system.call(web, ("web1", "shop1"), "GET /orders/{id}", at + 1, 9, **FAILED)
-        system.call(shop, ("shop1", "pg1"), "SELECT orders", at + 2, 3, **(SQL_FAILED if error else SQL))
+        system.call(shop, ("shop1", "pg1"), "SELECT orders", at + 2, 3, **SQL_FAILED)
     return system
 
 

@@ -86,7 +86,7 @@ class LockWait(Rule):
     def _freed_by(self, observed: Observed, waiting: NDArray[np.int64], ending: NDArray[np.int64]) -> NDArray[np.int64]:
         """The end of a transaction with which each waiting statement ended; -1 where there is none. Shape (m,)."""
         calls = observed.calls
-        connection = observed.of_exchange("connection")
+        connection = observed.connection
         ending = ending[np.argsort(calls.end[ending], kind="stable")]
         freed = np.full(len(waiting), -1, np.int64)
         for place in np.unique(calls.callee_place[waiting]).tolist():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.first_cause import component_kind
 from wiretrace.diagnosis.siblings import countable_kinds
@@ -70,26 +71,36 @@ class MissingCall(Rule):
         times = np.diff(np.append(opens, len(keys)))
         pairs_well = well[above]
         kind_above = calls.kind[above].astype(np.int64)
-        made_by = np.bincount(kind_above[pairs_well] * kinds + below[pairs_well], minlength=kinds * kinds)
-        combination = np.flatnonzero(made_by)
-        for pair, count in zip(combination.tolist(), made_by[combination].tolist(), strict=True):
-            kind, step = pair // kinds, pair % kinds
+        combination, first = distinct([kind_above, below])
+        made_by = np.bincount(combination[pairs_well], minlength=len(first))
+        by_pair = np.argsort(combination, kind="stable")
+        bounds = np.searchsorted(combination[by_pair], np.arange(len(first) + 1))
+        has, too_many = np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)
+        rows_of_kind = observed.in_order(well, calls.kind)
+        ends = np.searchsorted(calls.kind[rows_of_kind], np.arange(kinds + 1))
+        for pair, count in enumerate(made_by.tolist()):
+            kind, step = int(kind_above[first[pair]]), int(below[first[pair]])
             if often[kind] < FEWEST or count == often[kind] or count < ALWAYS * often[kind]:
                 continue
-            of_step = below == step
-            is_lacking = well & (calls.kind == kind)
-            is_lacking[above[of_step]] = False
-            usually = np.median(times[of_step & (kind_above == kind)])
-            too_many = np.zeros(len(calls), np.bool_)
-            too_many[above[of_step & (times > usually)]] = True
-            lacking = self._without_doubt(observed, np.flatnonzero(is_lacking), step, too_many)
+            these = by_pair[bounds[pair] : bounds[pair + 1]]
+            rows = rows_of_kind[ends[kind] : ends[kind + 1]]
+            has[above[these]] = True
+            lacking = rows[~has[rows]]
+            has[above[these]] = False
+            usually = np.median(times[these])
+            more = above[these[times[these] > usually]]
+            too_many[more] = True
+            lacking = self._without_doubt(observed, lacking, step, too_many)
+            too_many[more] = False
             # Where as many were made as there should be, none is missing: some have the wrong parent.
-            made = int(times[of_step & (kind_above == kind) & pairs_well].sum())
+            made = int(times[these][pairs_well[these]].sum())
+            if not len(lacking):
+                continue
             of_kind = calls.kind == step
             loose = int((of_kind & (observed.parent < 0)).sum())
             wrong_links = float((1.0 - observed.confidence[of_kind]).sum())
             enough = often[kind] * usually - made - loose >= len(lacking) > MOST_MISTAKES * wrong_links
-            if not len(lacking) or not enough:
+            if not enough:
                 continue
             name = told_kind(calls, step)
             yield conclude(

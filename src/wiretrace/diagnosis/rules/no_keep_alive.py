@@ -43,16 +43,14 @@ class NoKeepAlive(Rule):
     def find(self, observed: Observed) -> Iterator[Finding]:
         """One finding for each caller and callee."""
         calls = observed.calls
-        connection = observed.of_exchange("connection").copy()
+        connection = observed.connection
         counted_calls = observed.in_request & (observed.parent >= 0) & (connection >= 0) & ~calls.sets_up[calls.kind]
         rows = np.flatnonzero(counted_calls)
         if not len(rows):
             return
         callee = calls.callee_of_kind[calls.kind[rows]]
         edge = calls.caller[rows].astype(np.int64) * len(calls.parties) + callee
-        # Numbers of connections are far apart: here each is counted by its rank.
-        connection[rows] = np.unique(connection[rows], return_inverse=True)[1]
-        carried = np.bincount(connection[rows])
+        carried = np.bincount(connection[rows], minlength=int(connection.max()) + 1)
         for one in np.unique(edge).tolist():
             of_edge = rows[edge == one]
             used = np.unique(connection[of_edge])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.contents import contents_of
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.first_cause import component_kind
 from wiretrace.diagnosis.siblings import countable_kinds
@@ -17,11 +19,15 @@ from wiretrace.model.words import counted, duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from wiretrace.diagnosis.observed import Observed
     from wiretrace.model.finding import Finding
 
 FEWEST = 8
 """Identical calls for different requests that are under way at once, at least, ..."""
+TABLE_BITS = 20
+"""Bits of a digest by which the common ones are told from the rare ones."""
 TIMES_USUAL = 4
 """... and so many times as many as are under way when one of its kind begins, in the middle."""
 
@@ -49,24 +55,16 @@ class ThunderingHerd(Rule):
         eligible = countable_kinds(observed) & (often >= FEWEST)
         rows = np.flatnonzero(eligible[calls.kind] & observed.in_request & (observed.parent >= 0))
         digest = observed.of_exchange("request_digest", 0)[rows]
-        rows, digest = rows[digest != 0], digest[digest != 0]
+        # Most contents are rare: a table of a part of their bits tells so without sorting them.
+        part = (digest >> np.uint64(64 - TABLE_BITS)).astype(np.int64)
+        common = (np.bincount(part, minlength=1 << TABLE_BITS) >= FEWEST)[part] & (digest != 0)
+        rows, digest = rows[common], digest[common]
         if not len(rows):
             return
-        key = digest.astype(np.uint64) ^ (calls.kind[rows].astype(np.uint64) << np.uint64(48))
-        order = np.lexsort((calls.start[rows], key))
-        rows, key = rows[order], key[order]
-        opens = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
-        lengths = np.diff(np.append(opens, len(rows)))
-        enough = np.repeat(lengths >= FEWEST, lengths)
-        rows, key = rows[enough], key[enough]
-        if not len(rows):
-            return
-        # The call FEWEST - 1 places before, of the same content, is still under way when this one begins.
-        back = FEWEST - 1
-        start, end = calls.start[rows], calls.end[rows]
-        herd = np.zeros(len(rows), np.bool_)
-        herd[back:] = (key[back:] == key[:-back]) & (end[:-back] > start[back:])
-        herd[back:] &= observed.request[rows[back:]] != observed.request[rows[:-back]]
+        rows, herd = self._together(observed, rows, digest)
+        if herd.any():
+            members = rows[np.unique((np.flatnonzero(herd)[:, None] - np.arange(FEWEST)).ravel())]
+            rows, herd = self._together(observed, members, contents_of(observed, members))
         for kind in np.unique(calls.kind[rows[herd]]).tolist():
             of_kind = np.flatnonzero(calls.kind == kind)
             begins = np.sort(calls.start[of_kind])
@@ -91,3 +89,30 @@ class ThunderingHerd(Rule):
                 shown,
                 show_step(observed, int(shown[0])),
             )
+
+    def _together(
+        self, observed: Observed, rows: NDArray[np.int64], content: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Calls by content and start, and which of them begin while `FEWEST` - 1 before them are still under way."""
+        calls = observed.calls
+        group, _ = distinct_contents(calls.kind[rows], content)
+        order = np.argsort(calls.start[rows], kind="stable")
+        order = order[np.argsort(group[order], kind="stable")]
+        rows, group = rows[order], group[order]
+        herd = np.zeros(len(rows), np.bool_)
+        back = FEWEST - 1
+        if len(rows) > back:
+            earlier, later = rows[:-back], rows[back:]
+            herd[back:] = (group[back:] == group[:-back]) & (calls.end[earlier] > calls.start[later])
+            herd[back:] &= observed.request[earlier] != observed.request[later]
+        return rows, herd
+
+
+def distinct_contents(
+    kind: NDArray[np.integer[Any]], content: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number each pair of kind and content; also the first of each. Shapes (m,) and (pairs,)."""
+    _, first, number = np.unique(content, return_index=True, return_inverse=True)
+    if not len(first):
+        return number.astype(np.int64), first
+    return distinct([kind, number])

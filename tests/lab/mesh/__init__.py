@@ -1,0 +1,1 @@
+"""A lab of thirteen small services over PostgreSQL and Redis, into which faults are injected while it runs."""
