@@ -31,11 +31,12 @@ export function signOf(state) {
   return element("span", { class: `sign ${state}`, "aria-hidden": "true" }, mark(state));
 }
 
-/** A button that copies a text. @param {string} text @param {string} label what it copies @param {string} [word] on the button @returns {HTMLElement} */
+/** A button that copies a text, or what a function says when it is pressed. @param {string | (() => string)} text @param {string} label what it copies
+ * @param {string} [word] on the button @returns {HTMLElement} */
 export function copyButton(text, label, word = "Copy") {
   const button = element("button", { type: "button", class: "small", "aria-label": `Copy ${label}` }, word);
   button.addEventListener("click", async () => {
-    button.textContent = (await copied(text)) ? "Copied" : "Not allowed";
+    button.textContent = (await copied(typeof text === "string" ? text : text())) ? "Copied" : "Not allowed";
     setTimeout(() => { button.textContent = word; }, 1500);
   });
   return button;

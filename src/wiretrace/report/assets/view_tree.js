@@ -253,7 +253,7 @@ export class TreeView {
       element("div", { class: "tree-title" },
         element("nav", { class: "crumbs", "aria-label": "Where this is" },
           element("a", { href: "#/trees", click: (event) => { event.preventDefault(); this.app.back(); } }, "\u2190 Trees"),
-          element("span", { class: "muted" }, `tree ${id}`), copyButton(id, "the id of the tree"), copyButton(location.href, "a link to this view", "Copy link")),
+          element("span", { class: "muted" }, `tree ${id}`), copyButton(id, "the id of the tree"), copyButton(() => location.href, "a link to this view", "Copy link")),
         element("h1", { id: "view-title" }, model.titleOf(this.first)),
         element("p", { class: "facts" },
           outcomeMark(model.outcome.at(this.first)),

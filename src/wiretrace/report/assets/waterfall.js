@@ -14,6 +14,8 @@ import { BASES, outcomeClass } from "./words.js";
 /** Levels that are drawn indented; deeper ones stay there and show their number. */
 const INDENTED_LEVELS = 12;
 const LEVEL_PIXELS = 16;
+/** Opacity of the line to a call whose parent is quite unsure; its badge says the number. */
+const FAINTEST = 0.45;
 /** Parts of one bar that are drawn; closer ones run together. */
 const PARTS_DRAWN = 120;
 /** Distance below which parts of a bar run together, as a share of the axis. */
@@ -77,11 +79,13 @@ export function linkBadge(link, confidence) {
 function guide({ app: { model }, shape, hasNext }, row, link) {
   const lines = element("span", { class: "guide", "aria-hidden": "true" });
   lines.style.width = `${Math.min(model.depth[shape.first + row], INDENTED_LEVELS) * LEVEL_PIXELS}px`;
+  const confidence = model.confidenceOf(shape.first + row);
   for (let at = row; model.up[shape.first + at]; at -= model.up[shape.first + at]) {
     const level = model.depth[shape.first + at];
     if (level > INDENTED_LEVELS || (at !== row && !hasNext[at])) continue;
     const line = element("i", { class: at === row ? `elbow ${link}` : "" });
     line.style.left = `${(level - 1) * LEVEL_PIXELS + 4}px`;
+    if (at === row && confidence !== null) line.style.opacity = String(FAINTEST + (1 - FAINTEST) * confidence);
     lines.append(line);
     if (at === row && hasNext[at]) {
       const onward = element("i");
