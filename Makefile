@@ -28,8 +28,10 @@ test: .venv/installed-dev  ## run all tests (needs root)
 lint: .venv/installed-dev  ## style, format, and the order of the floors
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
 
-types: .venv/installed-dev  ## mypy --strict
+types: .venv/installed-dev  ## mypy --strict, and the types of the report's modules
 	@$(BIN)/mypy
+	@tests/install.sh
+	@tools/check-page-types.sh
 
 check: lint types test  ## lint, types and test
 
@@ -37,9 +39,10 @@ lab: .venv/installed-dev  ## record a real system in network namespaces (LAB="--
 	@tests/lab/install.sh
 	@$(BIN)/python -m tests.lab $(LAB)
 
-bench: .venv/installed-dev  ## time and memory, beside tshark in the same run
+bench: .venv/installed-dev  ## time and memory, beside tshark in the same run; the report in a browser
 	@tests/install.sh
 	@$(BIN)/python tools/bench.py
+	@$(BIN)/python tools/bench_report.py
 	@$(BIN)/python tools/bench_linking.py
 
 accuracy: .venv/installed-dev  ## what share of the truth is found, linked, and paired with packets missing

@@ -127,6 +127,8 @@ COVERED_BY = {
         "export/calls_parquet",
     ),
     "report/test_page.py": ("report/trees",),
+    "report/test_views.py": ("report/answer", "report/comparison", "report/coverage"),
+    "report/test_evidence.py": ("packets/extract",),
 }
 """Modules without a test file of their own: the test that covers them, and why there."""
 

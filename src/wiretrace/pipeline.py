@@ -74,7 +74,7 @@ def analyze(
         progress.stage("bringing the hosts together")
         connections = pa.concat_tables([point.connections for point in points])
         knowledge, moments = _learn_hosts(points, connections, notes, folder, settings)
-        progress.stage("linking calls")
+        progress.stage("linking calls", "exchanges")
         parts = _link(points, knowledge, moments, folder, settings, progress)
         progress.stage("writing the case")
         assemble(writer, parts)

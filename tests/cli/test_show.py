@@ -190,3 +190,18 @@ def test_hostile_text_in_a_pipe_is_escaped_in_what_people_read(hostile: Path) ->
         text = invoke(arguments, 160)
         assert "[bold]x[/]" in text  # no markup either: it is shown as it is
         assert [line for line in text.split("\n") if not line.isprintable()] == []
+
+
+def test_where_lists_the_trees_that_a_filter_finds(stored: Path) -> None:
+    """In the language of the report: tests/report/test_page.py holds the two together."""
+    listed = invoke(["show", stored, "--where", "any.status:40P01", "--limit", "0"]).splitlines()
+    sql = "SELECT DISTINCT tree FROM calls WHERE status = '40P01'"
+    trees = run(["query", stored, sql, "--format", "csv"]).stdout.split()[1:]
+    assert f"{len(trees)} of 40 request trees" in listed
+    assert sorted(line.split()[0] for line in listed[-len(trees) :]) == sorted(trees)
+
+
+def test_a_mistake_in_a_filter_is_told_in_a_line(stored: Path) -> None:
+    result = run(["show", stored, "--where", "colour:red"])
+    assert result.returncode == 1
+    assert result.stderr.startswith("wiretrace: there is no field 'colour'")

@@ -51,4 +51,5 @@ def test_the_style_asks_for_nothing_and_can_not_end_early() -> None:
     style = page_style()
     assert "@import" not in style
     assert "url(" not in style
-    assert "<" not in style
+    assert "</" not in style
+    assert "<!" not in style

@@ -30,7 +30,7 @@ def test_words_and_terms_are_told_apart(run: Any) -> None:
         (term["field"], term["operator"], term["value"], term["any"], term["negated"]) for term in found["fields"]
     ]
     assert fields == [
-        ("service", "=", "api", False, False),
+        ("service", "=", "api", True, False),
         ("status", "=", "200", False, True),
         ("operation", "~", "get /x", True, False),
         ("duration", ">=", "1.5s", False, False),

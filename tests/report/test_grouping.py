@@ -33,7 +33,7 @@ def case_of_calls(records: list[dict[str, Any]]) -> Case:
 
 def figures_by_server(figures: CallFigures) -> dict[str, dict[str, int]]:
     server = figures.columns.callee_of_kind[figures.columns.kind]
-    return {figures.columns.parties[server[row]]: numbers for row, numbers in grouped([server], figures)}
+    return {figures.columns.parties[server[row]]: numbers for row, numbers in grouped([server], figures)[1]}
 
 
 @settings(max_examples=50, deadline=None)
@@ -52,8 +52,8 @@ def test_groups_hold_what_a_plain_count_finds(rows: list[tuple[str, int, str]]) 
             "calls": len(calls),
             "errors": sum(outcome != "ok" for _, outcome in calls) - unknown,
             "unknown": unknown,
-            "p50": durations[-(-len(calls) * 50 // 100) - 1],
-            "p95": durations[-(-len(calls) * 95 // 100) - 1],
+            "total": sum(durations),
+            **{f"p{percent}": durations[-(-len(calls) * percent // 100) - 1] for percent in (50, 95, 99)},
             "max": durations[-1],
         }
 

@@ -90,7 +90,7 @@ def test_hostile_text_leaves_no_markup_in_the_file(hostile_report: Path) -> None
     assert set(re.findall(r"<([a-z/!][^\s>]*)", behind)) == {"script", "/script", "/body", "/html"}
 
 
-@pytest.mark.parametrize("address", ["#/", "#/trees", "#/services"])
+@pytest.mark.parametrize("address", ["#/", "#/trees", "#/map", "#/connections", "#/coverage", "#/about"])
 def test_hostile_text_is_only_text(hostile_report: Path, open_report: Opener, address: str) -> None:
     page = open_report(hostile_report, address)
     if address == "#/trees":
@@ -100,7 +100,7 @@ def test_hostile_text_is_only_text(hostile_report: Path, open_report: Opener, ad
             for call in range(7):
                 page.locator(f'.waterfall [data-row="{call}"]').click()
                 page.wait_for_function(f"location.hash && document.querySelector('[data-row=\"{call}\"].active')")
-                expect(page.locator(".panel h3", has_text="Attributes")).to_be_attached()
+                expect(page.locator(".panel h3", has_text="Request and response")).to_be_attached()
             page.keyboard.press("Escape")
             page.wait_for_selector(".trees .row[data-row]")
     assert page.evaluate("window.hacked") is None

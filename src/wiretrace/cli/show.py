@@ -40,6 +40,11 @@ TREES_READ = 4096
     help="Trees that are listed; 0 for all.",
 )
 @click.option(
+    "--where",
+    metavar="FILTER",
+    help="List only the trees that a filter finds, such as 'service:db errors>0 duration>200ms path~/orders'.",
+)
+@click.option(
     "--red",
     type=click.Choice(["operation", "edge", "instance"]),
     is_flag=False,
@@ -49,13 +54,15 @@ TREES_READ = 4096
 @click.option("--bucket", metavar="SECONDS", type=click.FloatRange(min=0.001), help="With --red: by pieces of time.")
 @click.option("--health-checks", is_flag=True, help="With --red: count health checks, too.")
 def command(
-    case_path: Path, call_id: str | None, why: bool, limit: int, red: str | None, bucket: float | None,
-    health_checks: bool,
+    case_path: Path, call_id: str | None, why: bool, limit: int, where: str | None, red: str | None,
+    bucket: float | None, health_checks: bool,
 ) -> None:  # fmt: skip
     """Show a case: its summary and its trees, or the tree of one call.
 
-    ID is the id of a tree or of a call, or its first digits. In a tree, a bar is solid where everything waits for the call
-    itself (the critical path), and light where the call waits for its own calls, or nothing waits for it.
+    ID is the id of a tree or of a call, or its first digits. FILTER is what the report's filter takes: words, and
+    terms such as service:db, status!=200, path~/orders, duration>200ms; any.FIELD asks all calls, not only the root. In a
+    tree, a bar is solid where everything waits for the call itself (the critical path), and light where the call waits
+    for its own calls, or nothing waits for it.
     """
     from wiretrace.case.reader import Case
     from wiretrace.cli.terminal.console import output
@@ -72,10 +79,18 @@ def command(
         print_red(console, red_of(Observed(case), red, bucket_ns, health_checks), red, bool(bucket))
         return
     if call_id is not None:
+        if where is not None:
+            raise click.UsageError("--where lists trees: leave out the ID")
         _show_call(console, case, call_id, why)
         return
     if why:
         raise click.UsageError("--why tells about one tree: give its ID")
+    if where is not None:
+        from wiretrace.diagnosis.filter import parse_filter
+        from wiretrace.diagnosis.search import find_trees
+
+        _list_found(console, case, find_trees(case, parse_filter(where)), limit)
+        return
     _list_trees(console, case, print_summary(console, case), limit)
 
 
@@ -118,18 +133,42 @@ def _row_of(case: Case, prefix: str) -> NDArray[np.int64]:
     raise UserError(f"{prefix}: begins the ids of several calls: {some}{more}; give more digits")
 
 
+def _list_found(console: Console, case: Case, is_found: NDArray[np.bool_], limit: int) -> None:
+    """List the trees that a filter finds in order of their start."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from wiretrace.cli.terminal.console import print_heading
+    from wiretrace.cli.terminal.text import counted
+
+    trees = case.columns("trees", ["start_ns", "tree"])
+    found = pa.array(is_found)
+    sort_keys = [("start_ns", "ascending"), ("tree", "ascending")]
+    order = pc.indices_nonzero(found).take(pc.sort_indices(trees.filter(found), sort_keys=sort_keys))
+    print_heading(console, f"{len(order):,} of {counted(len(trees), 'request tree')}")
+    _print_trees(console, case, order.to_numpy().astype("int64"), limit)
+
+
 def _list_trees(console: Console, case: Case, summary: Summary, limit: int) -> None:
     """List the trees in order of their start: those of requests first, then those of calls that no request caused."""
-    from rich.text import Text
-
-    from wiretrace.case.calls import plain_list
-    from wiretrace.case.rows import RowReader
-    from wiretrace.cli.terminal.console import cell, print_heading, print_line
-    from wiretrace.cli.terminal.text import counted, duration, instant
+    from wiretrace.cli.terminal.console import print_heading
+    from wiretrace.cli.terminal.text import counted
 
     order, outside = _trees_in_order(case, summary.entering)
     title = counted(len(order) - outside, "request tree")
     print_heading(console, f"{title}, and {outside:,} outside any request" if outside else title)
+    _print_trees(console, case, order, limit)
+
+
+def _print_trees(console: Console, case: Case, order: NDArray[np.int64], limit: int) -> None:
+    """Print the trees in `order`, rows of the table of trees: at most `limit`, or all where it is 0."""
+    from rich.text import Text
+
+    from wiretrace.case.calls import plain_list
+    from wiretrace.case.rows import RowReader
+    from wiretrace.cli.terminal.console import cell, print_line
+    from wiretrace.cli.terminal.text import counted, duration, instant
+
     names = ("tree", "start_ns", "duration_ns", "calls", "errors", "operation", "service")
     trees = RowReader(case, "trees", names)
     room = max(console.width - 16 - 12 - 8 - 20 - 5, 10)

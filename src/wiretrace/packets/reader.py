@@ -65,6 +65,17 @@ class CaptureReader:
                 buffer.keep_from(consumed)
             self._finish()
 
+    def records(self) -> Iterator[tuple[PacketBuffer, Records]]:
+        """The packets of the file undecoded, in its order. A chunk is valid until the next one is asked for."""
+        buffer = self._buffer
+        with self._source:
+            final = False
+            while not final:
+                records, consumed, final = self._next_records()
+                yield buffer, records
+                buffer.keep_from(consumed)
+            self._finish()
+
     @property
     def stored_bytes(self) -> int:
         """Bytes of the file read so far, as stored."""

@@ -32,7 +32,11 @@ WEIGHT_STEPS = 1000
 """Weights of evidence are stored in thousandths."""
 
 _CALL_TEXTS = ("attributes", "client_address", "client_host", "server_address", "server_host")
-_CALL_NUMBERS = ("client_port", "server_port", "request_bytes", "response_bytes")
+_CALL_NUMBERS = (
+    *("client_port", "server_port", "request_bytes", "response_bytes", "lookup_ns", "connect_ns", "tls_ns"),
+    *("request_ns", "queued_ns", "network_ns", "server_ns", "response_ns", "retransmission_ns", "zero_window_ns"),
+    *("retransmitted", "network_measured"),
+)
 _CALL_LISTS = ("notes", "possible")
 _VIEW_TEXTS = ("capture", "client_address", "server_address", "proof")
 _VIEW_NUMBERS = ("client_port", "server_port", "request_bytes", "response_bytes")
@@ -73,7 +77,7 @@ def _put_calls(block: Block, calls: pa.Table) -> None:
     for name in _CALL_TEXTS:
         block.text(name, calls[name])
     for name in _CALL_NUMBERS:
-        block.numbers(name, calls[name].to_numpy())
+        block.numbers(name, np.asarray(calls[name].to_numpy(), np.int64))
     for name in _CALL_LISTS:
         block.numbers(name, _lengths(calls[name]))
         block.text(f"{name}_values", pc.list_flatten(calls[name]))

@@ -13,10 +13,17 @@ from numpy.typing import NDArray
 
 from wiretrace.case.forest import topmost_calls
 from wiretrace.case.reader import Case
-from wiretrace.diagnosis.ancestry import ancestry_of_calls
+from wiretrace.diagnosis.ancestry import Ancestry, ancestry_of_calls
 from wiretrace.diagnosis.columns import CallColumns
 from wiretrace.diagnosis.names import Names, distinct, nearest_rank
 from wiretrace.diagnosis.requests import entering_calls
+from wiretrace.report.heat import HeatScale, heatmaps
+
+HEATED_ROWS = 400
+"""Operations that have a heatmap, those that are listed first."""
+
+Row = dict[str, str | int]
+"""One row of a table of the first screen, ready for JSON."""
 
 
 class CallFigures(NamedTuple):
@@ -38,6 +45,8 @@ class CallFigures(NamedTuple):
     """Whether it failed in the tree of a request that failed."""
     root: NDArray[np.int32]
     """Row of the root of its tree."""
+    ancestry: Ancestry
+    """Who caused each call."""
 
 
 def call_figures(case: Case) -> CallFigures:
@@ -55,14 +64,15 @@ def call_figures(case: Case) -> CallFigures:
         request[topmost],
         columns.failed & (request & columns.failed)[topmost],
         ancestry.root,
+        ancestry,
     )
 
 
-def operation_rows(figures: CallFigures) -> list[dict[str, str | int]]:
+def operation_rows(figures: CallFigures) -> list[Row]:
     """The figures of each operation; what only sets up a connection stands last, and says so."""
     columns = figures.columns
-    rows = grouped([columns.kind, _protocols(columns)[columns.ending]], figures)
-    made: list[dict[str, str | int]] = [
+    group, rows = grouped([columns.kind, _protocols(columns)[columns.ending]], figures)
+    made: list[Row] = [
         {
             "setUp": int(columns.sets_up[columns.kind[row]]),
             "server": columns.kinds[columns.kind[row]].service,
@@ -72,10 +82,15 @@ def operation_rows(figures: CallFigures) -> list[dict[str, str | int]]:
         }
         for row, numbers in rows
     ]
+    if made:
+        scale = HeatScale.of(columns.start, figures.duration_ns)
+        heats = heatmaps(group, min(len(rows), HEATED_ROWS), columns.start, figures.duration_ns, scale)
+        for each, heat in zip(made, heats, strict=False):
+            each["heat"] = heat
     return sorted(made, key=lambda row: row["setUp"])
 
 
-def edge_rows(figures: CallFigures) -> list[dict[str, str | int]]:
+def edge_rows(figures: CallFigures) -> list[Row]:
     """The figures of each pair of a caller and a callee."""
     columns = figures.columns
     keys = [columns.caller, columns.callee_of_kind[columns.kind], _protocols(columns)[columns.ending]]
@@ -86,13 +101,16 @@ def edge_rows(figures: CallFigures) -> list[dict[str, str | int]]:
             "protocol": columns.endings[columns.ending[row]].protocol,
             **numbers,
         }
-        for row, numbers in grouped(keys, figures)
+        for row, numbers in grouped(keys, figures)[1]
     ]
 
 
-def grouped(keys: list[NDArray[Any]], figures: CallFigures) -> list[tuple[int, dict[str, int]]]:
-    """Of each combination of `keys` one row, and calls, errors, unknowns, and p50, p95 and max in nanoseconds.
+def grouped(
+    keys: list[NDArray[Any]], figures: CallFigures
+) -> tuple[NDArray[np.int64], list[tuple[int, dict[str, int]]]]:
+    """The calls by each combination of `keys`: the place of each call's group, and what each group holds.
 
+    Of a group one row, and calls, errors, unknowns, the sum of the durations, and p50, p95, p99 and max in nanoseconds.
     The most errors in requests that failed come first, then the most errors, then the slowest (by p95), then the most
     calls.
     """
@@ -107,14 +125,19 @@ def grouped(keys: list[NDArray[Any]], figures: CallFigures) -> list[tuple[int, d
         "calls": calls,
         "errors": np.bincount(group, figures.error, count).astype(np.int64),
         "unknown": np.bincount(group, figures.unknown, count).astype(np.int64),
+        "total": np.bincount(group, figures.duration_ns, count).astype(np.int64),
         "p50": sorted_ns[nearest_rank(first, calls, 50)],
         "p95": sorted_ns[nearest_rank(first, calls, 95)],
+        "p99": sorted_ns[nearest_rank(first, calls, 99)],
         "max": sorted_ns[last],
     }
     broken = np.bincount(group, figures.broken, count)
     ranked = np.lexsort((-columns["calls"], -columns["p95"], -columns["errors"], -broken))
-    return [
-        (int(rows[place]), {name: int(values[place]) for name, values in columns.items()}) for place in ranked.tolist()
+    place = np.empty(count, np.int64)
+    place[ranked] = np.arange(count)
+    return place[group], [
+        (int(rows[number]), {name: int(values[number]) for name, values in columns.items()})
+        for number in ranked.tolist()
     ]
 
 

@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 from wiretrace.diagnosis.columns import CallColumns
 from wiretrace.diagnosis.names import counts, nearest_rank
 from wiretrace.model.note import NoteKind
+from wiretrace.report.answer import failure_rows, rates
+from wiretrace.report.coverage import coverage
 from wiretrace.report.details import CALLS_PER_BLOCK
-from wiretrace.report.grouping import CallFigures, edge_rows, operation_rows, plain, to_bool
+from wiretrace.report.grouping import CallFigures, Row, edge_rows, operation_rows, plain, to_bool
+from wiretrace.report.heat import COLUMNS, LEVELS, HeatScale
+from wiretrace.report.layout import layered
 
 if TYPE_CHECKING:
     from wiretrace.case.reader import Case
@@ -27,6 +31,10 @@ BASES = ("stated", "measured", "inferred")
 
 FINDING_CALLS = 20
 """Calls of a finding that the page can link to."""
+RATE_PARTS = 60
+"""Parts of the time in which requests are counted."""
+TIMES_OF_FINDINGS = ("first_ns", "last_ns")
+"""Columns of findings that are times."""
 
 
 def origin_ns(case: "Case") -> int:
@@ -40,25 +48,58 @@ def origin_ns(case: "Case") -> int:
     return int(known.min()) if len(known) else 0
 
 
-def overview(case: "Case", figures: CallFigures, origin: int) -> dict[str, Any]:
-    """Everything of the first screen, ready for JSON."""
+def overview(case: "Case", figures: CallFigures, origin: int, said: list[str]) -> dict[str, Any]:
+    """Everything of the first screen, ready for JSON; `said` is the answer."""
     connections = case.columns("connections", ["client_lost_bytes", "server_lost_bytes", "handshake"])
+    totals = _totals(figures, int(case.group_starts("trees")[-1]), origin)
+    captures = _captures(case.table("captures"), origin)
+    edges = edge_rows(figures)
+    failures = failure_rows(figures)
     return {
         "wiretrace": case.manifest.wiretrace,
         "keepsValues": case.manifest.keeps_values,
         "origin": str(origin),
-        "totals": _totals(figures, int(case.group_starts("trees")[-1]), origin),
-        "captures": _captures(case.table("captures"), origin),
-        "clocks": case.table("hosts").drop_columns(["addresses", "services", "captures"]).to_pylist(),
+        "answer": said,
+        "totals": totals,
+        "rates": rates(figures, RATE_PARTS),
+        "captures": captures,
+        "clocks": _hosts(case.table("hosts")),
+        "coverage": coverage(case, captures, origin),
         "notes": case.table("notes").to_pylist(),
         "accounting": case.manifest.accounting,
         "connections": _connections(connections, case.table("notes")),
         "links": _links(case.columns("calls", ["basis", "confidence"]), figures.columns),
-        "findings": _findings(case.table("findings")),
+        "findings": _findings(case.table("findings"), origin),
+        "failures": failures,
+        "suspects": case.table("suspects").to_pylist(),
         "callsPerBlock": CALLS_PER_BLOCK,
+        "heat": _heat_scale(figures, origin),
         "operations": operation_rows(figures),
-        "edges": edge_rows(figures),
+        "edges": edges,
+        "map": _map(edges),
+        "inputs": [{"path": each.path, "bytes": each.bytes, "sha256": each.sha256} for each in case.manifest.inputs],
+        "settings": case.manifest.settings,
     }
+
+
+def _hosts(hosts: pa.Table) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = hosts.to_pylist()
+    return rows
+
+
+def _heat_scale(figures: CallFigures, origin: int) -> dict[str, int]:
+    """What the cells of the small heatmaps stand for."""
+    if not len(figures.columns):
+        return {}
+    scale = HeatScale.of(figures.columns.start, figures.duration_ns)
+    times = {"first": scale.first - origin, "last": scale.last - origin}
+    return {"columns": COLUMNS, "levels": LEVELS, **times, "shortest": scale.shortest, "longest": scale.longest}
+
+
+def _map(edges: list[Row]) -> dict[str, Any] | None:
+    """Where the services and the lines between them stand; lines are in the order of `edges`."""
+    found = layered([(str(edge["client"]), str(edge["server"])) for edge in edges])
+    return None if found is None else {"boxes": found.boxes, "lines": found.lines}
 
 
 def _totals(figures: CallFigures, trees: int, origin: int) -> dict[str, Any]:
@@ -102,9 +143,15 @@ def _captures(captures: pa.Table, origin: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _findings(findings: pa.Table) -> list[dict[str, Any]]:
+def _findings(findings: pa.Table, origin: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = findings.to_pylist()
-    return [row | {"calls": row["calls"][:FINDING_CALLS], "callCount": len(row["calls"])} for row in rows]
+    for row in rows:
+        row["callCount"] = row.get("occurrences", len(row["calls"]))
+        row["calls"] = row["calls"][:FINDING_CALLS]
+        for name in TIMES_OF_FINDINGS:
+            if row.get(name, -1) >= 0:
+                row[name] -= origin
+    return rows
 
 
 def _connections(connections: pa.Table, notes: pa.Table) -> dict[str, int]:

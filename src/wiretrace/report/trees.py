@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.case.rows import RowReader
+from wiretrace.model.errors import UserError
 from wiretrace.report.block import Block
 from wiretrace.report.grouping import CallFigures
 from wiretrace.report.order import TreeOrder
@@ -18,11 +21,23 @@ CONFIDENCE_STEPS = 10_000
 """Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
 
 
+PARTS = {
+    "opening": ("lookup_ns", "connect_ns", "tls_ns"),
+    "send": ("request_ns",),
+    "receive": ("response_ns",),
+    "stalled": ("retransmission_ns", "zero_window_ns"),
+}
+"""Parts of a call's time that its bar shows, and the columns that each adds up."""
+PARTS_SUMMED = tuple(name for names in PARTS.values() for name in names)
+
 CALL_COLUMNS = (
-    *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "confidence", "question"),
-    *("basis", "protocol", "operation", "summary", "status", "outcome"),
+    *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "server_exchange", "confidence"),
+    *("question", "basis", "protocol", "operation", "summary", "status", "outcome", "server_host", "server_address"),
+    *("client_host", "client_address", *PARTS_SUMMED),
 )
 """Columns of the table `calls` that are read."""
+EXCHANGE_COLUMNS = ("connection",)
+"""Columns of the table `exchanges` that are read of the caller's view, or of the callee's where that is missing."""
 
 
 def trees_block(
@@ -50,9 +65,19 @@ def trees_block(
 
 
 def calls_block(
-    order: TreeOrder, rows: NDArray[np.integer[Any]], calls: pa.Table, trees: pa.Table, figures: CallFigures
+    order: TreeOrder,
+    rows: NDArray[np.integer[Any]],
+    calls: pa.Table,
+    trees: pa.Table,
+    figures: CallFigures,
+    exchanges: RowReader,
+    connections: NDArray[np.int64],
 ) -> Block:
-    """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of the calls at `rows`."""
+    """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of the calls at `rows`.
+
+    `exchanges` reads `EXCHANGE_COLUMNS`, and `connections` are the numbers of the connections, by row.
+    Raises UserError if the case is damaged.
+    """
     start_ns = calls["start_ns"].to_numpy()
     server_start_ns = calls["server_start_ns"].to_numpy()
     server_end_ns = calls["server_end_ns"].to_numpy()
@@ -72,11 +97,43 @@ def calls_block(
     block.numbers("question", calls["question"].to_numpy().astype(np.uint8))
     for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
         block.text(name, calls[name])
+    block.numbers("connection", _connections(calls, exchanges, connections))
+    for name, columns_summed in PARTS.items():
+        total = np.zeros(len(rows), np.int64)
+        for column in columns_summed:
+            total += calls[column].to_numpy()
+        block.numbers(name, total)
+    for side in ("client", "server"):
+        block.text(f"{side}At", instances(calls, side))
     parties = pa.array(columns.parties, pa.string())
     callee = columns.callee_of_kind[columns.kind[rows]]
     for name, codes in (("client", columns.caller[rows]), ("server", callee)):
         block.text(name, pa.DictionaryArray.from_arrays(pa.array(codes), parties))
     return block
+
+
+def instances(calls: pa.Table, side: str) -> pa.ChunkedArray:
+    """Where the process ran that made ("client") or served ("server") each call: its host, or its address."""
+    hosts = calls[f"{side}_host"].cast(pa.string())
+    addresses = calls[f"{side}_address"].cast(pa.string())
+    return pc.if_else(pc.fill_null(pc.not_equal(hosts, ""), False), hosts, addresses)
+
+
+def _connections(calls: pa.Table, exchanges: RowReader, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Row of the connection that carried each call, as the caller's host saw it, or else the callee's; -1 for none."""
+    client, server = calls["client_exchange"].to_numpy(), calls["server_exchange"].to_numpy()
+    view = np.where(client >= 0, client, server)
+    is_seen = view >= 0
+    if len(view) and int(view.max()) >= len(exchanges):
+        raise UserError("the case is damaged: a call names an exchange that does not exist; make it again")
+    connection = np.full(len(view), -1, np.int64)
+    if not len(numbers):
+        return connection
+    named = exchanges.take(view[is_seen])["connection"].to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    place = np.minimum(np.searchsorted(numbers[order], named), len(numbers) - 1)
+    connection[is_seen] = np.where(numbers[order][place] == named, order[place], -1)
+    return connection
 
 
 def confidence_steps(confidence: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -15,33 +15,51 @@ from typing import TYPE_CHECKING, Any
 
 from wiretrace.case.files import written_aside
 from wiretrace.case.rows import RowReader
+from wiretrace.report.answer import answer
 from wiretrace.report.bundle import asset, page_script, page_style
+from wiretrace.report.comparison import comparison
+from wiretrace.report.connections import connections
 from wiretrace.report.details import details_blocks
+from wiretrace.report.evidence import evidence
 from wiretrace.report.grouping import call_figures
 from wiretrace.report.order import ORDER_COLUMNS, tree_order
 from wiretrace.report.overview import origin_ns, overview
 from wiretrace.report.selection import REPORT_CALLS, select_trees
-from wiretrace.report.trees import CALL_COLUMNS, calls_block, trees_block
+from wiretrace.report.trees import CALL_COLUMNS, EXCHANGE_COLUMNS, calls_block, trees_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from wiretrace.case.reader import Case
+    from wiretrace.report.evidence import PacketSource
 
 
-def write_report(case: Case, path: Path) -> None:
-    """Write `case` as one HTML file at `path`, whole or not at all. Raises UserError if it can not be written."""
+def write_report(case: Case, path: Path, before: Case | None = None, packets: PacketSource | None = None) -> None:
+    """Write `case` as one HTML file at `path`, whole or not at all.
+
+    `before` is a case to compare it with. With `packets` the file holds packets that prove the findings, not redacted.
+    Raises UserError if it can not be written.
+    """
     with written_aside(path) as stream:
-        for piece in _page(case):
+        for piece in _page(case, before, packets):
             stream.write(piece.encode())
 
 
-def _page(case: Case) -> Iterator[str]:
+def _page(case: Case, before: Case | None, packets: PacketSource | None) -> Iterator[str]:
     """The pieces of the page, in order."""
     origin = origin_ns(case)
+    said = answer(case)
     figures = call_figures(case)
-    first_screen = overview(case, figures, origin)
+    first_screen = overview(case, figures, origin, said)
+    found = connections(case, origin)
+    first_screen["pools"] = found.pools
+    first_screen["connections"] |= {"held": found.kept}
+    if before is not None:
+        first_screen["comparison"] = comparison(before, case)
+    packet_blocks: Iterable[tuple[str, str]] = ()
+    if packets is not None:
+        first_screen["packets"], packet_blocks = evidence(case, packets, first_screen["totals"].get("slowest", ""))
     selection = select_trees(case, first_screen["totals"].get("slowest", ""), REPORT_CALLS)
     first_screen["held"] = {
         "trees": len(selection.trees),
@@ -57,11 +75,15 @@ def _page(case: Case) -> Iterator[str]:
     yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
     yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
-    yield _data_block(
-        "calls", calls_block(order, rows, RowReader(case, "calls", CALL_COLUMNS).take(rows), trees, figures).encode()
-    )
+    calls, exchanges = RowReader(case, "calls", CALL_COLUMNS).take(rows), RowReader(case, "exchanges", EXCHANGE_COLUMNS)
+    numbers = case.columns("connections", ["connection"])["connection"].to_numpy()
+    yield _data_block("calls", calls_block(order, rows, calls, trees, figures, exchanges, numbers).encode())
+    del calls, exchanges
+    yield _data_block("connections", found.block.encode())
     for number, block in enumerate(details_blocks(case, rows)):
         yield _data_block(f"details-{number}", block.encode())
+    for name, text in packet_blocks:
+        yield _data_block(name, text)
     yield tail
 
 

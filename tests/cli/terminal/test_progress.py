@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.progress import Progress
 from tests.support.captures import TcpConversation, write_pcap
 from tests.support.command_line import run_on_terminal
 
-from wiretrace.cli.terminal.progress import ProgressBar, progress_on_terminal
+from wiretrace.cli.terminal.progress import ProgressBar, TimeLeft, progress_on_terminal
 from wiretrace.model.progress import NoProgress
 from wiretrace.model.side import Side
 
@@ -20,12 +21,27 @@ def test_a_bar_names_the_stage_and_how_far_it_is() -> None:
     bar = ProgressBar(console)
     bar.stage("reading [captures]")
     bar.advance(50_000_000, 100_000_000)
-    bar.stage("linking")
-    bar.advance(7, 0)
+    bar.stage("linking", "exchanges")
+    bar.advance(7_000, 9_000)
     bar.finish()
     stream = console.file
     assert isinstance(stream, io.StringIO)
-    assert "linking" in stream.getvalue()
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
+    assert "linking" in drawn
+    assert "7,000/9,000 exchanges" in drawn
+
+
+def test_a_stage_says_how_long_it_will_take() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    clock = iter(range(1000))
+    columns = TimeLeft(compact=True)
+    progress = Progress(columns, console=console, get_time=lambda: float(next(clock)))
+    task = progress.add_task("reading", total=100, unit="bytes")
+    for done in (10, 20, 30):
+        progress.update(task, completed=done)
+    assert re.fullmatch(r"\d\d:\d\d left", columns.render(progress.tasks[0]).plain)
+    progress.add_task("unknown", total=None, unit="bytes")
+    assert columns.render(progress.tasks[1]).plain == ""
 
 
 def test_finishing_before_beginning_is_harmless() -> None:

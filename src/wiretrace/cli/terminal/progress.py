@@ -1,4 +1,6 @@
-"""A progress bar on standard error: the stage, how far it is, and how fast. Nothing where it is not a terminal."""
+"""A progress bar on standard error: the stage, how far it is, how fast, and how long it will take. Nothing where it is not a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from wiretrace.model.progress import NoProgress
@@ -17,20 +27,39 @@ if TYPE_CHECKING:
     from wiretrace.model import progress as model
 
 
-class BytesDone(DownloadColumn):
-    """How many bytes of how many; nothing in a stage that does not count them."""
+class Done(DownloadColumn):
+    """How much of how much; nothing in a stage that does not count."""
 
     def render(self, task: Task) -> Text:
         """What stands in the column."""
-        return Text() if task.total is None else super().render(task)
+        if task.total is None:
+            return Text()
+        if task.fields["unit"] == "bytes":
+            return super().render(task)
+        return Text(f"{int(task.completed):,}/{int(task.total):,} {task.fields['unit']}", style="progress.download")
 
 
-class BytesASecond(TransferSpeedColumn):
-    """How fast; nothing in a stage that does not count bytes."""
+class Speed(TransferSpeedColumn):
+    """How fast; nothing in a stage that does not count."""
 
     def render(self, task: Task) -> Text:
         """What stands in the column."""
-        return Text() if task.total is None else super().render(task)
+        if task.total is None:
+            return Text()
+        if task.fields["unit"] == "bytes":
+            return super().render(task)
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{int(speed):,}/s", style="progress.data.speed")
+
+
+class TimeLeft(TimeRemainingColumn):
+    """How long the stage will take from here; nothing in a stage that does not know how much there is to do."""
+
+    def render(self, task: Task) -> Text:
+        """What stands in the column."""
+        if task.total is None or task.time_remaining is None:
+            return Text()
+        return super().render(task).append(" left")
 
 
 class ProgressBar:
@@ -40,20 +69,21 @@ class ProgressBar:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
-            BytesDone(),
-            BytesASecond(),
+            Done(),
+            Speed(),
             TimeElapsedColumn(),
+            TimeLeft(compact=True),
             console=console,
             transient=True,
         )
         self._task: TaskID | None = None
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, unit: str = "bytes") -> None:
         """Draw a bar for a stage that begins."""
         self._bar.start()
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=None)
+        self._task = self._bar.add_task(name, total=None, unit=unit)
 
     def advance(self, done: int, total: int) -> None:
         """Draw how far the stage is."""

@@ -46,9 +46,7 @@ export class Columns {
  * @returns {Promise<Columns>}
  */
 export async function readBlock(id) {
-  const node = document.getElementById(id);
-  if (!node) throw new Error(`no block ${id}`);
-  const bytes = await inflate(fromBase64(node.textContent ?? ""));
+  const bytes = await blockBytes(id);
   const headerLength = new DataView(bytes.buffer).getUint32(0, true);
   /** @type {Record<string, ColumnHeader>} */
   const headers = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + headerLength)));
@@ -62,6 +60,13 @@ export async function readBlock(id) {
     else numbers.set(name, values);
   }
   return new Columns(numbers, texts);
+}
+
+/** What stands compressed in the element `id`. @param {string} id @returns {Promise<Uint8Array>} */
+export async function blockBytes(id) {
+  const node = document.getElementById(id);
+  if (!node) throw new Error(`no block ${id}`);
+  return inflate(fromBase64(node.textContent ?? ""));
 }
 
 /** Where the items of each row begin in a value column, from the length per row; one entry more than rows.

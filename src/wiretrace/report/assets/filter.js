@@ -1,23 +1,33 @@
 // The filter language: words and field:value terms, all of which must hold. Parsing only; search.js applies it.
+// diagnosis/filter.py reads the same language for the command line: tests hold the two together.
 //
 //   checkout                 a word found anywhere in the tree
-//   service:api              the root call's field is the value (* stands for any text)
+//   service:db               some call of the tree asks this service (* stands for any text); != : none does
+//   status:200               the root call's field is the value
 //   operation~orders         it contains the value;  != and !~ turn both round
 //   duration>200ms calls>=5  numbers compare; durations take ns, us, ms, s, min
-//   any.service:db           some call of the tree, not only its root
+//   stalled>1ms              some call waited so long for lost segments, or for a receiver that was full
+//   start>=2026-11-21T05:38:00.25Z   times are UTC
+//   any.status:ERR*          some call of the tree, not only its root;  root.service:web  only its root
 //   -status:200              a minus turns a term round
 
 /** @typedef {{ word: string, negated: boolean }} WordTerm */
-/** @typedef {{ field: string, any: boolean, operator: string, value: string, number: number, negated: boolean }} FieldTerm */
+/** @typedef {{ field: string, any: boolean, operator: string, value: string, number: number, time: bigint, negated: boolean }} FieldTerm */
 /** @typedef {{ words: WordTerm[], fields: FieldTerm[], error: string }} Filter */
 
-export const TEXT_FIELDS = ["service", "client", "protocol", "operation", "summary", "path", "status", "outcome", "id"];
-export const NUMBER_FIELDS = ["duration", "calls", "errors", "questions"];
-/** Fields of a tree as a whole: `any.` means nothing to them. */
-const TREE_FIELDS = new Set(["calls", "errors", "questions"]);
+export const TEXT_FIELDS = ["service", "client", "host", "protocol", "operation", "summary", "path", "status", "outcome", "id"];
+export const NUMBER_FIELDS = ["duration", "stalled", "start", "calls", "errors", "questions"];
+/** Fields of a tree as a whole: `any.` and `root.` mean nothing to them. */
+const TREE_FIELDS = new Set(["start", "calls", "errors", "questions"]);
+/** Fields of which a tree has many values: without a scope, any call counts. */
+const MANY_VALUED = new Set(["service", "host", "stalled"]);
+/** Fields that are durations. */
+const DURATIONS = new Set(["duration", "stalled"]);
 
 const TOKEN = /(?:[^\s"]|"[^"]*"?)+/g;
-const TERM = /^(any\.)?([a-z]+)(!=|!~|>=|<=|:|=|~|>|<)(.*)$/is;
+const TERM = /^(any\.|root\.)?([a-z]+)(!=|!~|>=|<=|:|=|~|>|<)(.*)$/is;
+const INSTANT = /^(\d{4}-\d\d-\d\d)(?:t(\d\d:\d\d(?::\d\d)?)(?:\.(\d{1,9}))?z?)?$/;
+const PLAIN_NUMBER = /^-?\d+(?:\.\d*)?$/;
 /** @type {Record<string, number>} */
 const UNITS = { "": 1e6, ns: 1, us: 1e3, "µs": 1e3, ms: 1e6, s: 1e9, m: 6e10, min: 6e10 };
 
@@ -51,11 +61,11 @@ export function textMatches(term, text) {
     case "!=": return !globMatches(term.value, found);
     case "~": return found.includes(term.value);
     case "!~": return !found.includes(term.value);
-    default: return found !== "" && numberMatches({ ...term, number: Number(term.value) }, Number(found));
+    default: return numberMatches({ ...term, number: plainNumber(term.value) }, plainNumber(found));
   }
 }
 
-/** Whether a number satisfies a term. @param {FieldTerm} term @param {number} value @returns {boolean} */
+/** Whether a number satisfies a term; what is not a number satisfies none. @param {FieldTerm} term @param {number} value @returns {boolean} */
 export function numberMatches(term, value) {
   switch (term.operator) {
     case "=": return value === term.number;
@@ -73,33 +83,70 @@ export function termFor(field, value) {
   return /^[^\s"*]+$/.test(value) ? `${field}:${value}` : `${field}:"${value.replace(/["*]/g, "*")}"`;
 }
 
+/** The same filter with the terms about the root call asked of any call. @param {string} text @returns {string} */
+export function scopeless(text) {
+  return (text.match(TOKEN) ?? []).map((token) => {
+    const body = token.replace(/^-/, "");
+    const match = body.startsWith('"') ? null : TERM.exec(body);
+    const field = match?.[2].toLowerCase() ?? "";
+    const isOfRoot = match && !match[1] && !MANY_VALUED.has(field) && !TREE_FIELDS.has(field) && field !== "duration";
+    return isOfRoot ? `${token.startsWith("-") ? "-" : ""}any.${body}` : token;
+  }).join(" ");
+}
+
 /** The term of a match, a sentence about what is wrong with it, or null while its value is still being typed.
  * @param {RegExpExecArray} match @param {boolean} negated @returns {FieldTerm | string | null} */
-function fieldTerm([, any, name, sign, rest], negated) {
+function fieldTerm([, scope = "", name, sign, rest], negated) {
   const field = name.toLowerCase();
   const value = unquoted(rest).toLowerCase();
-  const operator = sign === ":" ? "=" : sign;
+  let operator = sign === ":" ? "=" : sign;
   const isNumber = NUMBER_FIELDS.includes(field);
   if (!isNumber && !TEXT_FIELDS.includes(field)) {
     return `There is no field \u201c${name}\u201d. Fields: ${[...TEXT_FIELDS, ...NUMBER_FIELDS].join(", ")}. Quote a word that holds a sign.`;
   }
-  if (any && TREE_FIELDS.has(field)) return `\u201c${field}\u201d is of the whole tree: leave out \u201cany.\u201d.`;
+  if (scope && TREE_FIELDS.has(field)) return `\u201c${field}\u201d is of the whole tree: leave out \u201c${scope}\u201d.`;
   if (!value) return null;
   let number = Number.NaN;
+  let time = 0n;
   if (isNumber) {
     if (operator.endsWith("~")) return `\u201c${field}\u201d is a number: compare it with = != > >= < <=.`;
-    number = field === "duration" ? durationOf(value) : Number(value);
+    if (field === "start") {
+      const instant = instantOf(value);
+      if (instant === null) return `\u201c${rest}\u201d is not a time: write 2026-11-21T05:38:00.25Z.`;
+      time = instant;
+      number = 0;
+    } else {
+      number = DURATIONS.has(field) ? durationOf(value) : plainNumber(value);
+    }
     if (Number.isNaN(number)) {
-      return field === "duration" ? `\u201c${rest}\u201d is not a duration: write 200ms or 1.5s.` : `\u201c${rest}\u201d is not a number.`;
+      return DURATIONS.has(field) ? `\u201c${rest}\u201d is not a duration: write 200ms or 1.5s.` : `\u201c${rest}\u201d is not a number.`;
     }
   }
-  return { field, any: Boolean(any), operator, value, number, negated };
+  const isMany = MANY_VALUED.has(field) && !scope;
+  if (isMany && !isNumber && operator.startsWith("!")) {
+    operator = operator === "!=" ? "=" : "~";
+    negated = !negated;
+  }
+  return { field, any: isMany || scope.toLowerCase() === "any.", operator, value, number, time, negated };
 }
 
 /** Nanoseconds. @param {string} text @returns {number} */
 function durationOf(text) {
   const match = /^(\d+(?:\.\d*)?|\.\d+)\s*([a-zµ]*)$/.exec(text);
   return match ? Number(match[1]) * (UNITS[match[2]] ?? Number.NaN) : Number.NaN;
+}
+
+/** Nanoseconds since the epoch; null if the text is no time. @param {string} text @returns {bigint | null} */
+function instantOf(text) {
+  const match = INSTANT.exec(text);
+  if (!match) return null;
+  const seconds = Date.parse(`${match[1]}T${(match[2] ?? "00:00").padEnd(8, ":00")}Z`);
+  return Number.isNaN(seconds) ? null : BigInt(seconds) * 1_000_000n + BigInt((match[3] ?? "").padEnd(9, "0"));
+}
+
+/** @param {string} text @returns {number} */
+function plainNumber(text) {
+  return PLAIN_NUMBER.test(text) ? Number(text) : Number.NaN;
 }
 
 /** @param {string} pattern text in which * stands for any text @param {string} text @returns {boolean} */

@@ -56,6 +56,13 @@ export function percent(part, whole) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} %`;
 }
 
+/** How often a second. @param {number} times @param {number} nanoseconds @returns {string} */
+export function rate(times, nanoseconds) {
+  if (nanoseconds <= 0) return "\u2013";
+  const value = (times * 1e9) / nanoseconds;
+  return `${value >= 100 ? count(Math.round(value)) : significant(value)}/s`;
+}
+
 /** Times of the report: nanoseconds from an origin, shown in UTC or in the reader's own zone. */
 export class Clock {
   /** @param {string} origin nanoseconds since the epoch */
@@ -67,6 +74,14 @@ export class Clock {
   /** Date and time of day to the microsecond. @param {number} nanoseconds from the origin @returns {string} */
   full(nanoseconds) {
     return `${this.parts(nanoseconds).join(" ")} ${this.local ? "local" : "UTC"}`;
+  }
+
+  /** UTC to the nanosecond, as programs read it. @param {number} nanoseconds from the origin @returns {string} */
+  iso(nanoseconds) {
+    const absolute = this.origin + BigInt(Math.round(nanoseconds));
+    const date = new Date(Number(absolute / 1_000_000n));
+    if (Number.isNaN(date.getTime())) return String(absolute);
+    return `${date.toISOString().slice(0, -1)}${String(absolute % 1_000_000n).padStart(6, "0")}Z`;
   }
 
   /** Time of day to the microsecond. @param {number} nanoseconds from the origin @returns {string} */

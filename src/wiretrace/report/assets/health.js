@@ -1,23 +1,62 @@
-// The health of the capture: sentences about what is known to be missing, so that nobody trusts a blind capture.
+// Whether the capture can be trusted: a tile for each thing that may be missing, and the gaps in sentences.
 
-import { element, svg } from "./dom.js";
-import { count, counted, duration, percent, linkProbability, size } from "./format.js";
-import { definitions, signOf, table } from "./parts.js";
-import { ACCOUNTS, BASES } from "./words.js";
+import { element } from "./dom.js";
+import { count, counted, duration, percent, size } from "./format.js";
+import { signOf } from "./parts.js";
+import { routeTo } from "./router.js";
 
 /** @typedef {import("./main.js").App} App */
+/** @typedef {{ name: string, value: string, words: string, state: string }} Tile */
 
-/** Notes that are listed one by one. */
-const NOTES_SHOWN = 12;
+/** Share of calls outside any request from which the tile says so. */
+const MUCH_OUTSIDE = 0.1;
 
-/** What is known to be missing, each a sentence; empty if nothing is. @param {any} overview @returns {string[]} */
-export function gaps(overview) {
-  const { captures, connections, accounting, links, totals } = overview;
-  /** @type {string[]} */
+/** @param {App} app @returns {HTMLElement} */
+export function healthSection({ overview }) {
+  const missing = gaps(overview);
+  return element("section", { class: "health", "aria-labelledby": "health-title" },
+    element("h2", { id: "health-title" }, signOf(missing.length ? "question" : "ok"),
+      missing.length ? "Health of the capture: what is not shown may still have happened" : "Health of the capture: nothing is known to be missing"),
+    element("ul", { class: "tiles" }, tiles(overview).map((tile) => element("li", { class: `tile ${tile.state}` },
+      element("span", { class: "tile-name" }, tile.name),
+      element("span", { class: "tile-value" }, signOf(tile.state), tile.value),
+      element("span", { class: "muted" }, tile.words)))),
+    element("div", { class: "health-more" },
+      missing.length ? element("details", {}, element("summary", {}, `What is missing, in ${counted(missing.length, "sentence")}`), element("ul", { class: "gaps" }, missing.map((sentence) => element("li", {}, sentence)))) : null,
+      element("a", { href: routeTo(["coverage"]) }, "Coverage by host, and clocks"), element("a", { href: routeTo(["about"]) }, "Where every byte went, and all notes")));
+}
+
+/** @param {any} overview @returns {Tile[]} */
+function tiles({ captures, clocks, connections, totals, links, coverage }) {
+  const captured = clocks.filter((/** @type {any} */ host) => host.captures.length).length;
+  const blind = clocks.length - captured;
+  const dropped = captures.reduce((/** @type {number} */ sum, /** @type {any} */ capture) => sum + Math.max(capture.dropped, 0), 0);
+  const silent = captures.filter((/** @type {any} */ capture) => capture.dropped < 0).length;
+  const linked = ["stated", "measured", "inferred"].reduce((sum, basis) => sum + links[basis].count, 0);
+  const children = linked + links.question.count;
+  return [
+    { name: "Hosts captured", value: blind > 0 ? `${captured} of ${clocks.length}` : count(captured || captures.length), words: blind > 0 ? "the others are seen from outside" : counted(captures.length, "capture"), state: blind > 0 ? "question" : "ok" },
+    { name: "Time covered", value: duration(coverage.to - coverage.from), words: shortest(captures, coverage), state: "ok" },
+    { name: "Dropped", value: silent === captures.length && captures.length ? "not said" : count(dropped), words: silent ? `${counted(silent, "capture")} ${silent === 1 ? "does" : "do"} not say` : "packets, as the hosts say", state: dropped ? "error" : silent ? "question" : "ok" },
+    { name: "Gaps", value: size(connections.lostBytes), words: "acknowledged, not captured", state: connections.lostBytes ? "error" : "ok" },
+    { name: "Encrypted", value: percent(connections.encrypted, connections.total), words: `${count(connections.encrypted)} of ${counted(connections.total, "connection")}`, state: connections.encrypted ? "question" : "ok" },
+    { name: "Outside any request", value: percent(totals.outside, totals.calls), words: counted(totals.outside, "call"), state: totals.outside > MUCH_OUTSIDE * totals.calls ? "question" : "ok" },
+    { name: "Links", value: children ? percent(linked, children) : "none", words: links.question.count ? `${counted(links.question.count, "question")} beside them` : "of the calls that have a parent", state: links.question.count > MUCH_OUTSIDE * children ? "question" : "ok" },
+  ];
+}
+
+/** @param {any[]} captures @param {any} coverage @returns {string} */
+function shortest(captures, coverage) {
+  const whole = coverage.to - coverage.from;
+  const least = Math.min(...captures.filter((capture) => capture.first_ns >= 0).map((capture) => capture.last_ns - capture.first_ns));
+  return Number.isFinite(least) ? `each host at least ${percent(Math.min(least, whole), whole)} of it` : "no packets";
+}
+
+/** What the capture lacks, in sentences. @param {any} overview @returns {string[]} */
+function gaps({ captures, connections, totals, accounting, links }) {
   const found = [];
-  const dropped = captures.filter((/** @type {any} */ capture) => capture.dropped > 0);
-  for (const capture of dropped) {
-    found.push(`${capture.capture}: the capturing host dropped ${counted(capture.dropped, "packet")} (${percent(capture.dropped, capture.dropped + capture.packets)}).`);
+  for (const capture of captures) {
+    if (capture.dropped > 0) found.push(`${capture.capture}: the capturing host dropped ${counted(capture.dropped, "packet")} of ${count(capture.packets + capture.dropped)}.`);
   }
   const silent = captures.filter((/** @type {any} */ capture) => capture.dropped < 0).length;
   if (silent) found.push(`${counted(silent, "capture")} of ${captures.length} ${silent === 1 ? "does" : "do"} not say how many packets were dropped.`);
@@ -33,117 +72,8 @@ export function gaps(overview) {
   return found;
 }
 
-/** Whether the capture can be trusted, in a sentence, and the gaps. @param {any} overview @returns {HTMLElement} */
-export function healthVerdict(overview) {
-  const missing = gaps(overview);
-  return element("section", { class: `health ${missing.length ? "warn" : "good"}`, "aria-labelledby": "health-title" },
-    element("h2", { id: "health-title" }, signOf(missing.length ? "question" : "ok"),
-      missing.length ? "Parts are known to be missing: what is not shown here may still have happened" : "Nothing is known to be missing"),
-    missing.length ? element("ul", { class: "gaps" }, missing.map((sentence) => element("li", {}, sentence))) : null);
-}
-
-/** What the verdict rests on: captures, links, bytes and notes. @param {App} app @returns {HTMLElement} */
-export function captureSection(app) {
-  const { overview } = app;
-  return element("section", { "aria-labelledby": "captures-title" },
-    element("h2", { id: "captures-title" }, "What was captured"),
-    capturesTable(app),
-    element("div", { class: "columns" }, linksBox(overview), accountingBox(overview.accounting), notesBox(overview.notes)));
-}
-
 /** @param {Record<string, number>} accounting @returns {number} */
 function unexplainedBytes(accounting) {
   const explained = Object.entries(accounting).reduce((sum, [name, bytes]) => (name === "captured" ? sum : sum + bytes), 0);
   return (accounting.captured ?? 0) - explained;
-}
-
-/** @param {App} app @returns {HTMLElement} */
-function capturesTable({ overview, clock }) {
-  const clocks = new Map(overview.clocks.map((/** @type {any} */ host) => [host.host, host]));
-  const captures = overview.captures.map((/** @type {any} */ capture) => {
-    const offset = clocks.get(capture.host)?.clock_offset_ns ?? 0;
-    return { ...capture, empty: capture.first_ns < 0, from: capture.first_ns - offset, to: capture.last_ns - offset };
-  });
-  const known = captures.filter((/** @type {any} */ capture) => !capture.empty);
-  const from = Math.min(...known.map((/** @type {any} */ capture) => capture.from));
-  const to = Math.max(...known.map((/** @type {any} */ capture) => capture.to), from + 1);
-  return table("By vantage point", [
-    { title: "Capture", cell: (row) => row.capture, key: (row) => row.capture },
-    { title: "Host", cell: (row) => row.host || "\u2013", key: (row) => row.host ?? "" },
-    { title: "Packets", number: true, cell: (row) => count(row.packets), key: (row) => row.packets },
-    { title: "Not decoded", number: true, hint: "Packets that are not TCP or UDP, or that can not be read", cell: (row) => count(row.packets - row.decoded), key: (row) => row.packets - row.decoded },
-    { title: "Dropped", number: true, hint: "Packets that the capturing host says it dropped", cell: (row) => droppedCell(row.dropped), key: (row) => row.dropped },
-    { title: "From", hint: "First packet, on the common time line where the clock is known", cell: (row) => (row.empty ? "empty" : clock.timeOfDay(row.from)), key: (row) => row.from },
-    { title: "Covers", number: true, cell: (row) => (row.empty ? "\u2013" : duration(row.to - row.from)), key: (row) => row.to - row.from },
-    { title: "Time covered", hint: "Part of the time that any capture covers", cell: (row) => coverage(row, from, to) },
-    { title: "Clock", number: true, hint: "What its clock shows before the common time line, and how far that may be wrong", cell: (row) => clockCell(clocks.get(row.host)) },
-  ], captures);
-}
-
-/** @param {number} dropped @returns {import("./dom.js").Child[]} */
-function droppedCell(dropped) {
-  if (dropped < 0) return [element("span", { class: "muted" }, "not said")];
-  return dropped ? [element("span", { class: "outcome error" }, signOf("error"), count(dropped))] : ["0"];
-}
-
-/** @param {any} host @returns {string} */
-function clockCell(host) {
-  if (!host || host.clock_offset_ns === null) return "not known";
-  const sign = host.clock_offset_ns > 0 ? "+" : "";
-  return `${sign}${duration(host.clock_offset_ns)} \u00b1 ${duration(host.clock_error_ns ?? 0)}`;
-}
-
-/** @param {any} row @param {number} from @param {number} to @returns {Node} */
-function coverage(row, from, to) {
-  if (row.empty) return document.createTextNode("");
-  const scale = 100 / (to - from);
-  const width = Math.max((row.to - row.from) * scale, 1);
-  return svg("svg", { class: "coverage", viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img", "aria-label": `${percent(row.to - row.from, to - from)} of the time that any capture covers` },
-    svg("rect", { class: "track", x: 0, y: 3, width: 100, height: 2 }),
-    svg("rect", { class: "covered", x: Math.min((row.from - from) * scale, 99), y: 1, width, height: 6 }));
-}
-
-/** @param {any} overview @returns {HTMLElement} */
-function linksBox({ links, totals }) {
-  const kinds = ["stated", "measured", "inferred", "question"];
-  const total = kinds.reduce((sum, kind) => sum + links[kind].count, 0);
-  return element("div", {}, element("h3", {}, "Links between calls"),
-    element("p", {}, total ? `${counted(total, "call")} of ${count(totals.calls)} ${total === 1 ? "has" : "have"} a parent.` : "No call was linked to another."),
-    shares(kinds.map((kind) => [kind, links[kind].count])),
-    element("table", { class: "plain" }, element("tbody", {}, kinds.map((kind) => element("tr", {},
-      element("th", { scope: "row" }, element("span", { class: `badge ${kind}`, title: BASES[kind].sentence }, BASES[kind].label)),
-      element("td", { class: "number" }, count(links[kind].count)),
-      element("td", { class: "number" }, percent(links[kind].count, total)),
-      element("td", { class: "muted" }, links[kind].confidence === null ? "" : `mean confidence ${linkProbability(links[kind].confidence, kind)}`))))));
-}
-
-/** A bar of shares; the table below it says the same in numbers. @param {[string, number][]} parts @returns {HTMLElement} */
-function shares(parts) {
-  const total = parts.reduce((sum, [, value]) => sum + value, 0);
-  return element("div", { class: "shares", "aria-hidden": "true" }, parts.filter(([, value]) => value).map(([name, value]) => {
-    const part = element("span", { class: name });
-    part.style.flexGrow = String(value / total);
-    return part;
-  }));
-}
-
-/** @param {Record<string, number>} accounting @returns {HTMLElement} */
-function accountingBox(accounting) {
-  const captured = accounting.captured ?? 0;
-  const fates = Object.entries(accounting).filter(([name, bytes]) => name !== "captured" && bytes);
-  return element("div", {}, element("h3", {}, "Where every byte went"),
-    element("p", {}, `${size(captured)} of payload ${ACCOUNTS.captured}.`),
-    element("table", { class: "plain" }, element("tbody", {}, fates.sort((left, right) => right[1] - left[1]).map(([name, bytes]) => element("tr", {},
-      element("td", { class: "number" }, size(bytes)),
-      element("td", { class: "number" }, percent(bytes, captured)),
-      element("td", {}, ACCOUNTS[name] ?? name))))));
-}
-
-/** @param {any[]} notes @returns {HTMLElement | null} */
-function notesBox(notes) {
-  if (!notes.length) return null;
-  return element("div", {}, element("h3", {}, "Notes"),
-    definitions(notes.slice(0, NOTES_SHOWN).map((note) => [`${count(note.count)} \u00d7 ${note.subject}`, note.sentence])),
-    notes.length > NOTES_SHOWN ? element("details", {}, element("summary", {}, `${notes.length - NOTES_SHOWN} more`),
-      definitions(notes.slice(NOTES_SHOWN).map((note) => [`${count(note.count)} \u00d7 ${note.subject}`, note.sentence]))) : null);
 }

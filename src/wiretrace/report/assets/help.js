@@ -8,19 +8,27 @@ const KEYS = [
   ["Page Up, Page Down, Home, End", "further"],
   ["Enter", "open the tree; in a tree, go to the side panel"],
   ["Esc", "back: from the panel, from the tree, out of the filter"],
-  ["\u2190, \u2192", "in a tree: to the parent, to the first child"],
-  ["n, N", "in a tree: next and previous failed call"],
   ["/", "filter the trees"],
-  ["1, 2, 3", "overview, trees, services"],
+  ["h", "trees: to the heatmap; there the arrows move, with Shift they mark a region"],
+  ["\u2190, \u2192", "tree: close, or go to the parent; open, or go to the first call beneath"],
+  ["n, N", "tree: next and previous failed call"],
+  ["p", "tree: next call on the critical path"],
+  ["w, s, c", "tree: waterfall, sequence, compare"],
+  ["u", "tree: show alike calls one by one, or fold them"],
+  ["+, \u2212, 0", "tree: zoom in, out, to the whole"],
+  ["1 \u2026 7", "the views, in the order of the bar above"],
   ["?", "this help"],
 ];
 const EXAMPLES = [
   ["checkout", "a word anywhere in the tree: summary, operation, service, status"],
-  ["service:api", "the root call is to service api; * stands for any text: service:api*"],
-  ["status!=200", "the root's status is not 200"],
-  ["path~/orders", "the root's path contains /orders; !~ for does not contain"],
+  ["service:db", "some call asks service db; * stands for any text: service:db*; != : none does"],
+  ["host:app2", "some call goes to this host"],
+  ["status!=200", "the status of the root call is not 200"],
+  ["path~/orders", "the path of the root call contains /orders; !~ for does not contain"],
   ["duration>200ms calls>=5", "both must hold; durations in ns, us, ms, s, min"],
-  ["any.service:redis any.status:ERR*", "some call of the tree, not only its root"],
+  ["stalled>1ms", "some call waited so long for lost segments, or for a receiver that was full"],
+  ["start>=2026-11-21T05:38:00.25Z", "times are UTC"],
+  ["any.status:ERR*", "some call of the tree, not only its root; root.service:web only its root"],
   ["-outcome:ok", "a minus turns a term round"],
   ['"GET /a b"', "quotes keep a text together"],
 ];
@@ -31,7 +39,7 @@ export function helpDialog() {
     element("form", { method: "dialog" }, element("h2", { id: "help-title" }, "Keys and filters"), element("button", { class: "small", "aria-label": "Close the help" }, "Close")),
     element("h3", {}, "Keys"), rows(KEYS, "kbd"),
     element("h3", {}, "Filter language"), rows(EXAMPLES, "code"),
-    element("p", { class: "muted" }, `Fields: ${[...TEXT_FIELDS, ...NUMBER_FIELDS].join(", ")}. Case does not matter.`)));
+    element("p", { class: "muted" }, `Fields: ${[...TEXT_FIELDS, ...NUMBER_FIELDS].join(", ")}. Case does not matter. The command line reads the same language: wiretrace show CASE --where '\u2026'.`)));
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
   return dialog;
 }

@@ -3,10 +3,15 @@
 import { element } from "./dom.js";
 import { Clock } from "./format.js";
 import { helpDialog } from "./help.js";
+import { Hues } from "./hues.js";
 import { Model } from "./model.js";
 import { parseRoute } from "./router.js";
+import { AboutView } from "./view_about.js";
+import { CompareView } from "./view_compare.js";
+import { ConnectionsView } from "./view_connections.js";
+import { CoverageView } from "./view_coverage.js";
+import { MapView } from "./view_map.js";
 import { OverviewView } from "./view_overview.js";
-import { ServicesView } from "./view_services.js";
 import { TreeView } from "./view_tree.js";
 import { TreesView } from "./view_trees.js";
 
@@ -14,6 +19,7 @@ import { TreesView } from "./view_trees.js";
  * @typedef {object} App what every view may use
  * @property {any} overview the figures of the first screen, as overview.py writes them
  * @property {Clock} clock
+ * @property {Hues} hues
  * @property {Model} model trees and calls; only views that wait for it may use it
  * @property {number} lastTree tree that was opened last; -1 if none
  * @property {string} treesAddress the list of trees as it was left
@@ -25,17 +31,24 @@ import { TreesView } from "./view_trees.js";
 /** @type {Record<string, { make: (app: App) => View, waits: boolean, tab: string }>} */
 const VIEWS = {
   overview: { make: (app) => new OverviewView(app), waits: false, tab: "overview" },
-  services: { make: (app) => new ServicesView(app), waits: false, tab: "services" },
+  map: { make: (app) => new MapView(app), waits: false, tab: "map" },
+  services: { make: (app) => new MapView(app), waits: false, tab: "map" },
+  connections: { make: (app) => new ConnectionsView(app), waits: true, tab: "connections" },
+  coverage: { make: (app) => new CoverageView(app), waits: false, tab: "coverage" },
+  compare: { make: (app) => new CompareView(app), waits: false, tab: "compare" },
+  about: { make: (app) => new AboutView(app), waits: false, tab: "about" },
   trees: { make: (app) => new TreesView(app), waits: true, tab: "trees" },
   tree: { make: (app) => new TreeView(app), waits: true, tab: "trees" },
 };
-const TABS = [["overview", "Overview", "#/"], ["trees", "Trees", "#/trees"], ["services", "Services", "#/services"]];
 
 const overviewData = JSON.parse(document.getElementById("overview")?.textContent ?? "{}");
+const TABS = [["overview", "Overview", "#/"], ["trees", "Trees", "#/trees"], ["map", "Map", "#/map"], ["connections", "Connections", "#/connections"],
+  ["coverage", "Coverage", "#/coverage"], ...(overviewData.comparison ? [["compare", "Compare", "#/compare"]] : []), ["about", "About", "#/about"]];
 /** @type {App} */
 const app = {
   overview: overviewData,
   clock: new Clock(overviewData.origin),
+  hues: new Hues(),
   model: /** @type {any} */ (null),
   lastTree: -1,
   treesAddress: "#/trees",
@@ -61,12 +74,14 @@ document.body.append(
       zoneButton, themeButton,
       element("button", { type: "button", "aria-label": "Help: keys and filter language", click: () => help.showModal() }, "?"))),
   overviewData.keepsValues ? element("p", { class: "banner", role: "note" }, "This report keeps captured values readable: it was made with redaction of values turned off. Handle it as you would the captures.") : "",
+  overviewData.packets ? element("p", { class: "banner", role: "note" }, "This report holds captured packets as they were, not redacted. Handle it as you would the captures.") : "",
   main, help);
+for (const edge of overviewData.edges) app.hues.of(edge.server); // the same hue whatever is looked at first
 labelZone();
 labelTheme();
 
 /** Decoded once the whole file has been read. @type {Promise<void>} */
-const modelReady = documentRead().then(() => Model.load(overviewData.callsPerBlock)).then((model) => { app.model = model; });
+const modelReady = documentRead().then(() => Model.load(overviewData.callsPerBlock, app.clock.origin)).then((model) => { app.model = model; });
 
 window.addEventListener("hashchange", () => show());
 document.addEventListener("keydown", key);
@@ -109,7 +124,7 @@ function key(event) {
   else if (event.key === "/" && viewName !== "trees") {
     location.hash = app.treesAddress;
     modelReady.then(() => setTimeout(() => document.getElementById("filter")?.focus()));
-  } else if (["1", "2", "3"].includes(event.key)) location.hash = TABS[Number(event.key) - 1][2];
+  } else if (event.key >= "1" && Number(event.key) <= TABS.length) location.hash = TABS[Number(event.key) - 1][2];
   else {
     view?.key(event);
     return;
@@ -143,6 +158,7 @@ function isDark() {
 function changeTheme() {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";
   labelTheme();
+  document.dispatchEvent(new Event("themechange"));
 }
 
 function labelTheme() {

@@ -1,128 +1,85 @@
-// A layered drawing of the services: callers left of what they call, the more calls the wider the arrow.
+// The drawing of the services as layout.py lays them out: callers left of what they call, the more calls the wider the line.
 
 import { svg } from "./dom.js";
 import { count, duration, percent } from "./format.js";
 
-/** @typedef {{ client: string, server: string, protocol: string, calls: number, errors: number, p95: number }} Edge */
-/** @typedef {{ name: string, layer: number, slot: number, x: number, y: number }} Box */
+/** @typedef {{ client: string, server: string, protocol: string, calls: number, errors: number, p50: number, p95: number }} Edge */
+/** @typedef {{ boxes: Record<string, [number, number]>, lines: [number, number][][] }} Layout */
 
 const BOX_WIDTH = 150;
-const BOX_HEIGHT = 34;
-const LAYER_WIDTH = 290;
-const SLOT_HEIGHT = 62;
-const MARGIN = 16;
-const NAME_LETTERS = 20;
+const BOX_HEIGHT = 40;
+const LAYER_WIDTH = 270;
+const SLOT_HEIGHT = 78;
+const MARGIN = 20;
+const NAME_LETTERS = 19;
 /** How small the drawing may be made so that it fits the page; where that is not enough, it scrolls. */
-const SMALLEST = 0.75;
-/** Rounds of ordering each layer by its neighbours: few crossings, and a bounded time. */
-const ROUNDS = 4;
+const SMALLEST = 0.7;
 
-/** @param {Edge[]} edges @returns {SVGElement} */
-export function serviceMap(edges) {
-  const boxes = laidOut(edges);
-  const width = Math.max(...boxes.map((box) => box.x), 0) + BOX_WIDTH + MARGIN;
-  const height = Math.max(...boxes.map((box) => box.y), 0) + BOX_HEIGHT + MARGIN;
-  const byName = new Map(boxes.map((box) => [box.name, box]));
+/** @param {Edge[]} edges @param {Layout} layout @param {string} measure "", "calls" or "errors" @param {import("./hues.js").Hues} hues
+ * @param {(edge: Edge) => string} addressOf where a line leads @returns {SVGElement} */
+export function serviceMap(edges, layout, measure, hues, addressOf) {
+  const boxes = Object.entries(layout.boxes);
+  const x = (/** @type {number} */ layer) => MARGIN + layer * LAYER_WIDTH;
+  const y = (/** @type {number} */ slot) => MARGIN + slot * SLOT_HEIGHT;
+  const width = x(Math.max(...boxes.map(([, [layer]]) => layer), 0)) + BOX_WIDTH + MARGIN;
+  const height = y(Math.max(...boxes.map(([, [, slot]]) => slot), ...layout.lines.flat().map(([, slot]) => slot), 0)) + BOX_HEIGHT + MARGIN;
   const most = Math.max(...edges.map((edge) => edge.calls), 1);
-  const map = svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Map of services" },
-    edges.map((edge) => drawnEdge(edge, /** @type {Box} */ (byName.get(edge.client)), /** @type {Box} */ (byName.get(edge.server)), most)),
-    boxes.map(drawnBox));
+  const slowest = Math.max(...edges.map((edge) => edge.p95), 2);
+  /** @type {Map<string, { calls: number, errors: number }>} */
+  const asked = new Map();
+  for (const edge of edges) {
+    const sum = asked.get(edge.server) ?? { calls: 0, errors: 0 };
+    asked.set(edge.server, { calls: sum.calls + edge.calls, errors: sum.errors + edge.errors });
+  }
+  const map = svg("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Map of services" },
+    edges.map((edge, number) => drawnEdge(edge, layout.lines[number].map(([layer, slot]) => [x(layer), y(slot) + BOX_HEIGHT / 2]), { most, slowest, measure, address: addressOf(edge) })),
+    boxes.map(([name, [layer, slot]]) => drawnBox(name, x(layer), y(slot), hues.of(name), asked.get(name))));
   map.style.minWidth = `${Math.round(width * SMALLEST)}px`;
   return map;
 }
 
-/** @param {Edge[]} edges @returns {Box[]} */
-function laidOut(edges) {
-  /** @type {Map<string, Box>} */
-  const boxes = new Map();
-  for (const name of edges.flatMap((edge) => [edge.client, edge.server])) {
-    if (!boxes.has(name)) boxes.set(name, { name, layer: 0, slot: 0, x: 0, y: 0 });
-  }
-  const links = withoutCircles(edges, [...boxes.keys()]);
-  for (let round = 0, moved = true; moved && round <= boxes.size; round++) {
-    moved = false;
-    for (const [from, to] of links) {
-      const [caller, callee] = [boxes.get(from), boxes.get(to)];
-      if (caller && callee && callee.layer <= caller.layer) {
-        callee.layer = caller.layer + 1;
-        moved = true;
-      }
-    }
-  }
-  /** @type {Box[][]} */
-  const layers = [];
-  for (const box of boxes.values()) (layers[box.layer] ??= []).push(box);
-  layers.forEach((layer) => layer.forEach((box, slot) => { box.slot = slot; }));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const layer of layers) {
-      const centres = new Map(layer.map((box) => [box, centre(box, links, boxes)]));
-      layer.sort((left, right) => (centres.get(left) ?? 0) - (centres.get(right) ?? 0));
-      layer.forEach((box, slot) => { box.slot = slot; });
-    }
-  }
-  const tallest = Math.max(...layers.map((layer) => layer.length), 1);
-  for (const layer of layers) {
-    for (const box of layer) {
-      box.x = MARGIN + box.layer * LAYER_WIDTH;
-      box.y = MARGIN + (box.slot + (tallest - layer.length) / 2) * SLOT_HEIGHT;
-    }
-  }
-  return [...boxes.values()];
+/** @param {string} name @param {number} x @param {number} y @param {string} hue @param {{ calls: number, errors: number } | undefined} asked */
+function drawnBox(name, x, y, hue, asked) {
+  const shown = name.length > NAME_LETTERS ? `${name.slice(0, NAME_LETTERS - 1)}\u2026` : name || "(not known)";
+  const figures = asked ? `${count(asked.calls)} calls${asked.errors ? ` \u00b7 \u2715 ${count(asked.errors)}` : ""}` : "calls from outside";
+  return svg("g", { class: `service ${asked?.errors ? "failing" : ""}` }, svg("title", {}, `${name}: ${figures}`),
+    svg("rect", { x, y, width: BOX_WIDTH, height: BOX_HEIGHT, rx: 7 }), svg("rect", { class: `hue ${hue}`, x, y, width: 5, height: BOX_HEIGHT, rx: 2 }),
+    svg("text", { class: "name", x: x + BOX_WIDTH / 2, y: y + 17, "text-anchor": "middle" }, shown), svg("text", { class: "figures", x: x + BOX_WIDTH / 2, y: y + 32, "text-anchor": "middle" }, figures));
 }
 
-/** The links that remain when those that close a circle are left out. @param {Edge[]} edges @param {string[]} names @returns {[string, string][]} */
-function withoutCircles(edges, names) {
-  /** @type {Map<string, Set<string>>} */
-  const callees = new Map(names.map((name) => [name, new Set()]));
-  /** @type {[string, string][]} */
-  const kept = [];
-  for (const { client, server } of [...edges].sort((left, right) => right.calls - left.calls)) {
-    if (client === server || callees.get(client)?.has(server) || reaches(callees, server, client)) continue;
-    callees.get(client)?.add(server);
-    kept.push([client, server]);
+/** @param {Edge} edge @param {number[][]} way middles of the boxes and waypoints that it passes
+ * @param {{ most: number, slowest: number, measure: string, address: string }} scale @returns {SVGElement} */
+function drawnEdge(edge, way, { most, slowest, measure, address }) {
+  const share = measure === "calls" ? Math.log1p(edge.calls) / Math.log1p(most)
+    : measure === "errors" ? edge.errors / edge.calls : Math.log1p(edge.p95 / 1000) / Math.log1p(slowest / 1000);
+  const width = 1.5 + 5 * share;
+  const label = measure === "calls" ? count(edge.calls) : measure === "errors" ? (edge.errors ? `\u2715 ${percent(edge.errors, edge.calls)}` : "none") : duration(edge.p95);
+  const { path, middle, tip } = curve(way);
+  return svg("a", { href: address, class: `edge ${edge.errors ? "failing" : ""}`, "aria-label": `${edge.client} calls ${edge.server} ${count(edge.calls)} times, ${count(edge.errors)} failed, p95 ${duration(edge.p95)}` },
+    svg("title", {}, `${edge.client} \u2192 ${edge.server} (${edge.protocol}): ${count(edge.calls)} calls, ${count(edge.errors)} failed, p50 ${duration(edge.p50)}, p95 ${duration(edge.p95)}`),
+    svg("path", { class: "line", d: path, "stroke-width": width.toFixed(1) }), svg("path", { class: "tip", d: tip }),
+    svg("text", { x: middle[0], y: middle[1] - 6, "text-anchor": "middle" }, edge.errors && measure !== "errors" ? `\u2715 ${label}` : label));
+}
+
+/** A smooth line from the side of the first box over waypoints to the side of the last. @param {number[][]} way
+ * @returns {{ path: string, middle: number[], tip: string }} */
+function curve(way) {
+  const [first, last] = [way[0], way[way.length - 1]];
+  if (way.length === 1) {
+    const [x, y] = [first[0] + BOX_WIDTH / 2, first[1] - BOX_HEIGHT / 2];
+    return { path: `M${x - 20} ${y}c0 -24 40 -24 40 -3`, middle: [x, y - 14], tip: `M${x + 20} ${y}l-4.5 -9h9z` };
   }
-  return kept;
-}
-
-/** @param {Map<string, Set<string>>} callees @param {string} from @param {string} to @returns {boolean} */
-function reaches(callees, from, to) {
-  const seen = new Set([from]);
-  for (const name of seen) {
-    if (name === to) return true;
-    for (const callee of callees.get(name) ?? []) seen.add(callee);
+  const forward = last[0] >= first[0];
+  const from = [first[0] + (forward ? BOX_WIDTH : 0), first[1]];
+  const to = [last[0] + (forward ? 0 : BOX_WIDTH), last[1] + (forward ? 0 : 10)];
+  const points = [from, ...way.slice(1, -1).map(([x, y]) => [x + BOX_WIDTH / 2, y]), [to[0] + (forward ? -8 : 8), to[1]]];
+  if (!forward) from[1] += 10;
+  let path = `M${points[0].join(" ")}`;
+  for (let number = 1; number < points.length; number++) {
+    const [before, after] = [points[number - 1], points[number]];
+    const bend = (after[0] - before[0]) / 2;
+    path += `C${before[0] + bend} ${before[1]} ${after[0] - bend} ${after[1]} ${after[0]} ${after[1]}`;
   }
-  return false;
-}
-
-/** Mean slot of the neighbours. @param {Box} box @param {[string, string][]} links @param {Map<string, Box>} boxes @returns {number} */
-function centre(box, links, boxes) {
-  const slots = links.filter((link) => link.includes(box.name)).map(([from, to]) => boxes.get(from === box.name ? to : from)?.slot ?? 0);
-  return slots.length ? slots.reduce((sum, slot) => sum + slot, 0) / slots.length : box.slot;
-}
-
-/** @param {Edge} edge @param {Box} from @param {Box} to @param {number} most @returns {SVGElement} */
-function drawnEdge(edge, from, to, most) {
-  const forward = to.layer > from.layer;
-  const [x1, y1] = [from.x + (forward ? BOX_WIDTH : BOX_WIDTH / 2), from.y + (forward ? BOX_HEIGHT / 2 : BOX_HEIGHT)];
-  const [x2, y2] = [to.x + (forward ? 0 : BOX_WIDTH / 2), to.y + (forward ? BOX_HEIGHT / 2 : BOX_HEIGHT)];
-  const path = forward
-    ? `M${x1},${y1} C${x1 + 60},${y1} ${x2 - 60},${y2} ${x2 - 7},${y2}`
-    : `M${x1},${y1} C${x1},${y1 + 40} ${x2},${y2 + 40} ${x2},${y2 + 7}`;
-  const head = forward ? `M${x2},${y2} l-9,-5 v10 z` : `M${x2},${y2} l-5,9 h10 z`;
-  const label = `${edge.client} calls ${edge.server} (${edge.protocol}): ${count(edge.calls)} calls, ${count(edge.errors)} errors, p95 ${duration(edge.p95)}`;
-  return svg("g", { class: edge.errors ? "edge failing" : "edge" },
-    svg("title", {}, label),
-    svg("path", { class: "line", d: path, "stroke-width": 1 + (3 * Math.log1p(edge.calls)) / Math.log1p(most) }),
-    svg("path", { class: "tip", d: head }),
-    svg("text", { x: x2 - (forward ? 14 : 0), y: y2 - (forward ? 7 : -32), "text-anchor": forward ? "end" : "middle" },
-      edge.errors ? `\u2715 ${percent(edge.errors, edge.calls)} \u00b7 ` : "", `p95 ${duration(edge.p95)}`));
-}
-
-/** @param {Box} box @returns {SVGElement} */
-function drawnBox(box) {
-  const name = box.name || "(not known)";
-  const short = name.length > NAME_LETTERS ? `${name.slice(0, NAME_LETTERS - 1)}\u2026` : name;
-  return svg("g", { class: "service" }, svg("title", {}, name),
-    svg("rect", { x: box.x, y: box.y, width: BOX_WIDTH, height: BOX_HEIGHT, rx: 6 }),
-    svg("text", { x: box.x + BOX_WIDTH / 2, y: box.y + BOX_HEIGHT / 2 + 4, "text-anchor": "middle" }, short));
+  const middle = points.length % 2 ? points[(points.length - 1) / 2] : [0, 1].map((axis) => (points[points.length / 2 - 1][axis] + points[points.length / 2][axis]) / 2);
+  return { path, middle, tip: `M${to[0]} ${to[1]}l${forward ? -10 : 10} -5v10z` };
 }

@@ -13,8 +13,9 @@ const WEIGHT_STEPS = 1000;
 
 /** Trees by start, and calls by place: each tree is a range of places, its root first. */
 export class Model {
-  /** @param {Columns} trees @param {Columns} calls @param {number} callsPerBlock */
-  constructor(trees, calls, callsPerBlock) {
+  /** @param {Columns} trees @param {Columns} calls @param {number} callsPerBlock @param {bigint} origin nanoseconds since the epoch */
+  constructor(trees, calls, callsPerBlock, origin) {
+    this.origin = origin;
     this.first = trees.numbers("first");
     this.callCount = trees.numbers("calls");
     this.errors = trees.numbers("errors");
@@ -41,18 +42,64 @@ export class Model {
     this.outcome = calls.text("outcome");
     this.client = calls.text("client");
     this.server = calls.text("server");
+    this.clientAt = calls.text("clientAt");
+    this.serverAt = calls.text("serverAt");
+    this.connection = calls.numbers("connection");
+    this.send = calls.numbers("send");
+    this.receive = calls.numbers("receive");
+    this.opening = calls.numbers("opening");
+    this.stalled = calls.numbers("stalled");
+    this.callTotal = this.depth.length;
 
     this.callsPerBlock = callsPerBlock;
     /** @type {Map<number, Promise<Columns>>} */
     this.details = new Map();
     /** @type {Map<string, number> | null} */
     this.places = null;
+    /** @type {Map<number, number[]> | null} */
+    this.byConnection = null;
+    /** @type {Float64Array | null} */
+    this.selfTimes = null;
   }
 
-  /** @param {number} callsPerBlock @returns {Promise<Model>} */
-  static async load(callsPerBlock) {
+  /** @param {number} callsPerBlock @param {bigint} origin @returns {Promise<Model>} */
+  static async load(callsPerBlock, origin) {
     const [trees, calls] = await Promise.all([readBlock("trees"), readBlock("calls")]);
-    return new Model(trees, calls, callsPerBlock);
+    return new Model(trees, calls, callsPerBlock, origin);
+  }
+
+  /** Start of a call from the origin of the report. @param {number} place @returns {number} */
+  startOf(place) {
+    return this.treeStart[this.treeAt(place)] + this.start[place];
+  }
+
+  /** What a call asked for, in one line. @param {number} place @returns {string} */
+  titleOf(place) {
+    return this.summary.at(place) || this.operation.at(place) || "(not known)";
+  }
+
+  /** Calls on a connection, by their start. @param {number} connection @returns {number[]} */
+  callsOn(connection) {
+    if (!this.byConnection) {
+      this.byConnection = new Map();
+      for (let tree = 0, place = 0; tree < this.treeCount; tree++) {
+        for (const end = place + this.callCount[tree]; place < end; place++) {
+          const list = this.byConnection.get(this.connection[place]);
+          if (list) list.push(place);
+          else this.byConnection.set(this.connection[place], [place]);
+        }
+      }
+    }
+    if (connection < 0) return [];
+    const found = this.byConnection.get(connection) ?? [];
+    const starts = new Map(found.map((place) => [place, this.startOf(place)]));
+    return [...found].sort((left, right) => (starts.get(left) ?? 0) - (starts.get(right) ?? 0) || left - right);
+  }
+
+  /** Duration of each call without the time that its own calls cover. @returns {Float64Array} */
+  allSelfTimes() {
+    if (!this.selfTimes) this.selfTimes = selfTimes(this, 0, this.callTotal);
+    return this.selfTimes;
   }
 
   /** Place of the call with an id; -1 if there is none. @param {string} id @returns {number} */
@@ -103,6 +150,28 @@ export class Model {
     }
     return new Details(await block, place % this.callsPerBlock, place);
   }
+}
+
+/**
+ * Duration of each call without the time that its own calls cover; calls that only a question ties to it are left out.
+ * Calls stand parent before child, siblings by start.
+ * @param {Model} model @param {number} first @param {number} end range of places, whole trees @returns {Float64Array}
+ */
+export function selfTimes(model, first, end) {
+  const self = Float64Array.from({ length: end - first }, (_, row) => Math.max(model.duration[first + row], 0));
+  const covered = new Float64Array(end - first).fill(Number.NEGATIVE_INFINITY);
+  for (let place = first; place < end; place++) {
+    if (!model.up[place] || model.question[place]) continue;
+    const parent = place - model.up[place];
+    const limit = model.start[parent] + model.duration[parent];
+    const from = Math.max(model.start[place], covered[parent - first], model.start[parent]);
+    const to = Math.min(model.start[place] + model.duration[place], limit);
+    if (to > from) {
+      self[parent - first] -= to - from;
+      covered[parent - first] = to;
+    }
+  }
+  return self;
 }
 
 /** One call's details, read from its block. */

@@ -50,18 +50,22 @@ function treesWithWord(model, word) {
 /** @param {Model} model @param {FieldTerm} term @returns {Uint8Array} */
 function treesWithField(model, term) {
   const trees = new Uint8Array(model.treeCount);
+  const values = term.field === "stalled" ? model.stalled : model.duration;
+  const isNumber = term.field === "stalled" || term.field === "duration";
   if (term.any) {
     const calls = new Uint8Array(model.id.codes.length);
-    if (term.field === "duration") {
-      for (let place = 0; place < calls.length; place++) calls[place] = Number(numberMatches(term, model.duration[place]));
-    } else {
-      markRows(calls, textColumn(model, term.field), textTest(term));
-    }
+    if (isNumber) for (let place = 0; place < calls.length; place++) calls[place] = Number(numberMatches(term, values[place]));
+    else markRows(calls, textColumn(model, term.field), textTest(term));
     return treesWithCall(model, calls);
   }
   const numbers = treeNumbers(model, term.field);
   if (numbers) {
+    if (term.field === "start") term = { ...term, number: Number(term.time - model.origin) };
     for (let tree = 0; tree < trees.length; tree++) trees[tree] = Number(numberMatches(term, numbers[tree]));
+    return trees;
+  }
+  if (isNumber) {
+    for (let tree = 0; tree < trees.length; tree++) trees[tree] = Number(numberMatches(term, values[model.first[tree]]));
     return trees;
   }
   const column = textColumn(model, term.field);
@@ -107,6 +111,7 @@ function textColumn(model, field) {
   switch (field) {
     case "service": return model.server;
     case "client": return model.client;
+    case "host": return model.serverAt;
     case "protocol": return model.protocol;
     case "operation": return model.operation;
     case "status": return model.status;

@@ -1,12 +1,13 @@
 // The side panel: all that is known of one call, and why it stands where it stands.
 
 import { element } from "./dom.js";
-import { count, duration, linkProbability, size } from "./format.js";
-import { copyButton, copyLine, definitions, outcomeMark } from "./parts.js";
+import { count, counted, duration, linkProbability, size } from "./format.js";
+import { copyButton, copyLine, definitions, meter, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
 import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
+/** @typedef {import("./tree_shape.js").TreeShape} TreeShape */
 /** @typedef {import("./model.js").Details} Details */
 /** @typedef {ReturnType<Details["views"]>[number]} View */
 /** @typedef {ReturnType<Details["candidates"]>[number]} Candidate */
@@ -16,21 +17,69 @@ const ROLES = ["at the caller", "at the callee", "in between"];
 /** Evidence of this weight multiplies the odds by ten. */
 const TENFOLD = Math.log(10);
 
-/** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement[]} */
-export function callPanel(app, place, details) {
+/** Calls before and after on the same connection that are shown. */
+const NEIGHBOURS = 2;
+
+/** @param {App} app @param {number} place @param {Details} details @param {TreeShape} shape @returns {HTMLElement[]} */
+export function callPanel(app, place, details, shape) {
   const { model } = app;
   const views = details.views();
   return [
     summary(app, place, details),
+    phases(app, place, details, shape),
     parentSection(app, place, details),
     element("section", {}, element("h3", {}, "Endpoints"), definitions([
       ["Caller", endpoint(details, "client", model.client.at(place))],
       ["Callee", endpoint(details, "server", model.server.at(place))],
     ])),
-    packets(model.protocol.at(place), views),
-    list("Attributes", details.attributes().map(([name, value]) => [name, value])),
+    list("Request and response", details.attributes().map(([name, value]) => [name, value])),
     texts("Notes", details.list("notes")),
+    packets(model.protocol.at(place), views),
+    neighbours(app, place),
   ].filter((node) => node !== null);
+}
+
+/** Parts of a call's time, in the order in which they come: column, name, key, hint. */
+const PARTS = [
+  ["lookup_ns", "Looking up the name", "track", "before its start; of the first call of a connection"],
+  ["connect_ns", "Connecting", "track", "before its start; of the first call of a connection"],
+  ["tls_ns", "TLS handshake", "track", "before its start; of the first call of a connection"],
+  ["request_ns", "Sending", "edge", "first to last byte of the request"],
+  ["queued_ns", "Behind earlier requests", "waits", "waiting, sent in whole, for the answers to earlier requests on the connection"],
+  ["network_ns", "Network", "outer", "on the way there and back: the caller\u2019s wait less the callee\u2019s"],
+  ["server_ns", "At the server", "inner", "from the whole request to the first byte of the response"],
+  ["response_ns", "Receiving", "edge", "first to last byte of the response"],
+  ["retransmission_ns", "Lost, sent again", "error", "waiting for what was lost to be sent again"],
+  ["zero_window_ns", "Receiver full", "error", "waiting for the receiver to take more bytes"],
+];
+
+/** Where the time of a call went. @param {App} app @param {number} place @param {Details} details @param {TreeShape} shape @returns {HTMLElement} */
+function phases({ model }, place, details, shape) {
+  const row = place - shape.first;
+  const total = Math.max(model.duration[place], ...PARTS.map(([column]) => details.number(column)), 1);
+  const line = (/** @type {string} */ name, /** @type {number} */ length, /** @type {string} */ kind, /** @type {string} */ hint) => element("tr", { title: hint },
+    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(length / total, kind)), element("td", { class: "number" }, duration(length)));
+  const measured = details.number("network_measured");
+  return element("section", {}, element("h3", {}, "Where its time went"),
+    element("table", { class: "plain phases" },
+      element("tbody", {}, PARTS.filter(([column]) => details.number(column)).map(([column, name, kind, hint]) => line(column === "server_ns" && !measured ? "Network and server" : name, details.number(column), kind, hint))),
+      element("tbody", { class: "second" }, line("In calls of its own", model.duration[place] - shape.self[row], "waits", "covered by calls that it made"), line("Self", shape.self[row], "inner", "everything else"),
+        line("On the critical path", shape.onPath[row], "critical", "what the root waited for"))),
+    measured ? null : element("p", { class: "muted" }, "Only one end was captured: network and server can not be told apart."),
+    details.number("retransmitted") ? element("p", {}, `${counted(details.number("retransmitted"), "segment")} of it ${details.number("retransmitted") === 1 ? "was" : "were"} sent again.`) : null);
+}
+
+/** Calls before and after on the connection. @param {App} app @param {number} place @returns {HTMLElement | null} */
+function neighbours(app, place) {
+  const { model, clock } = app;
+  const calls = model.callsOn(model.connection[place]);
+  if (calls.length < 2) return null;
+  const at = calls.indexOf(place);
+  const shown = calls.slice(Math.max(at - NEIGHBOURS, 0), at + NEIGHBOURS + 1);
+  return element("section", {}, element("h3", {}, "On the same connection"),
+    element("p", { class: "muted" }, `Call ${count(at + 1)} of ${count(calls.length)} that this page holds. `, element("a", { href: routeTo(["connections", String(model.connection[place])]) }, "The connection")),
+    element("ol", { class: "neighbours", start: Math.max(at - NEIGHBOURS, 0) + 1 }, shown.map((call) => element("li", { class: call === place ? "this" : null },
+      element("span", { class: "muted" }, `${clock.timeOfDay(model.startOf(call))} `), call === place ? element("b", {}, model.titleOf(call)) : callLink(app, call), ` ${duration(model.duration[call])} `, outcomeMark(model.outcome.at(call))))));
 }
 
 /** @param {App} app @param {number} place @param {Details} details @returns {HTMLElement} */
@@ -69,9 +118,8 @@ function parentSection(app, place, details) {
   const confidence = model.confidenceOf(place);
   return element("section", { class: "why" },
     element("h3", {}, link === "question" ? "Why this parent may be right" : "Why this parent"),
-    element("p", {}, callLink(app, parent)),
-    element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? "",
-      confidence === null ? null : ` Confidence ${linkProbability(confidence, link)}.`),
+    element("p", {}, link === "question" ? "It may have been caused by " : "Caused by ", callLink(app, parent), confidence === null ? "." : [", ", element("b", {}, linkProbability(confidence, link)), " sure."]),
+    element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? ""),
     evidence(reasons.filter((reason) => reason.parent === parent)),
     alternatives(app, place, candidates, parent));
 }
@@ -124,7 +172,9 @@ function packets(protocol, views) {
     [...filters].map((filter) => copyLine(filter, "the Wireshark filter of the conversation")));
 }
 
-/** A Wireshark display filter of the connection that carried the call. @param {string} protocol @param {View} view @returns {string} */
+/** @typedef {{ address: string, port: number }} End */
+
+/** A Wireshark display filter of the connection that carried the call. @param {string} protocol @param {{ client: End, server: End }} view @returns {string} */
 export function conversationFilter(protocol, view) {
   const transport = protocol === "dns" ? "udp" : "tcp";
   return [view.client, view.server].map(({ address, port }) =>

@@ -120,8 +120,9 @@ export class WindowedRows {
       if (!node.isConnected) this.body.insertBefore(node, next);
       next = node;
     }
-    const isDrawn = this.active >= first && this.active < end;
-    if (isDrawn) this.node.setAttribute("aria-activedescendant", `${this.name}-${this.active}`);
+    const descendant = this.active >= first && this.active < end ? `${this.name}-${this.active}` : null;
+    if (descendant === this.node.getAttribute("aria-activedescendant")) return;
+    if (descendant) this.node.setAttribute("aria-activedescendant", descendant);
     else this.node.removeAttribute("aria-activedescendant");
   }
 

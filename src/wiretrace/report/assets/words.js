@@ -55,9 +55,9 @@ export function outcomeClass(outcome) {
   return UNKNOWN.has(outcome) ? "unknown" : "error";
 }
 
-/** The sign that stands beside a state. @param {string} state "ok", "error", "unknown" or "question" @returns {string} */
+/** The sign that stands beside a state. @param {string} state "ok", "error", "unknown", "question", "warning" or "info" @returns {string} */
 export function mark(state) {
-  return { ok: "\u2713", error: "\u2715", unknown: "\u2026", question: "?" }[state] ?? "";
+  return { ok: "\u2713", error: "\u2715", unknown: "\u2026", question: "?", warning: "!", info: "i" }[state] ?? "";
 }
 
 /** @param {string} outcome @returns {string} */
