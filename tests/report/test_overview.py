@@ -50,7 +50,10 @@ def test_totals_add_up(small_case: Case) -> None:
 
 def test_a_finding_with_many_calls_links_some_and_counts_all() -> None:
     analysis = build_analysis(7)
-    row = analysis.tables["findings"].to_pylist()[0] | {"calls": [f"{number:016x}" for number in range(1000)]}
+    row = analysis.tables["findings"].to_pylist()[0] | {
+        "calls": [f"{number:016x}" for number in range(FINDING_CALLS + 5)],
+        "occurrences": 1000,
+    }
     analysis.tables["findings"] = pa.Table.from_pylist([row], analysis.tables["findings"].schema)
     finding = figures_of(case_of(analysis))["findings"][0]
     assert (len(finding["calls"]), finding["callCount"]) == (FINDING_CALLS, 1000)

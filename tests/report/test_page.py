@@ -31,8 +31,8 @@ def open_first_tree(page: Page) -> None:
 
 def test_the_first_screen_says_what_went_wrong_and_what_is_missing(small_report: Path, open_report: Opener) -> None:
     page = open_report(small_report)
-    expect(page.locator("h1")).to_have_text("5 of 100 requests (5.0 %) failed.")
-    expect(page.locator(".headline")).to_contain_text("first to fail was SELECT orders (postgresql): 40P01")
+    expect(page.locator("h1")).to_have_text("Requests to shop fail because postgresql reports deadlocks (40P01).")
+    expect(page.locator(".headline")).to_contain_text("Of 100 requests in ")
     expect(page.locator(".health")).to_contain_text("web1: the capturing host dropped 3 packets")
     expect(page.locator(".health")).to_contain_text("2 connections of 256 are encrypted")
     expect(page.locator(".tile", has_text="Hosts captured")).to_contain_text("4 of 5")
