@@ -42,7 +42,7 @@ def test_messages_tile_the_units_that_carry_them(seed: int) -> None:
     bodies = [chooser.choice((0, 3, 500)) for _ in range(6)]
     asked = [b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(6)]
     answered = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size for size in bodies]
-    inner = Conversation(0, 0, (True, True), (40000, 443), Limits(), Notes(), {}, keep_values=True)
+    inner = Conversation(0, 0, (True, True), (40000, 443), Limits(), Notes(), {}, True, (bytes(4), bytes(4)))
     carriage = Carriage(inner, (0, 0))
     outer = (Direction(True), Direction(True))
     streams = (b"".join(asked), b"".join(answered))
@@ -75,7 +75,7 @@ def test_messages_tile_the_units_that_carry_them(seed: int) -> None:
 
 def test_a_message_that_is_passed_over_ends_where_its_last_unit_does() -> None:
     """A body that has not come yet: the message is given out once it has, and memory of its units is not kept."""
-    inner = Conversation(0, 0, (True, True), (40000, 443), Limits(), Notes(), {}, keep_values=True)
+    inner = Conversation(0, 0, (True, True), (40000, 443), Limits(), Notes(), {}, True, (bytes(4), bytes(4)))
     carriage = Carriage(inner, (0, 0))
     outer = Direction(True)
     asked = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -43,7 +43,7 @@ def test_given_names_outrank_what_is_found_out() -> None:
     app, other = hosts.add("app1", True), hosts.add("10.0.0.9", False)
     hosts.own(other, "10.0.0.9")
     asked = Counter({(app, 8080, "http"): 3, (app, 9090, "http"): 2, (other, 80, "http"): 1})
-    services = name_services(hosts, asked, {}, {"app1:8080": "shop", "10.0.0.9": "front"})
+    services = name_services(hosts, asked, {}, {}, {"app1:8080": "shop", "10.0.0.9": "front"})
     named = {end: services.names[number] for end, number in services.of_end.items()}
     assert named == {(app, 8080): "shop", (app, 9090): "app", (other, 80): "front"}
     assert services.names[services.of_host[other]] == "front"

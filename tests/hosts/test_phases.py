@@ -45,6 +45,7 @@ def parts_of(
         *([zeros + 1] * 4),
         digest=zeros.astype(np.uint64),
         opens=np.full(count, first),
+        delivered=np.zeros(count, np.bool_),
         **given_figures,
         given_up=never,
         tls=zeros,

@@ -134,7 +134,7 @@ def test_files_are_analyzed_in_processes_of_their_own(tmp_path: Path) -> None:
     talk.send(Side.SERVER, b"HTTP/1.1 204 No Content\r\n\r\n")
     write_pcap(tmp_path / "a.pcap", talk.packets)
     (tmp_path / "b.pcap").write_bytes(b"no capture at all, but long enough to look at")
-    results = {result.file: result for result in run_files(tmp_path, ["a.pcap", "b.pcap"], 2)}
+    results = {result.file: result for result in run_files(tmp_path, ["a.pcap", "b.pcap"], 2, {})}
     assert [(each.text, each.status) for each in results["a.pcap"].exchanges] == [("GET /a", "204")]
     assert (results["a.pcap"].unexplained_bytes, results["a.pcap"].defect) == (0, "")
     assert results["b.pcap"].refused

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Message, Role
 from wiretrace.model.side import Side
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from wiretrace.exchanges.conversation import Conversation
     from wiretrace.exchanges.direction import Direction
     from wiretrace.protocols.contract import Carried
@@ -93,6 +96,14 @@ def ended(unit: Unit, plain: int) -> tuple[int, int]:
         return unit.start - (unit.plain - plain), unit.before
     at = unit.body + plain - unit.plain
     return at, unit.before + at - unit.start
+
+
+def take_back(unread: Counter[Payload], count: int) -> None:
+    """So many bytes that were counted as unread are in a message after all: it reaches over the gap beside them."""
+    for reason in (Payload.SKIPPED_AFTER_GAP, Payload.MALFORMED, Payload.UNFINISHED):
+        part = min(max(count, 0), unread[reason])
+        unread[reason] -= part
+        count -= part
 
 
 class Carriage:

@@ -7,14 +7,13 @@ given ends in a message, or is counted in `unread` under its reason.
 
 from __future__ import annotations
 
-import functools
-import ipaddress
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from wiretrace.exchanges.carriage import Carriage
+from wiretrace.exchanges.carriage import Carriage, take_back
 from wiretrace.exchanges.detection import SURE, identify, looks_encrypted, stands_before
 from wiretrace.exchanges.direction import Direction
+from wiretrace.exchanges.prepared import pair_of
 from wiretrace.exchanges.told import Told
 from wiretrace.model.analysis import Payload
 from wiretrace.model.note import NoteKind, Notes
@@ -40,16 +39,8 @@ PAYLOAD_OF = {
     NoteKind.PROTOCOL_UNKNOWN: Payload.PROTOCOL_UNKNOWN,
     NoteKind.MALFORMED: Payload.MALFORMED,
 }
-ENCRYPTIONS = frozenset({"sasl"})
-"""What may take over a connection so that nothing more can be read of it."""
 EPHEMERAL_PORTS = 32768
 """Where the ports begin that Linux gives to clients."""
-
-
-@functools.lru_cache(maxsize=4096)
-def pair_of(client: bytes, server: bytes, port: int) -> str:
-    """Stands for a client's host and a server's end; the addresses are in network byte order."""
-    return f"{ipaddress.ip_address(client)}>{ipaddress.ip_address(server)}:{port}"
 
 
 class Conversation:
@@ -434,11 +425,9 @@ class Conversation:
             self._inside = succession if succession.inside is not None else None
             self._adopt(successor, succession.opened_by)
         elif succession.protocol:
-            encrypted = succession.protocol in ENCRYPTIONS
-            self._give_up(
-                NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN,
-                f"{succession.protocol} after {self.protocol_name}",
-            )
+            # What a security layer of SASL encrypts can not be read, and is no protocol of its own.
+            kind = NoteKind.ENCRYPTED if succession.protocol == "sasl" else NoteKind.PROTOCOL_UNKNOWN
+            self._give_up(kind, f"{succession.protocol} after {self.protocol_name}")
         else:
             self.decided = False
             self._decide(final=final)
@@ -503,14 +492,7 @@ class Conversation:
             if taken:
                 self.messages[side].extend(taken)
                 self.last_end[side] = taken[-1].end
-            self._take_back(strays)
+            take_back(self.unread, strays)
         self.turns, self.interleaves = inner.turns, self.interleaves | inner.interleaves
         self.varied |= inner.varied
         self.protocol_name = inner.protocol_name or self.protocol_name
-
-    def _take_back(self, count: int) -> None:
-        """So many bytes that were counted as unread are in a message after all: it reaches over the gap beside them."""
-        for reason in (Payload.SKIPPED_AFTER_GAP, Payload.MALFORMED, Payload.UNFINISHED):
-            part = min(max(count, 0), self.unread[reason])
-            self.unread[reason] -= part
-            count -= part

@@ -8,6 +8,8 @@ The spool is read again only where there are such calls, and only the parts with
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import json
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,12 @@ KNOWN_ELSEWHERE = "prepared before the capture; its text is that of another conn
 _NAMELESS = "EXECUTE"
 """The operation of a call whose statement is not known."""
 _COLUMNS = ("operation", "summary", "attributes", "notes")
+
+
+@functools.lru_cache(maxsize=4096)
+def pair_of(client: bytes, server: bytes, port: int) -> str:
+    """Stands for a client's host and a server's end; the addresses are in network byte order."""
+    return f"{ipaddress.ip_address(client)}>{ipaddress.ip_address(server)}:{port}"
 
 
 def recognise_statements(spool: Spool, statements: dict[str, Statements]) -> Spool:

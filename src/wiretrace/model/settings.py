@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from wiretrace.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -38,5 +36,7 @@ class Settings:
             "limits": asdict(self.limits),
         }
         if self.names:
+            import msgspec
+
             recorded["names"] = msgspec.to_builtins(self.names)
         return recorded
