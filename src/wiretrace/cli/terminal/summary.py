@@ -249,6 +249,7 @@ def _next_steps(console: Console, case: Case, summary: Summary) -> None:
     ]
     if summary.example:
         steps.insert(0, f"wiretrace show {name} {summary.example} --why")
+    steps.insert(0, f"wiretrace why {name}")
     for step in steps:
         # A command has to survive copying: it is never wrapped or cut.
         console.print(Text("  ") + cell(step, len(step)), soft_wrap=True)
