@@ -35,12 +35,14 @@ import numpy as np
 
 from linking_ceiling import link_with_true_habits
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import LinkProblem, LinkSolution, Ragged
 from wiretrace.linking.rows import CallRow, problem_of
 from wiretrace.linking.stretches import link_in_stretches
+from wiretrace.model.link_problem import LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from wiretrace.linking.problem import LinkSolution
 
 DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / "shared" / "linking" / "neutral"
 

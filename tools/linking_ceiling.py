@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.linking.observations import Observations
-    from wiretrace.linking.problem import LinkProblem, LinkSolution
+    from wiretrace.linking.problem import LinkSolution
     from wiretrace.linking.request_model import RequestModel
     from wiretrace.linking.service import Service
     from wiretrace.linking.units import Units
+    from wiretrace.model.link_problem import LinkProblem
 
 FITTINGS = 2
 """What calls wait for is chosen in the first, and the delays are fitted to it in the second."""

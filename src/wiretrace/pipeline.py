@@ -171,13 +171,12 @@ def _learn_habits(
     """Learn from a sample of the exchanges what linking the stretches relies on."""
     from wiretrace.hosts.calls import merge_exchanges
     from wiretrace.linking.linker import learn
-    from wiretrace.linking.tables import link_problem
 
     chosen = choose_exchanges(sample, moments, knowledge)
     merged = merge_exchanges(*take_exchanges(spools, [each.rows for each in chosen]), knowledge)
     give_back_memory()
     start = merged.calls.column("start_ns").to_numpy()
-    habits = learn(link_problem(merged.columns), sample.piece(start), sample.owns(start))
+    habits = learn(merged.columns, sample.piece(start), sample.owns(start))
     del merged
     give_back_memory()
     return habits

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wiretrace.hosts.clocks import ClockEstimate
-    from wiretrace.hosts.columns import LinkColumns
+    from wiretrace.model.link_problem import LinkProblem
 
 EPOCH = 1_790_000_000_000_000_000
 MILLISECOND = 1_000_000
@@ -98,7 +98,7 @@ class Whole:
     """All calls of a world, and what is known of it."""
 
     calls: pa.Table
-    columns: LinkColumns
+    columns: LinkProblem
     hosts: pa.Table
     clocks: list[ClockEstimate]
     notes: Notes

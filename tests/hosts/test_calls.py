@@ -19,9 +19,9 @@ from tests.hosts.synthetic import (
     table,
 )
 
-from wiretrace.hosts.columns import MISSING
 from wiretrace.hosts.table import LINKING_FILLS
 from wiretrace.hosts.vantage import CaptureInfo
+from wiretrace.model.link_problem import MISSING
 from wiretrace.model.note import NoteKind
 from wiretrace.model.schema import table_schema
 

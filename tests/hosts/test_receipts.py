@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from tests.hosts.synthetic import EPOCH, MILLISECOND, Whole, World
 
-from wiretrace.hosts.columns import MISSING
+from wiretrace.model.link_problem import MISSING
 
 ADDRESSES = {"producer1": "10.0.0.2", "consumer1": "10.0.0.3", "redis1": "10.0.0.4"}
 REDIS: dict[str, Any] = {"protocol": "redis", "port": 6379}

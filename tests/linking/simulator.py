@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.problem import MISSING, LinkProblem, LinkSolution, Ragged
+from wiretrace.model.link_problem import MISSING, LinkProblem, Ragged
+
+if TYPE_CHECKING:
+    from wiretrace.linking.problem import LinkSolution
 
 EPOCH_NS = 1_700_000_000_000_000_000
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import BASES, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.problem import BASES, LinkSolution
+from wiretrace.model.link_problem import LinkProblem, Ragged
 
 PRODUCER, CONSUMER, OTHER_CONSUMER, BROKER = range(4)
 QUEUE = 77

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import TYPE_CHECKING
 
 import handlers
 import numpy as np
@@ -14,8 +15,11 @@ from simulator import Simulation, accuracy, calibration_error, false_links, simu
 
 from wiretrace.linking.canonical import reordered
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import MISSING, LinkProblem, LinkSolution
 from wiretrace.linking.trees import grow_trees
+from wiretrace.model.link_problem import MISSING, LinkProblem
+
+if TYPE_CHECKING:
+    from wiretrace.linking.problem import LinkSolution
 
 QUIET = (handlers.sequential, handlers.parallel, handlers.cached, handlers.not_waited_for, handlers.left_behind)
 

@@ -7,7 +7,7 @@ import numpy as np
 from simulator import simulate
 
 from wiretrace.linking.observations import observe
-from wiretrace.linking.problem import MISSING
+from wiretrace.model.link_problem import MISSING
 
 
 def test_each_side_is_seen_by_its_own_clock() -> None:

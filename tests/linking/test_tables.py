@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow.compute as pc
 from tests.hosts.synthetic import chain
 
-from wiretrace.linking.problem import MISSING
 from wiretrace.linking.tables import link_calls
+from wiretrace.model.link_problem import MISSING
 
 
 def test_only_owned_calls_have_rows_and_their_parents_may_be_outside() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.hosts.columns import LinkColumns, link_columns
+from wiretrace.hosts.columns import link_columns
 from wiretrace.hosts.lookups import Lookups, brought_nothing, find_lookups, is_lookup
 from wiretrace.hosts.merge import (
     Places,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.hosts.knowledge import Knowledge
+    from wiretrace.model.link_problem import LinkProblem
 
 
 Number = TypeVar("Number", np.int32, np.int64)
@@ -50,7 +51,7 @@ class Merged:
 
     calls: pa.Table
     """Schema of `calls` without what linking fills; ids are numbers."""
-    columns: LinkColumns
+    columns: LinkProblem
     """Row i is call i of `calls`."""
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from wiretrace.hosts.views import category, mix, number_groups, unite
 from wiretrace.model.identifier import IdentifierKind, connection_ends
+from wiretrace.model.link_problem import LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,52 +24,6 @@ if TYPE_CHECKING:
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.table import CallFacts
     from wiretrace.hosts.views import Views
-
-MISSING = -(2**63)
-"""Stands in a time column for: this side did not see the call."""
-
-
-@dataclass(slots=True)
-class Lists:
-    """A list of numbers per call: those of call i are ``values[offsets[i]:offsets[i + 1]]``."""
-
-    offsets: NDArray[np.int64]
-    """Shape (n + 1,), rising from 0."""
-    values: NDArray[np.uint64]
-
-
-@dataclass(slots=True)
-class LinkColumns:
-    """All calls, as linking wants them: the fields of its LinkProblem under their names. Arrays have shape (n,)."""
-
-    caller: NDArray[np.int32]
-    callee: NDArray[np.int32]
-    caller_service: NDArray[np.int32]
-    callee_service: NDArray[np.int32]
-    operation: NDArray[np.int32]
-    caller_start_ns: NDArray[np.int64]
-    caller_end_ns: NDArray[np.int64]
-    callee_start_ns: NDArray[np.int64]
-    callee_end_ns: NDArray[np.int64]
-    clock_error_ns: NDArray[np.int64]
-    one_way: NDArray[np.bool_]
-    connection: NDArray[np.int64]
-    transaction: NDArray[np.int64]
-    lookup: NDArray[np.int64]
-    request_digest: NDArray[np.uint64]
-    identifiers: Lists
-    request_tokens: Lists
-    response_tokens: Lists
-    sent: Lists
-    received: Lists
-    process_names: list[str]
-    service_names: list[str]
-    operation_names: list[str]
-    identifier_names: dict[int, str]
-    """The kind of each identifier that more than one call carries, by hash."""
-
-    def __len__(self) -> int:
-        return len(self.caller)
 
 
 @dataclass(slots=True)
@@ -84,14 +39,14 @@ class CallTimes:
 
 def link_columns(
     exchanges: pa.Table, views: Views, roles: Roles, facts: CallFacts, knowledge: Knowledge
-) -> LinkColumns:
+) -> LinkProblem:
     """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
     primary = roles.primary
     operation, operation_names = number_operations(exchanges, primary, facts.server_service, knowledge)
     server_row = np.where(roles.server >= 0, roles.server, primary)
     carried = with_own_ends(one_array(exchanges.column("identifiers").take(primary)), views, server_row)
     identifiers, identifier_names = hash_identifiers(carried)
-    return LinkColumns(
+    return LinkProblem(
         caller=number_processes(facts.client_host, facts.client_service, knowledge),
         callee=number_processes(facts.server_host, facts.server_service, knowledge),
         caller_service=facts.client_service,
@@ -186,12 +141,12 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def lists(column: pa.ChunkedArray) -> Lists:
+def lists(column: pa.ChunkedArray) -> Ragged:
     """A list column as offsets and values."""
     whole = one_array(column)
     offsets = whole.offsets.to_numpy().astype(np.int64)
     values = whole.flatten().to_numpy().astype(np.uint64, copy=False)
-    return Lists(offsets - offsets[0], values)
+    return Ragged(offsets - offsets[0], values)
 
 
 def with_own_ends(column: pa.ListArray, views: Views, rows: NDArray[np.int64]) -> pa.ListArray:
@@ -216,7 +171,7 @@ def with_own_ends(column: pa.ListArray, views: Views, rows: NDArray[np.int64]) -
     return pa.array(found, column.type)
 
 
-def hash_identifiers(whole: pa.ListArray) -> tuple[Lists, dict[int, str]]:
+def hash_identifiers(whole: pa.ListArray) -> tuple[Ragged, dict[int, str]]:
     """Hashes of the identifiers of each call, and the kind behind each hash that occurs more than once."""
     offsets = whole.offsets.to_numpy().astype(np.int64)
     coded = whole.flatten().dictionary_encode()
@@ -224,7 +179,7 @@ def hash_identifiers(whole: pa.ListArray) -> tuple[Lists, dict[int, str]]:
     hashes = hash_texts(coded.dictionary)
     shared = np.flatnonzero(np.bincount(codes, minlength=len(hashes)) > 1)
     kinds = [text.split(":", 1)[0] for text in coded.dictionary.take(pa.array(shared)).to_pylist()]
-    return Lists(offsets - offsets[0], hashes[codes]), dict(zip(hashes[shared].tolist(), kinds, strict=True))
+    return Ragged(offsets - offsets[0], hashes[codes]), dict(zip(hashes[shared].tolist(), kinds, strict=True))
 
 
 def hash_texts(texts: pa.Array) -> NDArray[np.uint64]:

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.hosts.columns import MISSING, Lists
 from wiretrace.hosts.views import category, mix
+from wiretrace.model.link_problem import MISSING, Ragged
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from wiretrace.hosts.columns import LinkColumns
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.views import Views
+    from wiretrace.model.link_problem import LinkProblem
 
 FETCHES_AHEAD = frozenset({"kafka"})
 """Protocols whose clients fetch again before they work on what they have: there a receipt lasts until the next one."""
 
 
-def see_receipts(columns: LinkColumns, exchanges: pa.Table, views: Views, roles: Roles) -> None:
+def see_receipts(columns: LinkProblem, exchanges: pa.Table, views: Views, roles: Roles) -> None:
     """Tell equal destinations of different brokers apart, and turn calls that take messages off them into receipts."""
     primary = roles.primary
     sent, received = columns.sent, columns.received
-    if not len(sent.values) and not len(received.values):
+    if sent is None or received is None or not (len(sent.values) or len(received.values)):
         return
     delivered = views.delivered[primary]
     broker = np.where(delivered, columns.caller_service, columns.callee_service)
@@ -45,23 +45,23 @@ def see_receipts(columns: LinkColumns, exchanges: pa.Table, views: Views, roles:
     columns.caller = np.where(alone, -1, columns.caller).astype(np.int32)
 
 
-def _of_loops(columns: LinkColumns, fetches: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _of_loops(columns: LinkProblem, fetches: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which calls fetch as `fetches` (calls,) do, on their connections: a consumer asks again and again."""
     kind = mix(62, columns.connection, columns.operation.astype(np.int64))
     same: NDArray[np.bool_] = np.isin(kind, kind[fetches]) & (columns.connection >= 0)
     return same
 
 
-def _at_brokers(messages: Lists, broker: NDArray[np.int32]) -> Lists:
+def _at_brokers(messages: Ragged, broker: NDArray[np.int32]) -> Ragged:
     """Hashes of destinations told apart by the service of the broker that has them; contents stay."""
     values = messages.values.copy()
     owner = np.repeat(np.arange(len(messages.offsets) - 1), np.diff(messages.offsets))
     values[::2] = mix(61, values[::2], broker[owner[::2]].astype(np.int64))
-    return Lists(messages.offsets, values)
+    return Ragged(messages.offsets, values)
 
 
 def _next_fetches(
-    columns: LinkColumns, exchanges: pa.Table, primary: NDArray[np.int64], fetches: NDArray[np.bool_]
+    columns: LinkProblem, exchanges: pa.Table, primary: NDArray[np.int64], fetches: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """When the consumer of each call fetches again on its connection; MISSING where it does not. Shape (calls,)."""
     protocol, names = category(exchanges, "protocol")
@@ -81,7 +81,7 @@ def _next_fetches(
     return following
 
 
-def _turn(columns: LinkColumns, fetches: NDArray[np.bool_], until: NDArray[np.int64]) -> None:
+def _turn(columns: LinkProblem, fetches: NDArray[np.bool_], until: NDArray[np.int64]) -> None:
     """Let the calls that fetch messages be served by their callers, from their answer `until` the next one (calls,)."""
     arrival = np.where(columns.caller_end_ns == MISSING, columns.callee_end_ns, columns.caller_end_ns)
     lasts = np.where((until != MISSING) & (until >= arrival), until, arrival)
@@ -92,10 +92,10 @@ def _turn(columns: LinkColumns, fetches: NDArray[np.bool_], until: NDArray[np.in
     columns.request_tokens = _chosen(columns.response_tokens, columns.request_tokens, fetches)
 
 
-def _chosen(first: Lists, second: Lists, chosen: NDArray[np.bool_]) -> Lists:
+def _chosen(first: Ragged, second: Ragged, chosen: NDArray[np.bool_]) -> Ragged:
     """The lists of `first` where `chosen` (n,), else those of `second`."""
     counts = np.where(chosen, np.diff(first.offsets), np.diff(second.offsets))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
     begins = np.where(chosen, first.offsets[:-1], second.offsets[:-1] + len(first.values))
     picks = np.arange(offsets[-1]) + np.repeat(begins - offsets[:-1], counts)
-    return Lists(offsets, np.concatenate([first.values, second.values])[picks])
+    return Ragged(offsets, np.concatenate([first.values, second.values])[picks])

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from wiretrace.hosts.columns import MISSING, CallTimes
 from wiretrace.hosts.outcome import OUTCOMES
 from wiretrace.hosts.views import category, mix, rank_within
+from wiretrace.model.link_problem import MISSING
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.hosts.clocks import ClockEstimate
+    from wiretrace.hosts.columns import CallTimes
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.names import Services
     from wiretrace.hosts.outcome import Verdicts

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from wiretrace.hosts.clocks import ClockEstimate, PairSamples
-from wiretrace.hosts.columns import MISSING, CallTimes
+from wiretrace.hosts.columns import CallTimes
 from wiretrace.hosts.vantage import NO_HOST
+from wiretrace.model.link_problem import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

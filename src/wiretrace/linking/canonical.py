@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
-from wiretrace.linking.problem import LinkProblem, Ragged
+from wiretrace.model.link_problem import LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.problem import MISSING, EvidenceItem, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.problem import EvidenceItem, LinkSolution
 from wiretrace.linking.trees import cut_circles
+from wiretrace.model.link_problem import MISSING, LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -26,7 +26,7 @@ from wiretrace.linking.leases import decide_by_leases, follow_leases
 from wiretrace.linking.leftovers import follow_values
 from wiretrace.linking.links import Links
 from wiretrace.linking.observations import observe, observe_stretches
-from wiretrace.linking.problem import LinkProblem, LinkSolution
+from wiretrace.linking.problem import LinkSolution
 from wiretrace.linking.service import Service, build_service
 from wiretrace.linking.trees import cut_circles
 from wiretrace.linking.units import Units, form_units
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from wiretrace.linking.habits import Leases
     from wiretrace.linking.observations import Observations
+    from wiretrace.model.link_problem import LinkProblem
 
 SURE = 0.999
 """Confidence of a link that nothing speaks against."""

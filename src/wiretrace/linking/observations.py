@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.arrays import ProcessAxis, number_groups
-from wiretrace.linking.problem import MISSING, LinkProblem
+from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

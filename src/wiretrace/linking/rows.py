@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from wiretrace.linking.problem import MISSING, LinkProblem, Ragged
 from wiretrace.model.errors import UserError
+from wiretrace.model.link_problem import MISSING, LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -13,7 +13,8 @@ import numpy as np
 from wiretrace.hosts.stretches import Stretch, plan_sample, plan_stretches
 from wiretrace.linking.canonical import reordered
 from wiretrace.linking.linker import learn, link
-from wiretrace.linking.problem import MISSING, LinkProblem, LinkSolution
+from wiretrace.linking.problem import LinkSolution
+from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

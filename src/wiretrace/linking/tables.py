@@ -6,20 +6,21 @@ id; 0 stands for none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from wiretrace.linking.linker import link
-from wiretrace.linking.problem import BASES, MISSING, QUESTION_BELOW, RELATIONS, LinkProblem, LinkSolution, Ragged
+from wiretrace.linking.problem import BASES, QUESTION_BELOW, RELATIONS, LinkSolution
+from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.hosts.columns import LinkColumns, Lists
     from wiretrace.linking.habits import Habits
+    from wiretrace.model.link_problem import LinkProblem
 
 NO_CALL = np.uint64(0)
 """In place of a call's number."""
@@ -36,12 +37,11 @@ class Linked:
     evidence: pa.Table
 
 
-def link_calls(calls: pa.Table, columns: LinkColumns, owned: NDArray[np.bool_], habits: Habits | None = None) -> Linked:
-    """Link `calls`, whose rows `columns` describes in numbers; `owned` (n,) says which of them get rows.
+def link_calls(calls: pa.Table, problem: LinkProblem, owned: NDArray[np.bool_], habits: Habits | None = None) -> Linked:
+    """Link `calls`, whose rows `problem` describes in numbers; `owned` (n,) says which of them get rows.
 
     `habits` are those of the whole analysis; without them they are learned from these calls.
     """
-    problem = link_problem(columns)
     solution = link(problem, habits, owned)
     identity = np.append(calls.column("id").to_numpy(), NO_CALL)
     return Linked(
@@ -62,15 +62,6 @@ def is_question(problem: LinkProblem, solution: LinkSolution) -> NDArray[np.bool
     unseen &= solution.basis == BASES.index("inferred")
     question: NDArray[np.bool_] = (parent >= 0) & (unseen | (solution.confidence < QUESTION_BELOW))
     return question
-
-
-def link_problem(columns: LinkColumns) -> LinkProblem:
-    """The linker's input."""
-    values: dict[str, Any] = {field.name: getattr(columns, field.name) for field in fields(LinkProblem)}
-    for name in ("identifiers", "request_tokens", "response_tokens", "sent", "received"):
-        lists: Lists = values[name]
-        values[name] = Ragged(lists.offsets, lists.values)
-    return LinkProblem(**values)
 
 
 def _calls(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.linking.observations import Observations
-    from wiretrace.linking.problem import Ragged
+    from wiretrace.model.link_problem import Ragged
 
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd constant (2**64 divided by the golden ratio) that spreads call numbers over the hashes."""

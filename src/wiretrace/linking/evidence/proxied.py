@@ -12,7 +12,7 @@ import numpy as np
 
 from wiretrace.linking.evidence.contract import Evidence, Pairs, Weighed
 from wiretrace.linking.evidence.matching import MatchRates, match, match_rates, match_weights
-from wiretrace.linking.problem import Ragged
+from wiretrace.model.link_problem import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
