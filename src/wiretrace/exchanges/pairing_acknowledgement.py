@@ -105,7 +105,8 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     if not batch:
         return False
     start = batch[0].message.start
-    if start == habits.origin or (start == habits.opening and _nothing_waits(batch, regions[index], habits)):
+    following = batches[index + 1][0] if index + 1 < len(batches) else None
+    if start == habits.origin or (start == habits.opening and _nothing_waits(batch, regions[index], following, habits)):
         return True
     if index and batches[index - 1] and adjacent(batches[index - 1][-1], batch[0]):
         return True
@@ -118,11 +119,14 @@ def _begins(batches: list[list[Located]], regions: list[list[Located]], index: i
     )
 
 
-def _nothing_waits(batch: list[Located], region: list[Located], habits: Habits) -> bool:
+def _nothing_waits(batch: list[Located], region: list[Located], following: Located | None, habits: Habits) -> bool:
     """Whether no request from before the capture waits for an answer when its first requests are sent.
 
     They are sent in one packet, so that none of them is missing, and bring as many answers: an older one would add one.
+    So all answers must have been captured, up to the byte that the request `following` them acknowledges.
     """
+    if following is not None and not (_contiguous(region) and region and region[-1].message.end == following.ack):
+        return False
     asked = _closing(batch, Role.REQUEST)
     together = bool(asked) and batch[0].start_ns == asked[-1].start_ns
     return habits.blocking and together and len(asked) == len(_closing(region, Role.RESPONSE))
