@@ -127,6 +127,11 @@ class Conversation:
         return self.turns or self.carriage is not None
 
     @property
+    def overtakes(self) -> bool:
+        """Whether an answer may come before that to an earlier request."""
+        return self.interleaves or (self.reader is not None and self.reader.overtakes)
+
+    @property
     def reader(self) -> Protocol | None:
         """The protocol that makes the messages of exchanges: the innermost one."""
         return self.protocol if self.carriage is None else self.carriage.inner.protocol
@@ -493,6 +498,6 @@ class Conversation:
                 self.messages[side].extend(taken)
                 self.last_end[side] = taken[-1].end
             take_back(self.unread, strays)
-        self.turns, self.interleaves = inner.turns, self.interleaves | inner.interleaves
+        self.turns, self.interleaves, self.keyed = inner.turns, self.interleaves | inner.interleaves, inner.keyed
         self.varied |= inner.varied
         self.protocol_name = inner.protocol_name or self.protocol_name
