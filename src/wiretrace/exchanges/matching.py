@@ -298,7 +298,9 @@ def _pair_carefully(
             responses = join_parts(responses, thread.parts[Side.SERVER], table, limits, notes)
             # What came before the protocol that sends identifiers was answered in order.
             pair_before_identifiers(requests, responses, pairs, thread.habits)
-        waiting = pair_by_identifier(requests, responses, pairs, table, unique=interleaves)
+        waiting = pair_by_identifier(
+            requests, responses, pairs, table, unique=interleaves, aligned=conversation.aligned
+        )
         thread.requests, thread.responses = waiting[0], waiting[1] + delivered
         return
     thread.requests, thread.responses = requests, responses
