@@ -33,8 +33,8 @@ ATTEMPT = "tcp"
 """Protocol of a connection that came to nothing: what would have been spoken is not on the wire."""
 USUAL_PORTS = {
     25: "smtp", 53: "dns", 389: "ldap", 587: "smtp", 1433: "tds", 1521: "tns", 1883: "mqtt", 3306: "mysql", 4222: "nats",
-    5432: "postgresql", 5672: "amqp", 6379: "redis", 6432: "postgresql", 9042: "cassandra", 9092: "kafka", 11211: "memcached",
-    27017: "mongodb",
+    5432: "postgresql", 5672: "amqp", 6379: "redis", 6432: "postgresql", 9042: "cassandra", 9092: "kafka",
+    11211: "memcached", 27017: "mongodb",
 }  # fmt: skip
 """What usually answers at a port: IANA's registry of service names (RFC 6335), and the defaults of pgbouncer and Kafka."""
 INSTANCE_NUMBER = re.compile(r"(?<=[A-Za-z])[-_.]?\d+$")
