@@ -127,11 +127,6 @@ class Conversation:
         return self.turns or self.carriage is not None
 
     @property
-    def overtakes(self) -> bool:
-        """Whether an answer may come before that to an earlier request."""
-        return self.interleaves or (self.reader is not None and self.reader.overtakes)
-
-    @property
     def reader(self) -> Protocol | None:
         """The protocol that makes the messages of exchanges: the innermost one."""
         return self.protocol if self.carriage is None else self.carriage.inner.protocol

@@ -79,7 +79,8 @@ def _between(table: MessageTable, rows: Rows, both: NDArray[np.bool_]) -> NDArra
     for at, thread, paused, ended in zip(rank[first].tolist(), threads, sums.tolist(), end[last].tolist(), strict=True):
         thread.think_ns += paused
         thread.last_answer_ns = ended
-        in_order[at] = not thread.conversation.overtakes
+        reader = thread.conversation.reader
+        in_order[at] = not (thread.conversation.interleaves or (reader is not None and reader.overtakes))
     waited = np.minimum(before, table.start_ns[response]) - table.end_ns[request]
     queued[whole] = np.where(in_order[rank], np.maximum(waited, 0), 0)
     return queued
