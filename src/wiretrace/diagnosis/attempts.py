@@ -47,6 +47,8 @@ def attempts_of(observed: Observed) -> Attempts:
     digest = observed.of_exchange("request_digest", 0)[rows]
     has_digest = digest != 0
     rows, digest = rows[has_digest], digest[has_digest]
+    if not len(rows):
+        return Attempts(none, none)
     above = observed.parent[rows].astype(np.int64)
     maker = np.where(above >= 0, above, -1 - calls.caller_place[rows].astype(np.int64))
     group, _ = distinct([maker - maker.min(initial=0), calls.kind[rows]])
