@@ -30,9 +30,12 @@ def queued_messages(
             found.setdefault(row, []).extend(hashed for message in messages for hashed in hasher.queued(message))
 
     for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.messaging is not None]:
-            messaging = messages[row].messaging
-            assert messaging is not None
+        messagings = [each.messaging for each in messages]
+        if not any(messagings):
+            continue
+        for row, messaging in enumerate(messagings):
+            if messaging is None:
+                continue
             note(row, sent, messaging.sent)
             note(row, received, messaging.received)
             if messaging.taken is not None and messages is asked and answers[row].values:

@@ -18,6 +18,7 @@ from wiretrace.exchanges.queued_messages import queued_messages
 from wiretrace.exchanges.redaction import scrub
 from wiretrace.exchanges.remembered_values import RememberedValues
 from wiretrace.exchanges.rows import OUTCOMES, PROOFS
+from wiretrace.exchanges.scrubbing import scrubbed_changes
 from wiretrace.model.message import Role
 from wiretrace.model.schema import table_schema
 
@@ -37,7 +38,9 @@ REMEMBERED_ATTRIBUTES = 20_000
 """Pairs of attributes whose text is remembered."""
 DAMAGED_NOTE = "bytes of it were not captured"
 
-_encode = msgspec.json.Encoder().encode
+Attributes = dict[str, str | int]
+
+_encoder = msgspec.json.Encoder()
 
 
 class MessageColumns(Protocol):
@@ -165,19 +168,23 @@ class BatchMaker:
             self._alive.clear()
         texts = list(map(known.get, keys))
         if None in texts:
-            for at, text in enumerate(texts):
-                if text is None:
-                    texts[at] = known.get(keys[at]) or self._learn(keys[at], ones[at], others[at])
+            places = {key: at for at, key in enumerate(keys) if texts[at] is None}
+            self._alive += [(ones[at], others[at]) for at in places.values()]
+            known.update(zip(places, _json([(ones[at], others[at]) for at in places.values()]), strict=True))
+            texts = list(map(known.get, keys))
         return pa.array(texts, pa.string())
 
-    def _learn(self, key: tuple[int, int], one: dict[str, str | int] | None, other: dict[str, str | int] | None) -> str:
-        merged = {**(one or {}), **(other or {})}
-        text = _encode(
-            {name: scrub(value) if isinstance(value, str) else value for name, value in merged.items()}
-        ).decode()
-        self._attributes[key] = text
-        self._alive.append((one, other))
-        return text
+
+def _json(pairs: Sequence[tuple[Attributes | None, Attributes | None]]) -> list[str]:
+    """The attributes of both messages of exchanges, scrubbed, as one JSON object each."""
+    merged = [{**(one or {}), **(other or {})} for one, other in pairs]
+    changes = scrubbed_changes({value for each in merged for value in each.values() if isinstance(value, str)})
+    if changes:
+        merged = [
+            {name: changes.get(value, value) if isinstance(value, str) else value for name, value in each.items()}
+            for each in merged
+        ]
+    return _encoder.encode_lines(merged).decode().split("\n")[:-1]
 
 
 class _Ends:
@@ -223,8 +230,8 @@ def _sequence(table: MessageColumns, rows: NDArray[np.int64], base: NDArray[np.i
 
 def _scrubbed(texts: list[str]) -> pa.Array:
     """The texts, scrubbed, each distinct one once."""
-    scrubbed = {text: scrub(text) for text in set(texts)}
-    return pa.array(list(map(scrubbed.__getitem__, texts)), pa.string())
+    changes = scrubbed_changes(set(texts))
+    return pa.array([changes.get(text, text) for text in texts] if changes else texts, pa.string())
 
 
 def _sparse_lists(count: int, lists: Mapping[int, Sequence[str]]) -> pa.ListArray:
@@ -259,10 +266,13 @@ def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list
     """By row, where there are any: the identifiers of both messages."""
     found: dict[int, list[str]] = {}
     for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.identifiers]:
-            found.setdefault(row, []).extend(
-                f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in messages[row].identifiers
-            )
+        identifiers = [each.identifiers for each in messages]
+        if any(identifiers):
+            for row, own in enumerate(identifiers):
+                if own:
+                    found.setdefault(row, []).extend(
+                        f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in own
+                    )
     return found
 
 
@@ -270,8 +280,11 @@ def _notes(asked: list[Message], answers: list[Message], damaged: NDArray[np.boo
     """By row, where there are any: what could not be read of both messages."""
     found: dict[int, list[str]] = {}
     for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.notes]:
-            found.setdefault(row, []).extend(messages[row].notes)
+        notes = [each.notes for each in messages]
+        if any(notes):
+            for row, own in enumerate(notes):
+                if own:
+                    found.setdefault(row, []).extend(own)
     for row in np.flatnonzero(damaged).tolist():
         found.setdefault(row, []).append(DAMAGED_NOTE)
     return found

@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from wiretrace.exchanges.learned import Learned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from wiretrace.model.message import QueuedMessage
 
 REMEMBERED_WORDS = 65_536
-"""Words whose hashes are remembered; beyond it all are forgotten and the dictionary fills anew."""
+"""Words whose hashes are remembered; where more may come, all are forgotten and the dictionary fills anew."""
 BYTES_AT_ONCE = 1 << 17
 """Bytes of values that are treated at once: they stay in the processor's cache, and hold no more words than are kept."""
 SPACE = 32
@@ -62,7 +64,7 @@ class ValueHasher:
         """By purpose: a hash that has taken in the key, which is half of the work for a short value."""
         self._bytes = limits.value_bytes
         self._most = limits.value_tokens
-        self._words: dict[bytes, int] = {}
+        self._words = Learned(self._learn)
         """Number of each word that is remembered, by which the columns below are indexed."""
         self._first = array("q")
         """By word: index of the first of its tokens in `_tokens`."""
@@ -88,14 +90,16 @@ class ValueHasher:
         first and are preferred to names. The lowest bit of a hash is 1 for a name (a word with fewer than two digits).
         """
         counts, hashes = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
-        first = size = 0
-        for at, each in enumerate(values):
-            size += min(len(each), self._bytes) + 1
-            if size >= BYTES_AT_ONCE or at + 1 == len(values):
-                found = self._hash_values(values[first : at + 1])
-                counts.append(found[0])
-                hashes.append(found[1])
-                first, size = at + 1, 0
+        lengths = np.minimum(np.fromiter(map(len, values), np.int64, len(values)), self._bytes)
+        ends = np.cumsum(lengths + 1)
+        first = 0
+        while first < len(values):
+            before = ends[first - 1] if first else 0
+            last = max(int(np.searchsorted(ends, before + BYTES_AT_ONCE, "right")), first + 1)
+            found = self._hash_values(values[first:last])
+            counts.append(found[0])
+            hashes.append(found[1])
+            first = last
         return np.cumsum(np.concatenate(counts), dtype=np.int32), np.concatenate(hashes)
 
     def _hash_values(self, values: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -134,19 +138,12 @@ class ValueHasher:
     def _numbers_of(self, words: list[bytes]) -> NDArray[np.int64]:
         """(n,) numbers of the words, learning those that are new."""
         known = self._words
-        numbers = list(map(known.get, words))
-        if None in numbers:
-            new = set(words).difference(known)
-            if len(known) + len(new) > REMEMBERED_WORDS:
-                known.clear()
-                self._numbers.clear()
-                for column in (self._first, self._count, self._tokens, self._hashes):
-                    del column[:]
-                new = set(words)
-            for word in new:
-                self._learn(word)
-            numbers = list(map(known.get, words))
-        return np.fromiter(numbers, np.int64, len(words))
+        if len(known) + len(words) > REMEMBERED_WORDS:
+            known.clear()
+            self._numbers.clear()
+            for column in (self._first, self._count, self._tokens, self._hashes):
+                del column[:]
+        return np.fromiter(known.of(words), np.int64, len(words))
 
     def digest(self, operation: str, values: bytes) -> int:
         """Hash of what a request asks for, equal for a request and its forwarded copy; 0 where `values` name nothing.
@@ -180,8 +177,8 @@ class ValueHasher:
         hashed.update(content)
         return int.from_bytes(hashed.digest(), "little")
 
-    def _learn(self, word: bytes) -> None:
-        """Work out the tokens of `word`, and remember them."""
+    def _learn(self, word: bytes) -> int:
+        """Work out the tokens of `word`; returns its number."""
         found: list[int] = []
         if UUID.match(word):
             found.append(self._hash(word.replace(b"-", b"")) & ~1)
@@ -197,7 +194,6 @@ class ValueHasher:
                         found.append(self._hash(numbered[2]) & ~1)
                 elif len(part) >= SHORTEST_NAME:
                     found.append(self._hash(part) | 1)
-        self._words[word] = len(self._first)
         self._first.append(len(self._tokens))
         self._count.append(len(found))
         for each in found:
@@ -205,6 +201,7 @@ class ValueHasher:
             if number == len(self._hashes):
                 self._hashes.append(each)
             self._tokens.append(number)
+        return len(self._first) - 1
 
 
 def _first_of_each(owner: NDArray[np.int64], token: NDArray[np.int64]) -> NDArray[np.bool_]:
