@@ -435,6 +435,18 @@ def test_with_gaps_what_is_not_damaged_is_true(seed: int) -> None:
             assert m.damaged or m.role is Role.CONTROL or m.end in ends or m.end + tail in ends
 
 
+@pytest.mark.parametrize("kind", [0, 8, 11, 12])
+def test_the_rest_of_a_login_is_no_answer(kind: int) -> None:
+    """Where the server's first word to a login is lost, what it says next does not begin the answer; what follows does."""
+    rest = message(b"R", struct.pack(">I", kind) + b"r=nonce") + message(b"R", struct.pack(">I", 0)) + READY
+    protocol = PostgreSQL(Context())
+    protocol.lost(Side.SERVER, 0, 24)
+    assert protocol.resync(Side.SERVER, rest, 0, 24) == len(rest)
+    assert protocol.resync(Side.SERVER, rest + message(b"C", b"SELECT 1\0") + READY, 0, 24) == len(rest)
+    asked = message(b"R", struct.pack(">I", 10) + b"SCRAM-SHA-256\0\0")
+    assert PostgreSQL(Context()).resync(Side.SERVER, asked + rest, 0, 0) == 0
+
+
 @given(st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None)
 def test_no_bytes_raise_anything_but_violation(seed: int) -> None:
