@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -14,14 +15,12 @@ Value = TypeVar("Value")
 class Learned(dict[Key, Value], Generic[Key, Value]):
     """Values by their keys; a key that is not there is worked out and remembered. Whoever owns it bounds it."""
 
-    __slots__ = ("_work_out",)
-
-    def __init__(self, work_out: Callable[[Key], Value]) -> None:
-        super().__init__()
-        self._work_out = work_out
+    @abstractmethod
+    def work_out(self, key: Key) -> Value:
+        """The value of a key that is not there yet."""
 
     def __missing__(self, key: Key) -> Value:
-        value = self[key] = self._work_out(key)
+        value = self[key] = self.work_out(key)
         return value
 
     def of(self, keys: Iterable[Key]) -> list[Value]:

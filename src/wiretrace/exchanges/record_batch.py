@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message
 
+    Marked = tuple[list[tuple[int, Message]], list[tuple[int, Message]]]
+    """Some of the requests and of the answers, each with its row."""
+
 NOWHERE = -(2**62)
 """Stands for the offset of no message."""
 REMEMBERED_ATTRIBUTES = 20_000
@@ -114,12 +117,16 @@ class BatchMaker:
         end = np.where(delivered, rank + len(connections.client), rank)
         asking = np.where(delivered, connections.server_base[rank], connections.client_base[rank])
         answering = np.where(delivered, connections.client_base[rank], connections.server_base[rank])
-        sent, received = queued_messages(asked, answers, self._hasher)
+        operations = [each.operation for each in asked]
+        marked = _marked(asked), _marked(answers)
+        sent, received = queued_messages(*marked, answers, self._hasher)
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
             "connection": connections.number[rank],
             "protocol": _protocols(table, connections, rank, asked, answers),
-            "operation": pa.array([each.operation for each in named], pa.string()).dictionary_encode(),
+            "operation": pa.array(
+                operations if named is asked else [each.operation for each in named], pa.string()
+            ).dictionary_encode(),
             "summary": _scrubbed([each.summary for each in named]),
             "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
             "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
@@ -139,7 +146,7 @@ class BatchMaker:
             "response_frames": _frames(table, response),
             "request_seq": _sequence(table, request, asking),
             "response_seq": _sequence(table, response, answering),
-            "request_digest": self._values.digests([each.operation for each in asked], values),
+            "request_digest": self._values.digests(operations, values),
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
             "delivered": delivered,
@@ -151,9 +158,9 @@ class BatchMaker:
             "outcome_frames": _proof(count, rows.judged),
             "request_tokens": request_tokens,
             "response_tokens": response_tokens,
-            "identifiers": _sparse_lists(count, _identifiers(asked, answers)),
+            "identifiers": _sparse_lists(count, _identifiers(marked)),
             "attributes": self._attribute_texts(asked, answers),
-            "notes": _sparse_lists(count, _notes(asked, answers, table.damaged[request] | table.damaged[response])),
+            "notes": _sparse_lists(count, _notes(marked, table.damaged[request] | table.damaged[response])),
         }
         schema = table_schema("exchanges")
         return pa.RecordBatch.from_arrays([pa.array(arrays[name]) for name in schema.names], schema=schema)
@@ -262,29 +269,32 @@ def _proof(count: int, judged: Mapping[int, Judgement]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(frames, pa.int32()))
 
 
-def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list[str]]:
+def _marked(messages: list[Message]) -> list[tuple[int, Message]]:
+    """Those of `messages` that say what hardly any does, each with its place: one look for all of that."""
+    return [
+        (row, each) for row, each in enumerate(messages) if each.identifiers or each.notes or each.messaging is not None
+    ]
+
+
+def _identifiers(marked: Marked) -> dict[int, list[str]]:
     """By row, where there are any: the identifiers of both messages."""
     found: dict[int, list[str]] = {}
-    for messages in (asked, answers):
-        identifiers = [each.identifiers for each in messages]
-        if any(identifiers):
-            for row, own in enumerate(identifiers):
-                if own:
-                    found.setdefault(row, []).extend(
-                        f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in own
-                    )
+    for messages in marked:
+        for row, message in messages:
+            if message.identifiers:
+                found.setdefault(row, []).extend(
+                    f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in message.identifiers
+                )
     return found
 
 
-def _notes(asked: list[Message], answers: list[Message], damaged: NDArray[np.bool_]) -> dict[int, list[str]]:
+def _notes(marked: Marked, damaged: NDArray[np.bool_]) -> dict[int, list[str]]:
     """By row, where there are any: what could not be read of both messages."""
     found: dict[int, list[str]] = {}
-    for messages in (asked, answers):
-        notes = [each.notes for each in messages]
-        if any(notes):
-            for row, own in enumerate(notes):
-                if own:
-                    found.setdefault(row, []).extend(own)
+    for messages in marked:
+        for row, message in messages:
+            if message.notes:
+                found.setdefault(row, []).extend(message.notes)
     for row in np.flatnonzero(damaged).tolist():
         found.setdefault(row, []).append(DAMAGED_NOTE)
     return found
