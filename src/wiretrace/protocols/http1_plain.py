@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wiretrace.protocols.http1_head import Fields, RequestLine, StatusLine
 
 END_OF_HEAD = b"\r\n\r\n"
-REPEATED_HEADS = 4096
+REPEATED_HEADS = 8192
 """Heads of requests, and of responses, that are remembered; beyond it all are forgotten."""
 REPEATED_HEAD_BYTES = 1024
 """Longest head that is remembered."""
