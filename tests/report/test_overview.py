@@ -11,7 +11,7 @@ from wiretrace.report.overview import FINDING_CALLS, origin_ns, overview
 
 
 def figures_of(case: Case) -> dict[str, Any]:
-    return overview(case, call_figures(case), origin_ns(case), [])
+    return overview(case, call_figures(case), origin_ns(case))
 
 
 def test_links_are_counted_by_what_they_rest_on(small_case: Case) -> None:

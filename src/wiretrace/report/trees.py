@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from wiretrace.case.rows import RowReader
 from wiretrace.model.errors import UserError
 from wiretrace.report.block import Block
-from wiretrace.report.grouping import CallFigures
+from wiretrace.report.grouping import CallFigures, plain, to_bool
 from wiretrace.report.order import TreeOrder
 
 CONFIDENCE_STEPS = 10_000
 """Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
 
 
+FOLLOWS = "follows"
+"""What a call is to its parent that put a message on a queue."""
 PARTS = {
     "opening": ("lookup_ns", "connect_ns", "tls_ns"),
     "send": ("request_ns",),
@@ -32,7 +34,18 @@ PARTS_SUMMED = tuple(name for names in PARTS.values() for name in names)
 
 CALL_COLUMNS = (
     *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "server_exchange", "confidence"),
-    *("question", "basis", "protocol", "operation", "summary", "status", "outcome", "server_host", "server_address"),
+    *(
+        "question",
+        "basis",
+        "relation",
+        "protocol",
+        "operation",
+        "summary",
+        "status",
+        "outcome",
+        "server_host",
+        "server_address",
+    ),
     *("client_host", "client_address", *PARTS_SUMMED),
 )
 """Columns of the table `calls` that are read."""
@@ -95,6 +108,8 @@ def calls_block(
     block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1))
     block.numbers("confidence", confidence_steps(calls["confidence"]))
     block.numbers("question", calls["question"].to_numpy().astype(np.uint8))
+    follows = to_bool(pc.fill_null(pc.equal(plain(calls["relation"]), FOLLOWS), False))
+    block.numbers("follows", follows.astype(np.uint8))
     for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
         block.text(name, calls[name])
     block.numbers("connection", _connections(calls, exchanges, connections))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from wiretrace.case.files import written_aside
 from wiretrace.case.rows import RowReader
-from wiretrace.report.answer import answer
 from wiretrace.report.bundle import asset, page_script, page_style
 from wiretrace.report.comparison import comparison
 from wiretrace.report.connections import connections
@@ -49,9 +48,8 @@ def write_report(case: Case, path: Path, before: Case | None = None, packets: Pa
 def _page(case: Case, before: Case | None, packets: PacketSource | None) -> Iterator[str]:
     """The pieces of the page, in order."""
     origin = origin_ns(case)
-    said = answer(case)
     figures = call_figures(case)
-    first_screen = overview(case, figures, origin, said)
+    first_screen = overview(case, figures, origin)
     found = connections(case, origin)
     first_screen["pools"] = found.pools
     first_screen["connections"] |= {"held": found.kept}

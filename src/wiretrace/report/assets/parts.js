@@ -47,9 +47,9 @@ export function copyLine(text, label) {
   return element("div", { class: "copy-line" }, element("code", {}, text), copyButton(text, label));
 }
 
-/** Names and values. @param {[string, Child | Child[]][]} entries @returns {HTMLElement} */
-export function definitions(entries) {
-  return element("dl", {}, entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+/** Names and values. @param {[string, Child | Child[]][]} entries @param {string | null} [kind] @returns {HTMLElement} */
+export function definitions(entries, kind = null) {
+  return element("dl", { class: kind }, entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
 /** A bar of a length from 0 to 1; the number stands beside it. @param {number} share @param {string} [kind] @returns {HTMLElement} */
