@@ -34,18 +34,8 @@ PARTS_SUMMED = tuple(name for names in PARTS.values() for name in names)
 
 CALL_COLUMNS = (
     *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "server_exchange", "confidence"),
-    *(
-        "question",
-        "basis",
-        "relation",
-        "protocol",
-        "operation",
-        "summary",
-        "status",
-        "outcome",
-        "server_host",
-        "server_address",
-    ),
+    *("question", "basis", "relation", "protocol", "operation", "summary", "status", "outcome"),
+    *("server_host", "server_address"),
     *("client_host", "client_address", *PARTS_SUMMED),
 )
 """Columns of the table `calls` that are read."""
