@@ -78,7 +78,7 @@ SCREENS = (
         "From the middle of the window on, every `SELECT` on the table `mesh_prices` of the database fails.",
         "the statement `SELECT mesh_prices` at `pg`",
         ("SELECT mesh_prices",),
-        "",
+        "Found at once: the headline is the statement, with the service that it runs at.",
         Fault("failing statement", [("statement", "SELECT mesh_prices (pg)")], statement=("prices", 0.0, 1.0)),
     ),
     Screen(
@@ -86,7 +86,11 @@ SCREENS = (
         "From 40 % of the window on, six in ten requests to `bank`, three calls below the entry, take 150 ms longer.",
         "the service `bank`",
         ("bank",),
-        "",
+        (
+            "Found at once: headline and likeliest component are `bank`, and its own 154 ms stand in the second "
+            "finding. Where more than half of the calls of an operation are slow for the whole window, slow is what "
+            "is usual, and this screen does not tell: that takes `--compare` with a better time."
+        ),
         Fault("slow service", [("service", "bank")], {"bank1-8110": {"slow_ms": 150, "share": 0.6}}),
     ),
     Screen(
@@ -94,7 +98,10 @@ SCREENS = (
         "Of the three instances of `price`, the one at `price2:8103` answers four in ten requests with 500.",
         "the instance `price2:8103`",
         ("price2",),
-        "",
+        (
+            "Found at the second look: the headline names the operation and the service, and the instance stands "
+            "first beside the findings, the two others nowhere."
+        ),
         Fault("flaky instance", [("instance", "price2:8103")], {"price2-8103": {"fail": 0.4}}),
     ),
     Screen(
@@ -102,7 +109,10 @@ SCREENS = (
         "Packets between `stock1` and the database `pg1`, and only those, are held back for 45 ms each way.",
         "the network between `stock1` and `pg1`",
         ("stock → pg", "stock1 ↔ pg1", "pg1 ↔ stock1"),
-        "",
+        (
+            "Found at once: both ends stand in the headline, and the finding says that the callees answered as fast "
+            "as ever."
+        ),
         Fault(
             "slow link",
             [("edge", "stock1 ↔ pg1")],
@@ -114,7 +124,7 @@ SCREENS = (
         "`catalog` asks the database for ten entries one by one.",
         "the repeated statement `SELECT mesh_entries` of `catalog`",
         ("SELECT mesh_entries",),
-        "",
+        "Found at once: who asks, what for, and how often.",
         Fault(
             "n-plus-one", [("statement", "SELECT mesh_entries (pg)")], {"catalog1-8106": {"repeat": 10}}, always=True
         ),
@@ -124,7 +134,10 @@ SCREENS = (
         "A quarter of the requests to `bank` take 3 s, and `payment` gives each up after 450 ms.",
         "the timeout of `payment` that waits for `bank`",
         ("payment", "bank"),
-        "",
+        (
+            "Found at once: `bank` does not answer, as the second sentence explains. That `payment` gives it 450 ms "
+            "is the third finding, below this picture."
+        ),
         Fault(
             "client-timeout",
             [("edge", "payment → bank"), ("ms", "450")],
@@ -137,7 +150,10 @@ SCREENS = (
         "Statements on the table `mesh_stock` take 330 ms, so that requests to `stock` queue for its six connections.",
         "the pool of `stock` to `pg`, and the statement that holds it",
         ("stock on stock1 to pg1:5432",),
-        "",
+        (
+            "Found at once: the pool with both its ends, and how long a connection is held. Which statement holds it "
+            "is told under the further findings, not on this screen."
+        ),
         Fault("pool-size", [("edge", "stock → pg"), ("size", "6")], statement=("stock", 330.0, 0.0), always=True),
     ),
     Screen(
@@ -145,23 +161,32 @@ SCREENS = (
         "The processes of `shop` that serve half of the calls are stopped (`SIGSTOP`) when the request has come.",
         "the server at `shop1`, not the network",
         ("shop",),
-        "",
+        (
+            "Found: the second sentence tells the stopped server from a network that loses, and the two ports stand "
+            "beside the findings."
+        ),
         classes=("server_stopped", "none"),
     ),
     Screen(
         "lost-requests",
         "A link loses the packets of half of the requests, and of nothing else; the client waits 500 ms.",
         "the network between `client` and `shop1`",
-        ("client", "lost"),
-        "",
+        ("request lost",),
+        (
+            "Found by the second sentence: requests never reached the server, so the way there lost them. The list "
+            "beside the findings would mislead by itself: it puts the service before the way to it."
+        ),
         classes=("request_dropped", "none"),
     ),
     Screen(
         "failing-lookups",
         "Lookups of names are answered with NXDOMAIN or SERVFAIL, or not at all; other calls succeed.",
         "the name server at `shop1`",
-        ("DNS", "lookup", "name"),
-        "",
+        ("dns",),
+        (
+            "Found: the headline names the lookups, and the card links one, which tells the server. Suspects are "
+            "found by requests, so the list beside is about slow ones, and says nothing of the name server."
+        ),
         classes=("name_lookup", "none"),
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from tests.report.conftest import Opener
 from tests.support.cases import HOSTS, MILLISECOND, START_NS, CaseBuilder, add_request, build_analysis, case_of
 
@@ -327,6 +327,28 @@ def test_a_table_is_saved_as_csv_and_as_json(small_case: Case, small_report: Pat
         (row["tree"], row["duration_ns"], row["errors"]) for row in failed
     ]
     assert [row["tree"] for row in json.loads(saved(page, "Save trees as JSON"))] == [row["tree"] for row in failed]
+
+
+def test_a_table_is_copied_as_spreadsheets_take_it(
+    small_case: Case, small_report: Path, open_report: Opener, context: BrowserContext
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = open_report(small_report, "#/trees?filter=errors>0", ".trees .row[data-row]")
+    page.get_by_role("button", name="Copy trees as a table").click()
+    expect(page.get_by_role("button", name="Copy trees as a table")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    rows = list(csv.DictReader(io.StringIO(copied), delimiter="\t"))
+    assert [row["tree"] for row in rows] == [
+        row["tree"] for row in small_case.table("trees").to_pylist() if row["errors"]
+    ]
+
+
+def test_what_differs_in_a_region_is_saved(small_report: Path, open_report: Opener) -> None:
+    page = open_report(small_report, f"#/trees?region=0_{10**12}_{300 * MILLISECOND}_{10**12}", ".explain .downloads")
+    shown = page.locator(".explain .term").all_inner_texts()
+    rows = json.loads(saved(page, "Save region as JSON"))
+    assert [row["difference"] for row in rows] == shown
+    assert all(row["filter"] for row in rows)
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(tmp_path: Path, open_report: Opener) -> None:

@@ -9,7 +9,7 @@ import { routeTo } from "./router.js";
 /** @typedef {import("./main.js").App} App */
 
 /** Calls of a finding that are linked. */
-const CALLS_LINKED = 5;
+const CALLS_LINKED = 4;
 /** Findings that are shown before "more". */
 const FINDINGS_SHOWN = 6;
 /** Suspects, and cleared components, that are named at a glance. */

@@ -37,7 +37,7 @@ function tiles({ captures, clocks, connections, totals, links, coverage }) {
   return [
     { name: "Hosts captured", value: blind > 0 ? `${captured} of ${clocks.length}` : count(captured || captures.length), words: blind > 0 ? "others from outside" : counted(captures.length, "capture"), state: blind > 0 ? "question" : "ok" },
     { name: "Time covered", value: duration(coverage.to - coverage.from), words: shortest(captures, coverage), state: "ok" },
-    { name: "Dropped", value: silent === captures.length && captures.length ? "not said" : count(dropped), words: silent ? `${counted(silent, "capture")} silent` : "packets, by the hosts", state: dropped ? "error" : silent ? "question" : "ok" },
+    { name: "Dropped", value: silent === captures.length && captures.length ? "not said" : count(dropped), words: silent ? `${count(silent)} ${silent === 1 ? "does" : "do"} not say` : "packets, by the hosts", state: dropped ? "error" : silent ? "question" : "ok" },
     { name: "Gaps", value: size(connections.lostBytes), words: "not captured", state: connections.lostBytes ? "error" : "ok" },
     { name: "Encrypted", value: percent(connections.encrypted, connections.total), words: `${count(connections.encrypted)} of ${counted(connections.total, "connection")}`, state: connections.encrypted ? "question" : "ok" },
     { name: "Outside any request", value: percent(totals.outside, totals.calls), words: counted(totals.outside, "call"), state: totals.outside > MUCH_OUTSIDE * totals.calls ? "question" : "ok" },

@@ -1,7 +1,7 @@
 // Small parts that every view is made of: outcome marks, copy buttons, tables with their downloads, tabs, meters.
 
 import { element, svg } from "./dom.js";
-import { csvOf, download, jsonOf } from "./export.js";
+import { csvOf, download, jsonOf, tsvOf } from "./export.js";
 import { mark, outcomeClass, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./dom.js").Child} Child */
@@ -76,7 +76,7 @@ export function choice(label, choices, chosen, choose) {
     element("button", { type: "button", "aria-pressed": String(value === chosen), click: () => choose(value) }, title)));
 }
 
-/** Buttons that hand out rows as CSV and JSON. @param {string} name of the file @param {() => { titles: string[], rows: unknown[][] }} content
+/** Buttons that hand out rows: copied as a spreadsheet takes them, or saved as CSV and JSON. @param {string} name of the file @param {() => { titles: string[], rows: unknown[][] }} content
  * @returns {HTMLElement} */
 export function downloads(name, content) {
   const save = (/** @type {boolean} */ asCsv) => {
@@ -84,7 +84,12 @@ export function downloads(name, content) {
     if (asCsv) download(`${name}.csv`, "text/csv", csvOf(titles, rows));
     else download(`${name}.json`, "application/json", jsonOf(titles, rows));
   };
-  return element("span", { class: "downloads" },
+  const copy = copyButton(() => {
+    const { titles, rows } = content();
+    return tsvOf(titles, rows);
+  }, `${name} as a table`);
+  copy.classList.add("quiet");
+  return element("span", { class: "downloads" }, copy,
     element("button", { type: "button", class: "small quiet", "aria-label": `Save ${name} as CSV`, click: () => save(true) }, "CSV"),
     element("button", { type: "button", class: "small quiet", "aria-label": `Save ${name} as JSON`, click: () => save(false) }, "JSON"));
 }
