@@ -75,7 +75,7 @@ class Screen:
 SCREENS = (
     Screen(
         "failing-statement",
-        "From the middle of the window on, every `SELECT` on the table `mesh_prices` of the database fails.",
+        "From 40 % of the window on, every `SELECT` on the table `mesh_prices` of the database fails.",
         "the statement `SELECT mesh_prices` at `pg`",
         ("SELECT mesh_prices",),
         "Found at once: the headline is the statement, with the service that it runs at.",
@@ -95,12 +95,12 @@ SCREENS = (
     ),
     Screen(
         "flaky-instance",
-        "Of the three instances of `price`, the one at `price2:8103` answers four in ten requests with 500.",
+        "Of the three instances of `price`, the one at `price2:8103` answers four in ten requests with 500, from 40 % on.",
         "the instance `price2:8103`",
         ("price2",),
         (
             "Found at the second look: the headline names the operation and the service, and the instance stands "
-            "first beside the findings, the two others nowhere."
+            "first beside the findings, and none of the two others."
         ),
         Fault("flaky instance", [("instance", "price2:8103")], {"price2-8103": {"fail": 0.4}}),
     ),

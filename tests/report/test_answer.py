@@ -4,7 +4,8 @@ from typing import Any
 
 from tests.support.cases import HOSTS, MILLISECOND, START_NS, Analysis, CaseBuilder, build_analysis, case_of
 
-from wiretrace.report.answer import answer, failure_rows
+from wiretrace.diagnosis.answer import answer_of
+from wiretrace.report.answer import failure_rows, headline
 from wiretrace.report.grouping import call_figures
 
 WEB, NAMES = (HOSTS["web1"][0], 80, "web1", "web"), (HOSTS["db1"][0], 53, "db1", "dns")
@@ -13,7 +14,7 @@ USER = ("198.51.100.7", 5000, None, None)
 
 def said(analysis: Analysis) -> list[str]:
     case = case_of(analysis)
-    return answer(case, failure_rows(call_figures(case)))
+    return headline(answer_of(case), failure_rows(call_figures(case)))
 
 
 def requests(builder: CaseBuilder, slow: int = 0) -> None:
@@ -32,8 +33,8 @@ def lookups(builder: CaseBuilder, outcome: str, **more: Any) -> None:
 
 
 def test_the_gravest_finding_is_the_headline() -> None:
-    headline, counts = said(build_analysis(700))
-    assert headline == "Requests to shop fail because postgresql reports deadlocks (40P01)."
+    title, counts = said(build_analysis(700))
+    assert title == "Requests to shop fail because postgresql reports deadlocks (40P01)."
     assert counts.startswith("Of 100 requests in ")
     assert counts.endswith("%).")
     assert ". " not in counts
@@ -44,16 +45,16 @@ def test_calls_that_fail_outside_any_request_are_told_where_no_rule_found_anythi
     requests(builder)
     lookups(builder, "dns_failed", status="NXDOMAIN")
     builder.finish()
-    headline, _ = said(builder.analysis())
-    assert headline == "No request failed, but 12 of 12 calls A (dns) did: dns failed."
+    title, _ = said(builder.analysis())
+    assert title == "No request failed, but 12 of 12 calls A (dns) did: dns failed."
 
 
 def test_slow_requests_are_told_where_nothing_failed() -> None:
     builder = CaseBuilder()
     requests(builder, slow=3)
     builder.finish()
-    headline, _ = said(builder.analysis())
-    assert headline == "No request failed; 3 of 30 were slow against their own usual."
+    title, _ = said(builder.analysis())
+    assert title == "No request failed; 3 of 30 were slow against their own usual."
 
 
 def test_nothing_is_said_to_be_wrong_where_nothing_is() -> None:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wiretrace.diagnosis.answer import Answer, answer_of
 from wiretrace.diagnosis.failures import Failure, Harm, find_failures
 from wiretrace.model.finding import Severity
 from wiretrace.model.outcome import Outcome
 from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
-    from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.answer import Answer
     from wiretrace.report.grouping import CallFigures
 
 FAILURES_SHOWN = 12
@@ -41,18 +40,16 @@ def failure_rows(figures: CallFigures) -> list[dict[str, Any]]:
     return [_row(failure) for failure in failures[:FAILURES_SHOWN]]
 
 
-def answer(case: Case, failures: list[dict[str, Any]]) -> list[str]:
+def headline(found: Answer, failures: list[dict[str, Any]]) -> list[str]:
     """What is wrong, or that nothing is, in a sentence; then how many requests failed or were slow, if there are any.
 
     `failures` are the kinds of failure. Nothing where there is neither a request nor a failure that is worth a headline.
-    Raises UserError if the case is damaged.
     """
-    found = answer_of(case)
-    headline = _headline(found, failures)
+    said = _headline(found, failures)
     # The first sentence of the answer counts the requests; what it goes on with stands elsewhere on the first screen.
-    return (
-        [headline, f"{found.answer.partition('. ')[0].rstrip('.')}."] if found.requests else [headline] * bool(headline)
-    )
+    if not found.requests:
+        return [said] * bool(said)
+    return [said, f"{found.answer.partition('. ')[0].rstrip('.')}."]
 
 
 def _headline(found: Answer, failures: list[dict[str, Any]]) -> str:
