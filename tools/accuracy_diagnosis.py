@@ -2,9 +2,10 @@
 
 Usage: python tools/accuracy_diagnosis.py [--windows N] [--seed N] [--keep DIRECTORY] [--again]
 
-The mesh is started once; each fault gets a window of a few seconds and a few hundred requests, recorded at every host,
-and is analyzed alone. N windows hold one random fault; half as many a change for `diff`, a quarter two faults, a quarter none,
-and an eighth each one behaviour that a rule has to tell (N+1, a step left out, a duplicate, a timeout, a pool).
+The mesh is started for a round of windows; each fault gets a window of a few seconds and a few hundred requests, recorded
+at every host, and is analyzed alone. N windows hold one random fault; half as many a change for `diff`, a quarter two
+faults, a quarter none, and an eighth each one behaviour that a rule has to tell (N+1, a step left out, a duplicate, a
+timeout, a pool).
 --keep keeps recordings and cases, --again scores what was kept.
 
 Each share is printed beside its goal.
