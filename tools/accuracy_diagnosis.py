@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.lab.mesh import plan  # noqa: E402
-from tests.lab.mesh.run import BEHAVIOURS, Fault, Mesh, behaviour, random_fault  # noqa: E402
+from tests.lab.mesh.run import BEHAVIOURS, REQUESTS, Fault, Mesh, behaviour, random_fault  # noqa: E402
 
 from wiretrace.case.reader import Case  # noqa: E402
 from wiretrace.case.writer import CaseWriter  # noqa: E402
@@ -122,7 +122,8 @@ def record_some(mesh: Mesh, number: int, source: random.Random) -> None:
         mesh.window(f"two-{number:03}", [random_fault(source), random_fault(source)])
     if number % 8 == 0:
         for what in BEHAVIOURS:
-            mesh.window(f"behaviour-{number:03}-{what}", [behaviour(what, source)])
+            requests = 2 * REQUESTS if what == "missing-call" else REQUESTS
+            mesh.window(f"behaviour-{number:03}-{what}", [behaviour(what, source)], requests)
 
 
 def change(source: random.Random) -> Fault:
