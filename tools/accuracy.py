@@ -1,6 +1,7 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis] [--exchanges N] [--windows N] [--seed N]
+Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis]
+                                [--exchanges N] [--windows N] [--seed N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.

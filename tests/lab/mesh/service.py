@@ -3,8 +3,8 @@
 Usage: python -m tests.lab.mesh.service NAME HOST PORT DIRECTORY SEED
 A fault is a JSON object sent to the Unix datagram socket DIRECTORY/HOST-PORT.sock, which no capture sees; {} ends it:
 slow_ms, fail (share of 1), share (of the requests that it meets), repeat (N+1: how often the last statement is repeated),
-skip and every (a step that is left out each so many times), double (an operation that is sent again where its answer is late), timeout_ms and stall
-(service) for its own calls.
+skip and every (a step that is left out each so many times), double (an operation that is sent again where its answer is
+late), timeout_ms and stall (service) for its own calls.
 """
 
 from __future__ import annotations
