@@ -130,10 +130,11 @@ class Observed:
 
     @cached_property
     def given_up(self) -> NDArray[np.bool_]:
-        """Which calls their caller gave up before it had an answer."""
+        """Which calls their caller gave up before it had an answer, also where the server would never have answered."""
         words = [each.outcome in (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT) for each in self.calls.endings]
+        silent = np.array([each.outcome == Outcome.SERVER_SILENT for each in self.calls.endings], np.bool_)
         found: NDArray[np.bool_] = np.array(words, np.bool_)[self.calls.ending]
-        return found
+        return found | (silent[self.calls.ending] & (self.of_exchange("given_up_ns") >= 0))
 
     def waits_until_given_up(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How long the callers of some calls waited before they gave up, in nanoseconds. Shape (m,).

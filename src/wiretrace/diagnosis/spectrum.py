@@ -3,7 +3,8 @@
 Every component that calls go through is a hypothesis. It is compared on what goes through it and what does not, good and
 bad (R. Abreu et al., "Spectrum-based multiple fault localization", ASE 2009: Barinel): the likelihood of the observations
 where the component, which may be faulty now and then, is one cause, and all else goes wrong as rarely as it does without
-it. What the likeliest cause explains is taken away before the next is looked for, so that several faults are found.
+it. Failures and lost time are observed apart: that some calls are late here does not make it likelier that they fail
+there. What the likeliest cause explains is taken away before the next is looked for, so that several faults are found.
 Ochiai and DStar (W. E. Wong et al., 2014) order what has equal likelihood.
 """
 
@@ -79,10 +80,26 @@ class Hypothesis:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls and bad calls of each route, for each scope. Arrays have shape (routes,)."""
+    """Calls of each route, and those that went wrong, for each scope. Arrays have shape (routes,)."""
 
     calls: dict[Scope, NDArray[np.int64]]
-    bad: dict[Scope, NDArray[np.int64]]
+    failed: dict[Scope, NDArray[np.int64]]
+    late: dict[Scope, NDArray[np.int64]]
+    """Those that lost time; none of them failed."""
+
+    def bad(self, scope: Scope) -> NDArray[np.int64]:
+        """Calls of each route that went wrong, one way or the other."""
+        return self.failed[scope] + self.late[scope]
+
+    def copy(self) -> Tally:
+        """One that can be changed."""
+        every = (self.calls, self.failed, self.late)
+        return Tally(*({scope: counts.copy() for scope, counts in each.items()} for each in every))
+
+    def leave_out(self, scope: Scope, routes: NDArray[np.bool_]) -> None:
+        """Forget the calls of some routes."""
+        for counts in (self.calls, self.failed, self.late):
+            counts[scope][routes] = 0
 
 
 def hypotheses(calls: CallColumns, routes: Routes, tally: Tally) -> list[Hypothesis]:
@@ -90,7 +107,7 @@ def hypotheses(calls: CallColumns, routes: Routes, tally: Tally) -> list[Hypothe
 
     Operations, of which there may be thousands, and pairs of hosts only where bad calls go through them.
     """
-    is_bad = np.any([counts > 0 for counts in tally.bad.values()], axis=0)
+    is_bad = np.any([tally.bad(scope) > 0 for scope in Scope], axis=0)
     return list(_hypotheses(calls, routes, is_bad))
 
 
@@ -142,10 +159,7 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
 
     Of what goes through the same calls, one stands for all, and names the others in `also`.
     """
-    left = Tally(
-        {scope: counts.copy() for scope, counts in tally.calls.items()},
-        {scope: counts.copy() for scope, counts in tally.bad.items()},
-    )
+    left = tally.copy()
     ranked: list[Hypothesis] = []
     waiting = every
     for _ in range(MOST_FAULTS):
@@ -161,8 +175,7 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
         ranked.append(best)
         waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
         for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
-            left.calls[scope][best.routes] = 0
-            left.bad[scope][best.routes] = 0
+            left.leave_out(scope, best.routes)
     for each in waiting:
         _weigh(each, tally)
     for each in sorted((each for each in waiting if each.bad), key=_order):
@@ -182,7 +195,7 @@ def _order(hypothesis: Hypothesis) -> tuple[float, float, float]:
 
 def _weigh(hypothesis: Hypothesis, tally: Tally) -> None:
     """Compare the hypothesis with the observations that are left."""
-    calls, bad = tally.calls[hypothesis.scope], tally.bad[hypothesis.scope]
+    calls, bad = tally.calls[hypothesis.scope], tally.bad(hypothesis.scope)
     through, wrong = int(calls[hypothesis.routes].sum()), int(bad[hypothesis.routes].sum())
     every, all_wrong = int(calls.sum()), int(bad.sum())
     hypothesis.through, hypothesis.bad = through, wrong
@@ -192,29 +205,36 @@ def _weigh(hypothesis: Hypothesis, tally: Tally) -> None:
     hypothesis.ochiai = float(wrong / np.sqrt(all_wrong * through))
     others = (through - wrong) + (all_wrong - wrong)
     hypothesis.dstar = wrong**DSTAR_POWER / others if others else float("inf")
-    gain = (
-        log_likelihood(wrong, through)
-        + log_likelihood(all_wrong - wrong, every - through)
-        - log_likelihood(all_wrong, every)
-    )
-    hypothesis.gain = gain if wrong * every >= all_wrong * through else 0.0
-    if through == every:  # nothing to compare with: all that goes wrong is here
-        hypothesis.gain = 0.0
+    ways = (tally.failed[hypothesis.scope], tally.late[hypothesis.scope])
+    # With nothing to compare with, all that goes wrong is here, and nothing is learned.
+    hypothesis.gain = sum(_gain(counts, calls, hypothesis.routes) for counts in ways) if through < every else 0.0
+
+
+def _gain(bad: NDArray[np.int64], calls: NDArray[np.int64], routes: NDArray[np.bool_]) -> float:
+    """How much likelier it is that `bad` of the `calls` go wrong in one way if `routes` are a cause of it; 0 if less."""
+    wrong, through, all_wrong, every = (int(each.sum()) for each in (bad[routes], calls[routes], bad, calls))
+    if not wrong or wrong * every < all_wrong * through:
+        return 0.0
+    with_cause = log_likelihood(wrong, through) + log_likelihood(all_wrong - wrong, every - through)
+    return with_cause - log_likelihood(all_wrong, every)
 
 
 def log_likelihood(bad: int, calls: int) -> float:
     """Natural logarithm of the likelihood of `bad` of `calls`, at the share that makes it likeliest."""
-    return _term(bad, calls) + _term(calls - bad, calls)
+    return float(log_likelihoods(np.array([bad]), np.array([calls]))[0])
 
 
-def _term(part: int, whole: int) -> float:
-    return float(part * np.log(part / whole)) if part else 0.0
+def log_likelihoods(bad: NDArray[np.int64], calls: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same of several observations. Shapes (m,)."""
+    parts, whole = np.array([bad, calls - bad], np.float64), np.maximum(calls, 1)
+    found: NDArray[np.float64] = (parts * np.log(np.maximum(parts, 1.0) / whole)).sum(axis=0)
+    return found
 
 
 def _explains(best: Hypothesis, left: Tally, hypotheses: int) -> bool:
     """Whether the best hypothesis is taken for a cause."""
     others = int(left.calls[best.scope].sum()) - best.through
-    other_bad = int(left.bad[best.scope].sum()) - best.bad
+    other_bad = int(left.bad(best.scope).sum()) - best.bad
     worse = best.bad * max(others, 1) >= TIMES_WORSE * other_bad * best.through
     return best.bad >= FEWEST_BAD and best.gain >= SURE_GAIN + float(np.log(hypotheses)) and worse
 

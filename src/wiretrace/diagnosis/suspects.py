@@ -73,7 +73,8 @@ def suspicion_of(observed: Observed) -> Suspicion:
 
     tally = Tally(
         {Scope.CALLEE: by_route(symptoms.judged), Scope.WAY: by_route(symptoms.measured)},
-        {Scope.CALLEE: by_route(symptoms.in_callee), Scope.WAY: by_route(symptoms.delayed)},
+        {Scope.CALLEE: by_route(symptoms.failed), Scope.WAY: by_route(symptoms.failed & symptoms.delayed)},
+        {Scope.CALLEE: by_route(symptoms.slow), Scope.WAY: by_route(symptoms.delayed & ~symptoms.failed)},
     )
     every = hypotheses(observed.calls, routes, tally)
     ranked = find_causes(every, tally)
@@ -118,9 +119,9 @@ def _distinct(ranked: list[Hypothesis]) -> list[Hypothesis]:
 def _suspect(hypothesis: Hypothesis, usage: _Usage, tally: Tally) -> Suspect:
     uses = usage.by_tree(hypothesis.routes)
     failing, good = int((uses & usage.is_bad).sum()), int((uses & usage.is_good).sum())
-    wrong = int(tally.bad[hypothesis.scope][hypothesis.routes].sum())
+    wrong = int(tally.bad(hypothesis.scope)[hypothesis.routes].sum())
     calls = int(tally.calls[hypothesis.scope][hypothesis.routes].sum())
-    everywhere = int(tally.bad[hypothesis.scope].sum())
+    everywhere = int(tally.bad(hypothesis.scope).sum())
     what = "were late on the way" if hypothesis.scope is Scope.WAY else "failed there first, or were slow there"
     words = f"{wrong:,} of {calls:,} calls through it {what}: {wrong:,} of {everywhere:,} such calls in all."
     if hypothesis.also:
@@ -154,7 +155,7 @@ def _cleared(every: list[Hypothesis], told: list[Suspect], usage: _Usage, tally:
 
 def _troubled(hypothesis: Hypothesis, tally: Tally) -> bool:
     """Whether any trouble began in it."""
-    return bool(tally.bad[hypothesis.scope][hypothesis.routes].any())
+    return bool(tally.bad(hypothesis.scope)[hypothesis.routes].any())
 
 
 def _next_question(observed: Observed, usage: _Usage, told: list[Suspect]) -> str:

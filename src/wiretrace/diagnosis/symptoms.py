@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.usual import usual_values
+from wiretrace.diagnosis.usual import FEWEST, usual_values
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ ON_THE_WAY = (
     Outcome.DNS_FAILED,
 )
 """Outcomes of calls that may never have reached their callee: the way to it is as suspect as the callee."""
+WAITED = 0.5
+"""A request was slow for a call that lost time where it took so much longer than usual, as a share of what is usual."""
 LARGE_SHARE = 0.25
 """Share of a request's delay that a call has to have lost itself to be where the trouble began."""
 
@@ -61,8 +63,11 @@ def symptoms_of_calls(observed: Observed) -> Symptoms:
     settled = judged & ~calls.failed
     on_the_way = np.array([ending.outcome in ON_THE_WAY for ending in calls.endings], np.bool_)[calls.ending]
     measured = judged & ((parts.network >= 0) | on_the_way)
-    late = observed.bad_request[observed.request]
-    excess = np.maximum(observed.duration - observed.usual.typical[calls.kind], 0)[observed.request]
+    typical = observed.usual.typical[calls.kind]
+    excess = np.maximum(observed.duration - typical, 0)
+    waited = observed.entering & ~calls.unknown & (excess >= WAITED * typical) & (observed.usual.known[calls.kind] >= FEWEST)
+    late = (observed.bad_request | waited)[observed.request]
+    excess = excess[observed.request]
     lost = np.zeros(len(calls), np.int64)
     found = []
     for values, is_known in ((parts.own, settled), (parts.network, settled & (parts.network >= 0))):

@@ -19,7 +19,7 @@ FEWEST = 8
 """Calls of a kind from which something is said to be usual."""
 TIMES_USUAL = 2
 """What is slow takes at least so many times as long as usual, ..."""
-SPREADS = 6
+SPREADS = 5
 """... is so many times as far from usual as the fastest calls are, ..."""
 NOBODY_WAITS_NS = 5_000_000
 """... and at least so much longer."""
