@@ -75,7 +75,7 @@ def harm(observed: Observed, requests: int) -> Severity:
 
 
 def slow_harm(observed: Observed, rows: NDArray[np.int64], through: int) -> Severity:
-    """How grave it is that the calls in `rows`, of `through` of a component, were slow. Info where requests hardly felt it."""
+    """How grave it is that the calls in `rows`, of `through` of a component, were slow: by the requests that felt it."""
     requests = observed.request[rows]
     usual = observed.usual.typical[observed.calls.kind[requests]]
     felt = rows[observed.failed[requests] | (observed.duration[requests] >= FELT * usual)]

@@ -34,7 +34,7 @@ SURE_GAIN = 10.0
 FEWEST_BAD = 3
 """Bad calls that a cause explains at least."""
 TIMES_WORSE = 3.0
-"""Calls through a cause go wrong at least so many times as often as others."""
+"""Calls through a cause fail, or are late, at least so many times as often as others."""
 DSTAR_POWER = 2
 """The star of DStar, as its authors recommend."""
 
@@ -233,10 +233,14 @@ def log_likelihoods(bad: NDArray[np.int64], calls: NDArray[np.int64]) -> NDArray
 
 def _explains(best: Hypothesis, left: Tally, hypotheses: int) -> bool:
     """Whether the best hypothesis is taken for a cause."""
-    others = int(left.calls[best.scope].sum()) - best.through
-    other_bad = int(left.bad(best.scope).sum()) - best.bad
-    worse = best.bad * max(others, 1) >= TIMES_WORSE * other_bad * best.through
-    return best.bad >= FEWEST_BAD and best.gain >= SURE_GAIN + float(np.log(hypotheses)) and worse
+    if best.bad < FEWEST_BAD or best.gain < SURE_GAIN + float(np.log(hypotheses)):
+        return False
+    others = max(int(left.calls[best.scope].sum()) - best.through, 1)
+    for counts in (left.failed[best.scope], left.late[best.scope]):
+        wrong = int(counts[best.routes].sum())
+        if wrong and wrong * others >= TIMES_WORSE * (int(counts.sum()) - wrong) * best.through:
+            return True
+    return False
 
 
 def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:

@@ -65,13 +65,15 @@ def symptoms_of_calls(observed: Observed) -> Symptoms:
     measured = judged & ((parts.network >= 0) | on_the_way)
     typical = observed.usual.typical[calls.kind]
     excess = np.maximum(observed.duration - typical, 0)
-    waited = observed.entering & ~calls.unknown & (excess >= WAITED * typical) & (observed.usual.known[calls.kind] >= FEWEST)
+    waited = (
+        observed.entering & ~calls.unknown & (excess >= WAITED * typical) & (observed.usual.known[calls.kind] >= FEWEST)
+    )
     late = (observed.bad_request | waited)[observed.request]
     excess = excess[observed.request]
     lost = np.zeros(len(calls), np.int64)
     found = []
     for values, is_known in ((parts.own, settled), (parts.network, settled & (parts.network >= 0))):
-        usual = usual_values(calls.kind[is_known], values[is_known], kinds)
+        usual = usual_values(calls.kind[is_known], values[is_known], observed.slices[is_known], kinds)
         beyond = values - usual.typical[calls.kind]
         wrong = is_known & late & (values > usual.limit[calls.kind]) & (beyond >= LARGE_SHARE * excess)
         lost[wrong] += beyond[wrong]
