@@ -73,7 +73,10 @@ def suspicion_of(observed: Observed) -> Suspicion:
 
     lost = symptoms.delayed & ~symptoms.failed
     tally = Tally(
-        {Scope.CALLEE: by_route(*[symptoms.judged] * len(WRONG)), Scope.WAY: by_route(*[symptoms.measured] * len(WRONG))},
+        {
+            Scope.CALLEE: by_route(*[symptoms.judged] * len(WRONG)),
+            Scope.WAY: by_route(*[symptoms.measured] * len(WRONG)),
+        },
         {
             Scope.CALLEE: by_route(symptoms.failed, symptoms.slow),
             Scope.WAY: by_route(symptoms.delayed & symptoms.failed, lost),
