@@ -87,6 +87,17 @@ def test_a_fault_is_found_beneath_requests_that_vary_more_than_it_takes() -> Non
     assert observed.suspicion.causes[0].name == "pg"
 
 
+def test_a_slow_link_is_found_though_each_of_many_calls_has_but_a_small_part_of_the_delay() -> None:
+    system = System()
+    for number in range(120):
+        at, way = number * 2000.0, 100.0 if number >= 60 else 0.0
+        web = system.call(None, ("client", "web1"), "GET /a", at, 50 + 6 * way)
+        for step, callee in enumerate(("cart1", "mail1", "price1", "shop1", "stock1", "tax1")):
+            system.call(web, ("web1", callee), "GET /b", at + 1 + step * (8 + way), 6 + way, way=way)
+            system.call(None, ("client", callee), "GET /b", at + 1500 + step, 6)
+    assert first(Observed(system.case()))[1] == "web1"
+
+
 def test_without_bad_calls_nobody_is_suspect() -> None:
     suspicion = shop(lambda *_: False).suspicion
     assert (suspicion.causes, suspicion.suspects) == ([], [])
