@@ -24,6 +24,9 @@ WARNING_REQUESTS = 3
 LARGE_SLOW_SHARE = 0.2
 """Share of a component's calls that are slow where it is more than the tail that every busy system has."""
 
+FELT = 2
+"""A request that took so many times as long as usual has been felt to be slow."""
+
 
 def conclude(
     observed: Observed,
@@ -71,9 +74,12 @@ def harm(observed: Observed, requests: int) -> Severity:
     return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
 
 
-def slow_harm(observed: Observed, requests: int, slow_share: float) -> Severity:
-    """How grave it is that so large a share of a component's calls is slow, and so many requests waited for them."""
-    return harm(observed, requests) if slow_share >= LARGE_SLOW_SHARE else Severity.INFO
+def slow_harm(observed: Observed, rows: NDArray[np.int64], through: int) -> Severity:
+    """How grave it is that the calls in `rows`, of `through` of a component, were slow: by the requests that felt it."""
+    requests = observed.request[rows]
+    usual = observed.usual.typical[observed.calls.kind[requests]]
+    felt = rows[observed.failed[requests] | (observed.duration[requests] >= FELT * usual)]
+    return harm(observed, touched(observed, felt)) if len(felt) >= LARGE_SLOW_SHARE * through else Severity.INFO
 
 
 def show_step(observed: Observed, row: int) -> str:

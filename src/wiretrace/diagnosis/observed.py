@@ -21,7 +21,7 @@ from wiretrace.diagnosis.pools import Pool, pools_of
 from wiretrace.diagnosis.requests import entering_calls
 from wiretrace.diagnosis.routes import Routes, routes_of_calls
 from wiretrace.diagnosis.suspects import Suspicion, suspicion_of
-from wiretrace.diagnosis.usual import Usual, usual_values
+from wiretrace.diagnosis.usual import SLICES, Usual, usual_values
 from wiretrace.diagnosis.waits import waits_until_given_up
 from wiretrace.model.outcome import Outcome
 
@@ -130,10 +130,11 @@ class Observed:
 
     @cached_property
     def given_up(self) -> NDArray[np.bool_]:
-        """Which calls their caller gave up before it had an answer."""
+        """Which calls their caller gave up before it had an answer, also where the server would never have answered."""
         words = [each.outcome in (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT) for each in self.calls.endings]
+        silent = np.array([each.outcome == Outcome.SERVER_SILENT for each in self.calls.endings], np.bool_)
         found: NDArray[np.bool_] = np.array(words, np.bool_)[self.calls.ending]
-        return found
+        return found | (silent[self.calls.ending] & (self.of_exchange("given_up_ns") >= 0))
 
     def waits_until_given_up(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How long the callers of some calls waited before they gave up, in nanoseconds. Shape (m,).
@@ -166,7 +167,17 @@ class Observed:
     def usual(self) -> Usual:
         """What the calls of each kind usually take, from those that did not fail. Arrays of shape (kinds,)."""
         known = ~self.calls.failed & ~self.calls.unknown
-        return usual_values(self.calls.kind[known], self.duration[known], len(self.calls.kinds))
+        return usual_values(self.calls.kind[known], self.duration[known], self.slices[known], len(self.calls.kinds))
+
+    @cached_property
+    def slices(self) -> NDArray[np.int8]:
+        """In which of `SLICES` stretches of equal length each call began."""
+        start = self.calls.start
+        if not len(start):
+            return np.zeros(0, np.int8)
+        begin = int(start.min())
+        length = (int(start.max()) - begin) // SLICES + 1
+        return ((start - begin) // length).astype(np.int8)
 
     @cached_property
     def slow(self) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wiretrace.diagnosis.spectrum import Hypothesis, Scope, Tally, find_causes, hypotheses, told_kind
+from wiretrace.diagnosis.spectrum import FAILED, WRONG, Hypothesis, Scope, Tally, find_causes, hypotheses, told_kind
 from wiretrace.diagnosis.symptoms import Symptoms, symptoms_of_calls
 from wiretrace.model.finding import ComponentKind
 
@@ -68,12 +68,19 @@ def suspicion_of(observed: Observed) -> Suspicion:
     if not (symptoms.in_callee.any() or symptoms.delayed.any()):
         return Suspicion(symptoms, [], [])
 
-    def by_route(which: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(routes.of_call[which], minlength=len(routes.kind))
+    def by_route(*wrong: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.array([np.bincount(routes.of_call[which], minlength=len(routes.kind)) for which in wrong])
 
+    lost = symptoms.delayed & ~symptoms.failed
     tally = Tally(
-        {Scope.CALLEE: by_route(symptoms.judged), Scope.WAY: by_route(symptoms.measured)},
-        {Scope.CALLEE: by_route(symptoms.in_callee), Scope.WAY: by_route(symptoms.delayed)},
+        {
+            Scope.CALLEE: by_route(*[symptoms.judged] * len(WRONG)),
+            Scope.WAY: by_route(*[symptoms.measured] * len(WRONG)),
+        },
+        {
+            Scope.CALLEE: by_route(symptoms.failed, symptoms.slow),
+            Scope.WAY: by_route(symptoms.delayed & symptoms.failed, lost),
+        },
     )
     every = hypotheses(observed.calls, routes, tally)
     ranked = find_causes(every, tally)
@@ -118,8 +125,8 @@ def _distinct(ranked: list[Hypothesis]) -> list[Hypothesis]:
 def _suspect(hypothesis: Hypothesis, usage: _Usage, tally: Tally) -> Suspect:
     uses = usage.by_tree(hypothesis.routes)
     failing, good = int((uses & usage.is_bad).sum()), int((uses & usage.is_good).sum())
-    wrong = int(tally.bad[hypothesis.scope][hypothesis.routes].sum())
-    calls = int(tally.calls[hypothesis.scope][hypothesis.routes].sum())
+    wrong = int(tally.bad[hypothesis.scope][:, hypothesis.routes].sum())
+    calls = int(tally.calls[hypothesis.scope][FAILED, hypothesis.routes].sum())
     everywhere = int(tally.bad[hypothesis.scope].sum())
     what = "were late on the way" if hypothesis.scope is Scope.WAY else "failed there first, or were slow there"
     words = f"{wrong:,} of {calls:,} calls through it {what}: {wrong:,} of {everywhere:,} such calls in all."
@@ -137,7 +144,7 @@ def _cleared(every: list[Hypothesis], told: list[Suspect], usage: _Usage, tally:
         for each in every
         if each.kind in CLEARED_KINDS and each.scope is Scope.CALLEE and (each.kind, each.name) not in suspected
     }
-    often = sorted(candidates.values(), key=lambda each: -int(tally.calls[Scope.CALLEE][each.routes].sum()))
+    often = sorted(candidates.values(), key=lambda each: -int(tally.calls[Scope.CALLEE][FAILED, each.routes].sum()))
     found = []
     for each in often:
         uses = usage.by_tree(each.routes)
@@ -154,7 +161,7 @@ def _cleared(every: list[Hypothesis], told: list[Suspect], usage: _Usage, tally:
 
 def _troubled(hypothesis: Hypothesis, tally: Tally) -> bool:
     """Whether any trouble began in it."""
-    return bool(tally.bad[hypothesis.scope][hypothesis.routes].any())
+    return bool(tally.bad[hypothesis.scope][:, hypothesis.routes].any())
 
 
 def _next_question(observed: Observed, usage: _Usage, told: list[Suspect]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.usual import usual_values
+from wiretrace.diagnosis.usual import FEWEST, usual_values
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ ON_THE_WAY = (
     Outcome.DNS_FAILED,
 )
 """Outcomes of calls that may never have reached their callee: the way to it is as suspect as the callee."""
+WAITED = 0.5
+"""A request was slow for a call that lost time where it took so much longer than usual, as a share of what is usual."""
 LARGE_SHARE = 0.25
-"""Share of a request's delay that a call has to have lost itself to be where the trouble began."""
+"""Share of a request's delay, or of the most that one of its calls lost, that a call has to have lost itself to be where the
+trouble began: a slow link costs a request with ten calls a tenth of its delay at each of them."""
 
 
 class Symptoms(NamedTuple):
@@ -61,15 +64,24 @@ def symptoms_of_calls(observed: Observed) -> Symptoms:
     settled = judged & ~calls.failed
     on_the_way = np.array([ending.outcome in ON_THE_WAY for ending in calls.endings], np.bool_)[calls.ending]
     measured = judged & ((parts.network >= 0) | on_the_way)
-    late = observed.bad_request[observed.request]
-    excess = np.maximum(observed.duration - observed.usual.typical[calls.kind], 0)[observed.request]
-    lost = np.zeros(len(calls), np.int64)
-    found = []
+    typical = observed.usual.typical[calls.kind]
+    excess = np.maximum(observed.duration - typical, 0)
+    waited = (
+        observed.entering & ~calls.unknown & (excess >= WAITED * typical) & (observed.usual.known[calls.kind] >= FEWEST)
+    )
+    late = (observed.bad_request | waited)[observed.request]
+    beyond, wrong = [], []
     for values, is_known in ((parts.own, settled), (parts.network, settled & (parts.network >= 0))):
-        usual = usual_values(calls.kind[is_known], values[is_known], kinds)
-        beyond = values - usual.typical[calls.kind]
-        wrong = is_known & late & (values > usual.limit[calls.kind]) & (beyond >= LARGE_SHARE * excess)
-        lost[wrong] += beyond[wrong]
-        found.append(wrong)
+        usual = usual_values(calls.kind[is_known], values[is_known], observed.slices[is_known], kinds)
+        beyond.append(values - usual.typical[calls.kind])
+        wrong.append(is_known & late & (values > usual.limit[calls.kind]))
+    largest = np.zeros(len(calls), np.int64)
+    for each, of_part in zip(beyond, wrong, strict=True):
+        np.maximum.at(largest, observed.request[of_part], each[of_part])
+    enough = LARGE_SHARE * np.minimum(largest, excess)[observed.request]
+    lost = np.zeros(len(calls), np.int64)
+    for each, of_part in zip(beyond, wrong, strict=True):
+        of_part &= each >= enough
+        lost[of_part] += each[of_part]
     failed = judged & observed.failed_first
-    return Symptoms(judged, measured, failed, found[0], found[1] | (failed & on_the_way), lost)
+    return Symptoms(judged, measured, failed, wrong[0], wrong[1] | (failed & on_the_way), lost)

@@ -141,6 +141,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     sampler.refresh()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
+    chosen[~_are_candidates(service, pair_unit, chosen)] = -1
     _follow_agreement(service, chosen, contested, pair_unit, pair_share, none_share)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
@@ -235,8 +236,10 @@ def _count(
         drawn = sampler.parents()[:, units]
         none[units] += (drawn < 0).sum(axis=0)
         chain, at = np.nonzero(drawn >= 0)
-        position = np.searchsorted(key, units[at] * np.int64(service.requests) + drawn[chain, at])
-        counts += np.bincount(position, minlength=len(key))
+        wanted = units[at] * np.int64(service.requests) + drawn[chain, at]
+        position = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        # A unit that no draw has moved may be where the first assignment put it, with the others of a chain of calls.
+        counts += np.bincount(position[key[position] == wanted], minlength=len(key))
     total = effort.draws * sampler.chains + 2 * UNSEEN_DRAWS
     options = np.diff(service.offsets)
     share = (counts + 2 * UNSEEN_DRAWS / np.maximum(options, 1)[pair_unit]) / total
@@ -278,6 +281,13 @@ def _follow_agreement(
     pairs = np.flatnonzero((pair_share > AGREED) & contested[pair_unit])
     chosen[pair_unit[pairs]] = service.candidates[pairs]
     chosen[contested & (none_share > AGREED)] = -1
+
+
+def _are_candidates(service: Service, pair_unit: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the parent of each unit is one that may have caused it. Shapes (units,)."""
+    found = np.zeros(service.units, bool)
+    found[pair_unit[service.candidates == parent[pair_unit]]] = True
+    return found
 
 
 def _place_the_rest(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import conclude, harm, show_step, slow_harm, touched
 from wiretrace.diagnosis.rules.contract import Page, Rule
+from wiretrace.diagnosis.spectrum import SURE_GAIN, log_likelihoods
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
 
@@ -78,11 +79,14 @@ class Cascade(Rule):
         rows = np.flatnonzero(bad & (service == first[2]) & (calls.start >= first[0]))
         rows = rows[np.argsort(calls.start[rows], kind="stable")]
         name = calls.parties[first[2]]
+        asked = int((judged & (service == first[2])).sum())
+        is_slow = 2 * int(observed.failed[rows].sum()) < len(rows)
+        grave = slow_harm(observed, rows[origin[rows]], asked) if is_slow else harm(observed, touched(observed, rows))
         order = ", then ".join(f"{calls.parties[one]} ({_later(at - first[0])})" for at, _, one in others)
         yield conclude(
             observed,
             self,
-            Severity.WARNING,
+            Severity.INFO if grave is Severity.INFO else Severity.WARNING,
             f"Trouble began in {name} and spread to {counted(len(others), 'service')}.",
             f"First {name}, then {order}. In {name}, {first[1]:,} calls went wrong by themselves.",
             (ComponentKind.SERVICE, name),
@@ -103,7 +107,14 @@ def onset_of(bad: NDArray[np.bool_]) -> int:
     share_before = before[places] / np.maximum(places, 1)
     fits = (share_after >= SHARE_BAD) & (share_after >= TIMES_BETTER_BEFORE * share_before)
     fits &= (total - before[places]) >= FEWEST_BAD
+    fits &= _gains(before[places], places, total, count) >= SURE_GAIN + np.log(count)
     return int(places[np.argmax(fits)]) if fits.any() else -1
+
+
+def _gains(before: NDArray[np.int64], places: NDArray[np.int64], total: int, count: int) -> NDArray[np.float64]:
+    """Logarithm of how much likelier a series of `count` with `total` bad is with an onset at each of `places`, (m,)."""
+    with_onset = log_likelihoods(before, places) + log_likelihoods(total - before, count - places)
+    return with_onset - log_likelihoods(np.array([total]), np.array([count]))
 
 
 def _later(nanoseconds: int) -> str:

@@ -55,7 +55,7 @@ class SlowComponent(Rule):
             yield conclude(
                 observed,
                 self,
-                slow_harm(observed, requests, len(rows) / through),
+                slow_harm(observed, rows, through),
                 f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request "
                 f"{duration(lost)} more than usual.",
                 f"{len(rows):,} of {counted(through, 'call')} through it ({percent(len(rows) / through)}) took far longer "

@@ -56,7 +56,7 @@ class SlowEdge(Rule):
             yield conclude(
                 observed,
                 self,
-                slow_harm(observed, requests, len(rows) / through),
+                slow_harm(observed, rows, through),
                 f"The network {where} is slow: a call that it delays is {lost} longer on its way than usual.",
                 f"{len(rows):,} of {counted(through, 'call')} on this way ({percent(len(rows) / through)}) were late; "
                 f"{counted(requests, 'request')} waited for them. The callees answered as fast as ever.{same}",
