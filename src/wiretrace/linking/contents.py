@@ -1,7 +1,7 @@
 """What identifiers, equal requests, values and sessions say of the candidate pairs, and which links they put beyond doubt.
 
 Rules: all kinds of evidence of the registry are weighed in turn, twice: the second time they know the links that the
-first time put beyond doubt. A unit's evidence is the sum of that of its calls. Only what is contested, and a sample of
+first time put beyond doubt. A unit's evidence is the sum of what its calls say. Only what is contested, and a sample of
 the rest to learn from, is looked at by kinds whose cost grows with the values.
 """
 
@@ -73,7 +73,10 @@ def weigh_contents(
                 # What is said of pairs that are dropped next would only take room.
                 if number + 1 == PASSES:
                     said.append((evidence, pairs, weighed))
-                weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
+                counted = weighed.weight
+                if evidence.once:
+                    counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
+                weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
         settled |= _decide(units, weight, known)
     return Contents(weight, settled, said)
 
