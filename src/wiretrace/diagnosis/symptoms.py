@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.usual import usual_values
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.portion import Portion
 
 ON_THE_WAY = (
     Outcome.REFUSED,
@@ -53,23 +52,32 @@ class Symptoms(NamedTuple):
         return self.failed | self.slow
 
 
-def symptoms_of_calls(observed: Observed) -> Symptoms:
-    """Find the symptoms of all calls."""
-    calls, parts = observed.calls, observed.parts
-    kinds = len(calls.kinds)
-    judged = observed.in_request & ~calls.unknown
-    settled = judged & ~calls.failed
-    on_the_way = np.array([ending.outcome in ON_THE_WAY for ending in calls.endings], np.bool_)[calls.ending]
-    measured = judged & ((parts.network >= 0) | on_the_way)
-    late = observed.bad_request[observed.request]
-    excess = np.maximum(observed.duration - observed.usual.typical[calls.kind], 0)[observed.request]
-    lost = np.zeros(len(calls), np.int64)
+def settled_calls(portion: Portion) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Calls that tell what is usual: for the callee itself, and for the way to it. Shapes (n,)."""
+    settled = portion.in_request & ~portion.unknown & ~portion.not_ok
+    return settled, settled & (portion.network >= 0)
+
+
+def symptoms_of_calls(portion: Portion) -> Symptoms:
+    """Find the symptoms of all calls of a portion."""
+    judged = portion.in_request & ~portion.unknown
+    on_the_way = portion.whole.endings.on_the_way[portion.ending]
+    measured = judged & ((portion.network >= 0) | on_the_way)
+    lost = np.zeros(len(portion), np.int64)
     found = []
-    for values, is_known in ((parts.own, settled), (parts.network, settled & (parts.network >= 0))):
-        usual = usual_values(calls.kind[is_known], values[is_known], kinds)
-        beyond = values - usual.typical[calls.kind]
-        wrong = is_known & late & (values > usual.limit[calls.kind]) & (beyond >= LARGE_SHARE * excess)
+    both = (
+        (portion.own, portion.whole.usual_own, settled_calls(portion)[0]),
+        (portion.network, portion.whole.usual_network, settled_calls(portion)[1]),
+    )
+    for values, usual, is_known in both:
+        beyond = values - usual.typical[portion.kind]
+        wrong = (
+            is_known
+            & portion.late
+            & (values > usual.limit[portion.kind])
+            & (beyond >= LARGE_SHARE * portion.excess)
+        )
         lost[wrong] += beyond[wrong]
         found.append(wrong)
-    failed = judged & observed.failed_first
+    failed = judged & portion.failed_first
     return Symptoms(judged, measured, failed, found[0], found[1] | (failed & on_the_way), lost)

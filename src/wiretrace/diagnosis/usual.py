@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from typing import Any
+from wiretrace.diagnosis.distribution import LONGEST
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.distribution import Distributions
 
 FEWEST = 8
 """Calls of a kind from which something is said to be usual."""
@@ -23,8 +25,6 @@ SPREADS = 6
 """... is so many times as far from usual as the fastest calls are, ..."""
 NOBODY_WAITS_NS = 5_000_000
 """... and at least so much longer."""
-LONGEST_NS = (1 << 44) - 1
-"""Durations are compared up to 4.9 hours."""
 
 
 class Usual(NamedTuple):
@@ -38,29 +38,10 @@ class Usual(NamedTuple):
     """Number of values that it was learned from."""
 
 
-def usual_values(group: NDArray[np.integer[Any]], values: NDArray[np.int64], groups: int) -> Usual:
-    """Learn what is usual in each group from `values`. Shapes (n,)."""
-    count, quantiles = quantiles_of_groups(group, values, groups, (0.05, 0.25))
-    low, typical = quantiles
+def usual_values(values: Distributions, groups: int) -> Usual:
+    """What is usual in each group of values."""
+    count = values.counts(groups)
+    low, typical = values.quantiles(groups, (0.05, 0.25))
     beyond = np.maximum(np.maximum((TIMES_USUAL - 1) * typical, SPREADS * (typical - low)), NOBODY_WAITS_NS)
-    limit = np.where(count >= FEWEST, typical + beyond, LONGEST_NS)
+    limit = np.where(count >= FEWEST, typical + beyond, LONGEST)
     return Usual(typical, limit, count)
-
-
-def quantiles_of_groups(
-    group: NDArray[np.integer[Any]], values: NDArray[np.int64], groups: int, wanted: tuple[float, ...]
-) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
-    """The number of values of each group, and the nearest-rank quantiles `wanted`; 0 for an empty group.
-
-    Values are clipped to 0 and `LONGEST_NS`; there are less than half a million groups. Sorts once.
-    """
-    keys = group.astype(np.int64) << 44 | values.clip(0, LONGEST_NS)
-    keys.sort()
-    count = np.bincount(group, minlength=groups).astype(np.int64)
-    first = np.cumsum(count) - count
-    padded = np.append(keys, 0)
-    found = []
-    for share in wanted:
-        place = first + np.maximum(np.ceil(count * share).astype(np.int64) - 1, 0)
-        found.append(np.where(count > 0, padded[np.minimum(place, len(keys))] & LONGEST_NS, 0))
-    return count, found

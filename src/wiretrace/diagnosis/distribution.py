@@ -1,0 +1,169 @@
+"""How values are distributed in many groups, in memory that does not grow with the number of values.
+
+Each group keeps its different values and how often each came: exactly up to `MOST_VALUES` of them, and then with as many
+leading binary digits as leave no more. How many digits those are is decided by all values of the group together: whatever
+the order in which values come, and however they are cut into portions, the same values give the same distribution.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_VALUES = 2048
+"""Different values of a group that are kept: durations over seven octaves are told apart to 0.4 %."""
+VALUE_BITS = 44
+"""Values are clipped to 0 and 2**44 - 1: nanoseconds up to 4.9 hours, sizes up to 17 TB. There are up to 2**19 groups."""
+LONGEST = (1 << VALUE_BITS) - 1
+
+
+class Values(NamedTuple):
+    """The values of one group, rising. Arrays have shape (values,)."""
+
+    value: NDArray[np.int64]
+    """The middle of each."""
+    slack: NDArray[np.int64]
+    """How far the values that it stands for are from it at most; 0 where all are known exactly."""
+    count: NDArray[np.int64]
+    """How often each came; at least once."""
+
+    @property
+    def total(self) -> int:
+        """How many values there were, equal ones included."""
+        return int(self.count.sum())
+
+    @property
+    def median(self) -> float:
+        """The middle value, or the mean of the two in the middle; there is at least one."""
+        total, ends = self.total, np.cumsum(self.count)
+        places = np.searchsorted(ends, [(total - 1) // 2, total // 2], "right")
+        return float(self.value[places].mean())
+
+    @property
+    def lowest(self) -> int:
+        """No value is less; there is at least one."""
+        return int((self.value - self.slack)[0])
+
+    @property
+    def highest(self) -> int:
+        """No value is greater; there is at least one."""
+        return int((self.value + self.slack)[-1])
+
+    def part(self, first: int, last: int) -> Values:
+        """Those from the index `first` on, and before `last`."""
+        return Values(*(each[first:last] for each in self))
+
+
+class Distributions:
+    """Distributions of many groups, numbered from 0."""
+
+    def __init__(self) -> None:
+        self._keys = np.zeros(0, np.int64)
+        """Group and value of each entry, rising."""
+        self._counts = np.zeros(0, np.int64)
+        self._digits = np.zeros(0, np.int64)
+        """Leading binary digits of the values that each group keeps."""
+
+    def add(self, group: NDArray[np.integer[Any]], values: NDArray[np.integer[Any]]) -> None:
+        """Count values of some groups. Shapes (n,)."""
+        if not len(group):
+            return
+        missing = int(group.max()) + 1 - len(self._digits)
+        if missing > 0:
+            self._digits = np.append(self._digits, np.full(missing, VALUE_BITS))
+        keys = group.astype(np.int64) << VALUE_BITS | values.astype(np.int64, copy=False).clip(0, LONGEST)
+        keys = _shortened(keys, self._digits[group])
+        keys.sort()
+        keys, counts = _merged(keys, np.ones(len(keys), np.int64))
+        both = np.concatenate([self._keys, keys])
+        order = np.argsort(both, kind="stable")
+        self._keys, self._counts = _merged(both[order], np.concatenate([self._counts, counts])[order])
+        self._shorten()
+
+    def counts(self, groups: int) -> NDArray[np.int64]:
+        """The number of values of each group. Shape (groups,)."""
+        weights = np.zeros(groups, np.int64)
+        np.add.at(weights, self._keys >> VALUE_BITS, self._counts)
+        return weights
+
+    def quantiles(self, groups: int, shares: tuple[float, ...]) -> list[NDArray[np.int64]]:
+        """The nearest-rank quantiles of each group, 0 for an empty one. Shapes (groups,)."""
+        count = self.counts(groups)
+        before = np.cumsum(count) - count
+        ends = np.cumsum(self._counts)
+        values = np.append(self._values()[0], 0)
+        found = []
+        for share in shares:
+            rank = before + np.maximum(np.ceil(count * share).astype(np.int64) - 1, 0)
+            place = np.minimum(np.searchsorted(ends, rank, "right"), len(ends))
+            found.append(np.where(count > 0, values[place], 0))
+        return found
+
+    def of(self, group: int) -> Values:
+        """The values of one group."""
+        first, last = np.searchsorted(self._keys, [group << VALUE_BITS, (group + 1) << VALUE_BITS])
+        return Values(*self._values(slice(first, last)), self._counts[first:last])
+
+    def _values(self, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The middle of what each key stands for, and how wide that is to either side."""
+        keys = self._keys[part]
+        value = keys & LONGEST
+        slack = np.left_shift(1, np.maximum(_bits(value) - self._digits[keys >> VALUE_BITS], 0)) >> 1
+        return value + slack, slack
+
+    def _shorten(self) -> None:
+        """Take digits from the groups that have too many different values."""
+        group = self._keys >> VALUE_BITS
+        crowded = np.flatnonzero(np.bincount(group) > MOST_VALUES)
+        if not len(crowded):
+            return
+        for one in crowded.tolist():
+            first, last = np.searchsorted(self._keys, [one << VALUE_BITS, (one + 1) << VALUE_BITS])
+            self._digits[one] = _most_digits(self._keys[first:last], int(self._digits[one]))
+        self._keys, self._counts = _merged(_shortened(self._keys, self._digits[group]), self._counts)
+
+
+def joined(parts: list[Values]) -> Values:
+    """The values of several groups together."""
+    nothing = np.zeros(0, np.int64)
+    columns = [np.concatenate(column) for column in zip(Values(nothing, nothing, nothing), *parts, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return Values(*(column[order] for column in columns))
+
+
+def _most_digits(keys: NDArray[np.int64], digits: int) -> int:
+    """The most digits with which the rising keys of one group are few enough."""
+    low, high = 1, digits
+    while low < high:
+        middle = (low + high + 1) // 2
+        shortened = _shortened(keys, np.full(len(keys), middle))
+        if int((np.diff(shortened) != 0).sum()) + 1 <= MOST_VALUES:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _shortened(keys: NDArray[np.int64], digits: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Keys whose values have no more than `digits` leading digits; the others of them are 0. Shapes (n,)."""
+    if not len(digits) or int(digits.min()) >= VALUE_BITS:
+        return keys
+    lost = np.maximum(_bits(keys & LONGEST) - digits, 0)
+    return keys >> lost << lost
+
+
+def _bits(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Binary digits of each value."""
+    return np.frexp(values.astype(np.float64))[1].astype(np.int64)
+
+
+def _merged(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Equal neighbours made one."""
+    if not len(keys):
+        return keys, counts
+    opens = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    return keys[opens], np.add.reduceat(counts, opens)
