@@ -24,8 +24,10 @@ LONGEST_PAUSE_NS = 60_000_000_000
 MOST_WAITING = 1 << 16
 """Failures that wait for their repetition; of more, those that ended first are forgotten."""
 ATTEMPT = np.dtype(
-    [("maker", "i8"), ("kind", "i8"), ("digest", "u8"), ("content", "u8"), ("row", "i8"), ("start", "i8"), ("end", "i8")]
-    + [("gave_up", "?"), ("place", "i8")]
+    [
+        *(("maker", "i8"), ("kind", "i8"), ("digest", "u8"), ("content", "u8"), ("row", "i8"), ("start", "i8")),
+        *(("end", "i8"), ("gave_up", "?"), ("place", "i8")),
+    ]
 )
 """A call that may be an attempt: `maker` is the row of its parent, or tells its caller (below 0); `place` is -1 for one of
 an earlier portion."""
@@ -80,14 +82,14 @@ class AttemptFinder:
         self._waiting["place"] = -1
         earlier, later = both[:-1][is_repetition], both[1:][is_repetition]
         order = np.argsort(later["place"], kind="stable")
-        return Attempts(*(np.ascontiguousarray(each[order]) for each in (earlier["row"], earlier["end"], later["place"])))
+        return Attempts(
+            *(np.ascontiguousarray(each[order]) for each in (earlier["row"], earlier["end"], later["place"]))
+        )
 
 
 def _in_groups(attempts: NDArray[Any], by: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Attempts by maker, kind and `by`, then in the order of their start; and which of them open a group. Shapes (n,)."""
-    ordered = attempts[
-        np.lexsort(tuple(attempts[name] for name in ("row", "start", by, "kind", "maker")))
-    ]
+    ordered = attempts[np.lexsort(tuple(attempts[name] for name in ("row", "start", by, "kind", "maker")))]
     opens = np.ones(len(ordered), np.bool_)
     if len(ordered):
         opens[1:] = np.any([ordered[name][1:] != ordered[name][:-1] for name in ("maker", "kind", by)], axis=0)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from wiretrace.diagnosis.names import nearest_rank
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -90,15 +92,15 @@ class Distributions:
         np.add.at(weights, self._keys >> VALUE_BITS, self._counts)
         return weights
 
-    def quantiles(self, groups: int, shares: tuple[float, ...]) -> list[NDArray[np.int64]]:
-        """The nearest-rank quantiles of each group, 0 for an empty one. Shapes (groups,)."""
+    def percentiles(self, groups: int, wanted: tuple[int, ...]) -> list[NDArray[np.int64]]:
+        """The nearest-rank percentiles of each group, 0 for an empty one. Shapes (groups,)."""
         count = self.counts(groups)
         before = np.cumsum(count) - count
         ends = np.cumsum(self._counts)
         values = np.append(self._values()[0], 0)
         found = []
-        for share in shares:
-            rank = before + np.maximum(np.ceil(count * share).astype(np.int64) - 1, 0)
+        for percent in wanted:
+            rank = nearest_rank(before, count, percent)
             place = np.minimum(np.searchsorted(ends, rank, "right"), len(ends))
             found.append(np.where(count > 0, values[place], 0))
         return found

@@ -49,7 +49,11 @@ def related(whole: Whole, book: RouteBook, surveyed: NDArray[np.void], connectio
     found["route"] = book.add(portion.caller_place, portion.callee_place, portion.kind, portion.ending, portion.row)
     parent, has_parent = portion.parent, portion.parent >= 0
     above = np.maximum(parent, 0)
-    for field, source in (("parent_row", portion.row), ("parent_kind", portion.kind), ("parent_place", portion.callee_place)):
+    for field, source in (
+        ("parent_row", portion.row),
+        ("parent_kind", portion.kind),
+        ("parent_place", portion.callee_place),
+    ):
         found[field] = np.where(has_parent, source[above], -1) if len(parent) else -1
     found["request_row"] = portion.row[portion.request]
     set_up = np.ascontiguousarray(surveyed["set_up"])
@@ -103,8 +107,12 @@ def _count_siblings(portion: Portion) -> None:
     whole, found = portion.whole, portion.records
     child = np.flatnonzero(portion.parent >= 0)
     parent, kind = portion.parent[child].astype(np.int64), portion.kind[child].astype(np.int64)
-    _, number, times = np.unique(parent * whole.kinds + kind, return_inverse=True, return_counts=True)
-    found["siblings"][child] = times[number]
+    key = parent * whole.kinds + kind
+    order = np.argsort(key)
+    ordered = key[order]
+    opens = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])) if len(key) else child
+    times = np.diff(np.append(opens, len(key)))
+    found["siblings"][child[order]] = np.repeat(times, times)
     above = portion.kind[parent].astype(np.int64)
     in_request = portion.in_request[child]
     counts = in_request & whole.countable[kind]

@@ -38,8 +38,13 @@ class Names(Generic[Thing]):
 
 def numbered(names: Names[int], codes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """The number of each of some codes, which may be large ones. Shapes (n,)."""
-    different, number = np.unique(codes, return_inverse=True)
-    return np.array([names.code(code) for code in different.tolist()], np.int64)[number]
+    number, first = distinct([codes])
+    return np.array([names.code(code) for code in codes[first].tolist()], np.int64)[number]
+
+
+def present(codes: NDArray[np.integer[Any]]) -> list[int]:
+    """The different ones of some small numbers (0 and above), rising."""
+    return np.flatnonzero(np.bincount(codes)).tolist()  # type: ignore[no-any-return]
 
 
 def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> NDArray[np.int64]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from wiretrace.diagnosis.columns import Ending
     from wiretrace.diagnosis.whole import Whole
 
-ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, WROTE, CONTINUES = (
-    1 << bit for bit in range(10)
+ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, CONTINUES = (
+    1 << bit for bit in range(9)
 )
 """Bits of `marks`."""
 
@@ -200,11 +200,6 @@ class Portion:
     def parent_failed(self) -> NDArray[np.bool_]:
         """Whether its parent failed."""
         return self._marked(PARENT_FAILED)
-
-    @cached_property
-    def wrote(self) -> NDArray[np.bool_]:
-        """Whether it is, or has beneath it, a write that succeeded and was not rolled back."""
-        return self._marked(WROTE)
 
     @cached_property
     def continues(self) -> NDArray[np.bool_]:

@@ -57,7 +57,7 @@ def red_of(observed: Observed, cohort: str, bucket_ns: int = 0, with_probes: boo
     group, at = distinct([code, piece])
     durations = Distributions()
     durations.add(group, observed.duration[rows])
-    count, quantiles = durations.counts(len(at)), durations.quantiles(len(at), (0.5, 0.95, 0.99))
+    count, quantiles = durations.counts(len(at)), durations.percentiles(len(at), (50, 95, 99))
     errors = np.bincount(group, observed.failed[rows], len(at)).astype(np.int64)
     seconds = min(width, max(last - first, 1)) / 1e9
     often = np.bincount(code, minlength=len(names.things))

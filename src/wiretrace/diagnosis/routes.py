@@ -58,13 +58,6 @@ class Routes:
         """Whether its operation is a statement or command of a database, cache or queue."""
         return np.array([name in DATA_PROTOCOLS for name in self.protocol], np.bool_)
 
-    def protocol_of_kinds(self) -> dict[int, str]:
-        """The protocol of the first call of each kind."""
-        found: dict[int, str] = {}
-        for kind, protocol in zip(self.kind.tolist(), self.protocol, strict=True):
-            found.setdefault(kind, protocol)
-        return found
-
 
 class RouteBook:
     """Numbers routes as calls come along, in any order."""

@@ -15,6 +15,7 @@ from wiretrace.case.ids import numbers_of_ids
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.columns import ENDING_COLUMNS, PLACE_COLUMNS
 from wiretrace.diagnosis.distribution import Distributions
+from wiretrace.diagnosis.names import present
 from wiretrace.diagnosis.portion import QUESTION, ROOT, SEEN_AT_CALLEE
 from wiretrace.diagnosis.usual import usual_values
 from wiretrace.diagnosis.whole import Whole
@@ -177,11 +178,11 @@ class Survey:
         whole, words = self.whole, self.whole.vocabulary
         kind, ending = found["kind"], found["ending"]
         sets_up, party = words.sets_up, words.party_of_place[found["caller_place"]]
-        self._within |= set(np.unique(party[~is_root & ~is_question]).tolist())
-        self._outside |= set(np.unique(party[is_root & ~sets_up[kind]]).tolist())
+        self._within |= set(present(party[~is_root & ~is_question]))
+        self._outside |= set(present(party[is_root & ~sets_up[kind]]))
         for known, side in zip(self._ends, ("caller_place", "callee_place"), strict=True):
-            known |= set(np.unique(found[side]).tolist())
-        self._seen |= set(np.unique(found["callee_place"][is_seen]).tolist())
+            known |= set(present(found[side]))
+        self._seen |= set(present(found["callee_place"][is_seen]))
         places = len(words.places)
         unseen = np.unique(kind[~is_seen].astype(np.int64) * places + found["callee_place"][~is_seen])
         self._asked |= {(one // places, one % places) for one in unseen.tolist()}

@@ -84,13 +84,10 @@ class Suspicion:
         is_good = ~is_bad & ~portion.unknown[requests] & ~portion.not_ok[requests]
         kinds = portion.kind[requests]
         self._asked += np.bincount(kinds, minlength=self._whole.kinds)
-        routes = len(self._whole.routes.kind)
-        pairs = np.unique(portion.request.astype(np.int64) * routes + portion.route)
-        tree, route = pairs // max(routes, 1), pairs % max(routes, 1)
         uses = np.zeros(len(portion), np.bool_)
         for usage in (*self._told, *self._clear):
             uses[:] = False
-            uses[tree[usage.hypothesis.routes[route]]] = True
+            uses[portion.request[usage.hypothesis.routes[portion.route]]] = True
             usage.add(uses[requests], is_bad, is_good, kinds)
 
     def suspects(self) -> list[Suspect]:

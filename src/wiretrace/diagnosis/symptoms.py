@@ -72,10 +72,7 @@ def symptoms_of_calls(portion: Portion) -> Symptoms:
     for values, usual, is_known in both:
         beyond = values - usual.typical[portion.kind]
         wrong = (
-            is_known
-            & portion.late
-            & (values > usual.limit[portion.kind])
-            & (beyond >= LARGE_SHARE * portion.excess)
+            is_known & portion.late & (values > usual.limit[portion.kind]) & (beyond >= LARGE_SHARE * portion.excess)
         )
         lost[wrong] += beyond[wrong]
         found.append(wrong)

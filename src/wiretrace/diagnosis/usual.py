@@ -41,7 +41,7 @@ class Usual(NamedTuple):
 def usual_values(values: Distributions, groups: int) -> Usual:
     """What is usual in each group of values."""
     count = values.counts(groups)
-    low, typical = values.quantiles(groups, (0.05, 0.25))
+    low, typical = values.percentiles(groups, (5, 25))
     beyond = np.maximum(np.maximum((TIMES_USUAL - 1) * typical, SPREADS * (typical - low)), NOBODY_WAITS_NS)
     limit = np.where(count >= FEWEST, typical + beyond, LONGEST)
     return Usual(typical, limit, count)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.columns import Vocabulary
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.routes import DATA_PROTOCOLS
 from wiretrace.diagnosis.siblings import countable_kinds
 from wiretrace.diagnosis.spectrum import told_kind
@@ -68,10 +69,9 @@ class BitBook:
     ) -> NDArray[np.uint64]:
         """The bits of what each of `count` calls has to do with; `parents` (n,) are these calls, of `kinds`, by thing."""
         found = np.zeros(count, np.uint64)
-        width = int(things.max(initial=0)) + 1
-        pair, number = np.unique(kinds * width + things, return_inverse=True)
+        number, first = distinct([kinds, things])
         bits = []
-        for kind, thing in zip((pair // width).tolist(), (pair % width).tolist(), strict=True):
+        for kind, thing in zip(kinds[first].tolist(), things[first].tolist(), strict=True):
             known = self._bits.setdefault(kind, {})
             bits.append(known.setdefault(thing, 1 << len(known) if len(known) < BITS else 0))
         np.bitwise_or.at(found, parents, np.array(bits, np.uint64)[number])

@@ -14,7 +14,9 @@ from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -107,9 +109,7 @@ class Cascade(Rule):
         order = ", then ".join(f"{parties[one]} ({_later(at - since)})" for at, _, one in others)
 
         def gather(portion: Portion, evidence: Evidence) -> None:
-            places = np.flatnonzero(
-                _bad_calls(portion)[1] & (portion.callee == service) & (portion.start >= since)
-            )
+            places = np.flatnonzero(_bad_calls(portion)[1] & (portion.callee == service) & (portion.start >= since))
             evidence.add(portion, places, portion.start[places])
 
         def tell(evidence: Evidence) -> Told:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -58,9 +61,7 @@ class CircuitBreaker(Rule):
         codes, failures = np.unique(edge[asks[_is_wrong(portion)[asks]]], return_counts=True)
         for one, count in zip(codes.tolist(), failures.tolist(), strict=True):
             self._wrong[one] = self._wrong.get(one, 0) + count
-        _, first = np.unique(
-            np.stack([edge[asks], portion.parent_kind[asks], portion.parent_place[asks]]), axis=1, return_index=True
-        )
+        _, first = distinct([edge[asks], portion.parent_kind[asks], portion.parent_place[asks]])
         for place in asks[first].tolist():
             known = self._above.setdefault(int(edge[place]), set())
             known.add((int(portion.parent_kind[place]), int(portion.parent_place[place])))

@@ -14,7 +14,7 @@ from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole

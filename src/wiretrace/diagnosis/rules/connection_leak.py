@@ -14,10 +14,9 @@ from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from numpy.typing import NDArray
-    from wiretrace.diagnosis.conclude import Evidence
-    from wiretrace.diagnosis.portion import Portion
-    from wiretrace.diagnosis.whole import Whole
+
+    from wiretrace.diagnosis.pools import Pool
+
 
 FEWEST_LEAKED = 5
 """Connections that are forgotten, at least."""

@@ -58,10 +58,10 @@ class Rule(ABC):
         """`whole` is what is known of all calls: their words, what is usual, and more after each pass."""
         self.whole = whole
 
-    def see_trees(self, portion: Portion) -> None:
+    def see_trees(self, portion: Portion) -> None:  # noqa: B027 (most rules need one of the passes only)
         """First pass: look at some whole trees. They come in any order."""
 
-    def see_in_order(self, portion: Portion) -> None:
+    def see_in_order(self, portion: Portion) -> None:  # noqa: B027
         """Second pass: look at some calls; all calls come in the order of their start."""
 
     @abstractmethod

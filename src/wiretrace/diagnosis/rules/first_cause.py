@@ -17,6 +17,7 @@ from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
 

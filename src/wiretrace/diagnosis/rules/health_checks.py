@@ -13,7 +13,7 @@ from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.diagnosis.conclude import Claim, Told, harm
-from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rowset import RowSet
+from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole

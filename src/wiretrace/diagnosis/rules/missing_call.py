@@ -10,14 +10,16 @@ import numpy as np
 from wiretrace.diagnosis.conclude import Claim, Told
 from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.names import Names, numbered
-from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rowset import RowSet
+from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import Severity
 from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -84,7 +86,9 @@ class MissingCall(Rule):
         np.add.at(self._doubt, portion.kind, doubt)
         child = np.flatnonzero(portion.has_parent & self.whole.countable[portion.kind] & portion.in_request)
         parent = portion.parent[child].astype(np.int64)
-        _, first = np.unique(parent * kinds + portion.kind[child], return_index=True)
+        key = parent * kinds + portion.kind[child]
+        order = np.argsort(key)
+        first = order[np.flatnonzero(np.diff(key[order], prepend=-1))]
         child, parent = child[first], parent[first]
         pair = numbered(self._pairs, portion.parent_kind[child].astype(np.int64) * kinds + portion.kind[child])
         self._times.add(pair, portion.siblings[child])

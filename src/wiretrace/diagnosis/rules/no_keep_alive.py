@@ -14,7 +14,9 @@ from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -95,6 +97,4 @@ class NoKeepAlive(Rule):
 
 def _counted(portion: Portion) -> NDArray[np.int64]:
     """Places of the calls that count."""
-    return np.flatnonzero(
-        portion.in_request & portion.has_parent & (portion.connection >= 0) & ~portion.sets_up
-    )
+    return np.flatnonzero(portion.in_request & portion.has_parent & (portion.connection >= 0) & ~portion.sets_up)

@@ -14,6 +14,7 @@ from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
 from wiretrace.diagnosis.conclude import Claim, Told
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.pool_size import is_limited
@@ -11,7 +12,7 @@ from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from wiretrace.diagnosis.pools import Pool
+
 
 FULL_SHARE = 0.2
 """Share of the time in which no connection is free, from which on a pool is exhausted."""

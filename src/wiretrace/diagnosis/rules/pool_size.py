@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
 from wiretrace.diagnosis.conclude import Claim, Told
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
@@ -10,6 +11,7 @@ from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from wiretrace.diagnosis.pools import Pool
 
 OFTEN_FULL = 3

@@ -16,9 +16,10 @@ from wiretrace.model.finding import Severity
 from wiretrace.model.words import counted, percent, size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -248,9 +249,7 @@ class _Series:
         if len(changes) and self.change is None:
             at = int(changes[0])
             place, how = places[at], f"status {before[at]} before, {statuses[at]} after"
-            self.change = _Cut(
-                self.count + at, int(portion.start[place]), int(portion.row[place]), 0.0, np.inf, how
-            )
+            self.change = _Cut(self.count + at, int(portion.start[place]), int(portion.row[place]), 0.0, np.inf, how)
         self.changes += len(changes)
         self.status = int(statuses[-1])
 

@@ -14,7 +14,9 @@ from wiretrace.model.words import counted, percent, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -61,7 +63,7 @@ class SizeOutlier(Rule):
         """One claim for each kind of call with such answers, or such requests."""
         for column, noun in SIZES:
             known = self._sizes[column].counts(self.whole.kinds)
-            (middle,) = self._sizes[column].quantiles(self.whole.kinds, (0.5,))
+            (middle,) = self._sizes[column].percentiles(self.whole.kinds, (50,))
             limit = np.maximum(TIMES_LARGER * middle, LARGE_BYTES)
             for kind in np.flatnonzero((known >= FEWEST) & (self._largest[column] > limit)).tolist():
                 yield self._claim((column, noun), kind, int(limit[kind]), int(middle[kind]), int(known[kind]))

@@ -14,9 +14,11 @@ from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.spectrum import Hypothesis
+
 
 class SlowComponent(Rule):
     """A component in which slow requests lose their time."""

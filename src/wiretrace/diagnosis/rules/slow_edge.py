@@ -15,9 +15,11 @@ from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.spectrum import Hypothesis
+
 
 class SlowEdge(Rule):
     """A way on which slow requests lose their time."""

@@ -8,14 +8,16 @@ import numpy as np
 
 from wiretrace.diagnosis.conclude import Claim, Told
 from wiretrace.diagnosis.distribution import Distributions
-from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.routes import DATA_PROTOCOLS
+from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
@@ -68,7 +70,7 @@ class SlowStatement(Rule):
     def claims(self) -> Iterator[Claim]:
         """One claim for each such statement."""
         kinds = self.whole.kinds
-        middle, high = self._times.quantiles(kinds, (0.5, 0.95))
+        middle, high = self._times.percentiles(kinds, (50, 95))
         share = self._spent / max(self._all, 1)
         found = (share >= LARGE_SHARE) & (high >= SLOW_NS) & (self._times.counts(kinds) >= FEWEST)
         for kind in np.flatnonzero(found).tolist():

@@ -9,15 +9,17 @@ import numpy as np
 from wiretrace.diagnosis.conclude import Claim, Told, harm
 from wiretrace.diagnosis.contents import Contents
 from wiretrace.diagnosis.distribution import LONGEST, Distributions
-from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rowset import RowSet
+from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import Severity
 from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole

@@ -11,12 +11,14 @@ from wiretrace.diagnosis.distribution import Distributions, Values, joined
 from wiretrace.diagnosis.names import Names, numbered
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.statistics import rank_sum_p_of_values, table_p
-from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.model.finding import ComponentKind
 from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from numpy.typing import NDArray
+
     from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
