@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from tests.support.system import System
 
-from wiretrace.diagnosis.observed import Observed
-from wiretrace.diagnosis.spectrum import log_likelihood
+from wiretrace.diagnosis.diagnose import examined
+from wiretrace.diagnosis.spectrum import Hypothesis, log_likelihood
 from wiretrace.model.finding import ComponentKind
 
 
-def shop(faulty) -> Observed:
-    """Requests of two kinds over two instances and a database; `faulty(number, callee, operation)` says what fails."""
+def shop(faulty) -> list[Hypothesis]:
+    """The causes that are found: requests of two kinds over two instances and a database.
+
+    `faulty(number, callee, operation)` says what fails.
+    """
     system = System()
     for number in range(200):
         at, instance = number * 40.0, f"shop{1 + number % 2}"
@@ -28,41 +31,39 @@ def shop(faulty) -> Observed:
         system.call(
             call, (instance, "pg1"), table, at + 2, 4, **{"protocol": "postgresql", "status": "SELECT 1", **below}
         )
-    return Observed(system.case())
+    return [each.hypothesis for each in examined(system.case(), [])[1] if each.hypothesis.sure]
 
 
-def first(observed: Observed) -> tuple[ComponentKind, str]:
-    cause = observed.suspicion.causes[0]
-    return cause.kind, cause.name
+def first(causes: list[Hypothesis]) -> tuple[ComponentKind, str]:
+    return causes[0].kind, causes[0].name
 
 
 def test_an_instance_that_fails_now_and_then() -> None:
-    observed = shop(lambda number, callee, what: callee == "shop2" and number % 3 == 1)
-    assert first(observed) == (ComponentKind.INSTANCE, "shop2:80")
-    assert "host shop2" in observed.suspicion.causes[0].also
+    causes = shop(lambda number, callee, what: callee == "shop2" and number % 3 == 1)
+    assert first(causes) == (ComponentKind.INSTANCE, "shop2:80")
+    assert "host shop2" in causes[0].also
 
 
 def test_a_service_rather_than_its_instances() -> None:
-    observed = shop(lambda number, callee, what: callee.startswith("shop") and number % 5 == 0)
-    assert first(observed)[1] in ("shop", "web → shop")
+    causes = shop(lambda number, callee, what: callee.startswith("shop") and number % 5 == 0)
+    assert first(causes)[1] in ("shop", "web → shop")
 
 
 def test_a_statement_rather_than_its_database() -> None:
-    observed = shop(lambda number, callee, what: what == "SELECT b" and number % 3 == 0)
-    assert first(observed) == (ComponentKind.STATEMENT, "SELECT b (pg)")
+    causes = shop(lambda number, callee, what: what == "SELECT b" and number % 3 == 0)
+    assert first(causes) == (ComponentKind.STATEMENT, "SELECT b (pg)")
 
 
 def test_two_faults_are_both_found() -> None:
-    observed = shop(
+    causes = shop(
         lambda number, callee, what: (what == "SELECT b" and number % 3 == 0) or (callee == "shop2" and number % 7 == 1)
     )
-    names = {cause.name for cause in observed.suspicion.causes}
+    names = {cause.name for cause in causes}
     assert {"SELECT b (pg)", "shop2:80"} <= names
 
 
 def test_without_bad_calls_nobody_is_suspect() -> None:
-    suspicion = shop(lambda *_: False).suspicion
-    assert (suspicion.causes, suspicion.suspects) == ([], [])
+    assert shop(lambda *_: False) == []
 
 
 def test_the_likelihood_is_that_of_the_likeliest_share() -> None:

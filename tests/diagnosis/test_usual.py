@@ -1,32 +1,32 @@
 """What is usual is learned from calls of which more than half may be ill."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wiretrace.diagnosis.usual import FEWEST, LONGEST_NS, quantiles_of_groups, usual_values
+from wiretrace.diagnosis.distribution import LONGEST, Distributions
+from wiretrace.diagnosis.usual import FEWEST, Usual, usual_values
 
 MILLISECOND = 1_000_000
 
 
-def test_quantiles_are_the_nearest_ranks_of_each_group() -> None:
-    group = np.array([1, 0, 1, 1, 0, 1])
-    values = np.array([40, 7, 10, 30, 5, 20])
-    count, (low, middle, high) = quantiles_of_groups(group, values, 3, (0.25, 0.5, 1.0))
-    assert count.tolist() == [2, 4, 0]
-    assert (low.tolist(), middle.tolist(), high.tolist()) == ([5, 10, 0], [5, 20, 0], [7, 40, 0])
+def usual_of(values: NDArray[np.int64]) -> Usual:
+    distributions = Distributions()
+    distributions.add(np.zeros(len(values), np.int64), values)
+    return usual_values(distributions, 1)
 
 
 def test_a_fault_in_six_of_ten_calls_is_not_usual() -> None:
     values = np.array([10 * MILLISECOND + number for number in range(40)] + [90 * MILLISECOND] * 60)
-    usual = usual_values(np.zeros(100, np.int64), values, 1)
+    usual = usual_of(values)
     assert usual.typical[0] < 11 * MILLISECOND
     assert usual.limit[0] < 90 * MILLISECOND
 
 
 def test_nothing_is_said_of_few_calls() -> None:
-    usual = usual_values(np.zeros(FEWEST - 1, np.int64), np.arange(FEWEST - 1), 1)
-    assert usual.limit[0] == LONGEST_NS
+    usual = usual_of(np.arange(FEWEST - 1))
+    assert usual.limit[0] == LONGEST
 
 
 def test_nobody_waits_for_four_milliseconds() -> None:
-    usual = usual_values(np.zeros(50, np.int64), np.full(50, 100_000), 1)
+    usual = usual_of(np.full(50, 100_000))
     assert usual.limit[0] > 4 * MILLISECOND

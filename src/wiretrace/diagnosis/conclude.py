@@ -86,6 +86,11 @@ class Told(NamedTuple):
     """How many calls show it, where that is not the number of those that were gathered."""
 
 
+def always(told: Told) -> Callable[[Evidence], Told]:
+    """What is said whatever the evidence."""
+    return lambda _: told
+
+
 @dataclass(slots=True)
 class Claim:
     """What a rule claims, after it saw all calls."""

@@ -30,18 +30,18 @@ class Values(NamedTuple):
     """The middle of each."""
     slack: NDArray[np.int64]
     """How far the values that it stands for are from it at most; 0 where all are known exactly."""
-    count: NDArray[np.int64]
+    often: NDArray[np.int64]
     """How often each came; at least once."""
 
     @property
     def total(self) -> int:
         """How many values there were, equal ones included."""
-        return int(self.count.sum())
+        return int(self.often.sum())
 
     @property
     def median(self) -> float:
         """The middle value, or the mean of the two in the middle; there is at least one."""
-        total, ends = self.total, np.cumsum(self.count)
+        total, ends = self.total, np.cumsum(self.often)
         places = np.searchsorted(ends, [(total - 1) // 2, total // 2], "right")
         return float(self.value[places].mean())
 
@@ -155,12 +155,14 @@ def _shortened(keys: NDArray[np.int64], digits: NDArray[np.int64]) -> NDArray[np
     if not len(digits) or int(digits.min()) >= VALUE_BITS:
         return keys
     lost = np.maximum(_bits(keys & LONGEST) - digits, 0)
-    return keys >> lost << lost
+    shortened: NDArray[np.int64] = keys >> lost << lost
+    return shortened
 
 
 def _bits(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Binary digits of each value."""
-    return np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    found: NDArray[np.int64] = np.frexp(values.astype(np.float64))[1].astype(np.int64)
+    return found
 
 
 def _merged(keys: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

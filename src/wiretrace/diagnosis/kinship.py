@@ -57,8 +57,8 @@ def related(whole: Whole, book: RouteBook, surveyed: NDArray[np.void], connectio
         found[field] = np.where(has_parent, source[above], -1) if len(parent) else -1
     found["request_row"] = portion.row[portion.request]
     set_up = np.ascontiguousarray(surveyed["set_up"])
-    server = (np.ascontiguousarray(surveyed[name]) for name in ("server_start", "server_end"))
-    found["own"], found["network"] = parts_of_calls(portion.start, portion.end, *server, set_up, parent)
+    begun, done = (np.ascontiguousarray(surveyed[name]) for name in ("server_start", "server_end"))
+    found["own"], found["network"] = parts_of_calls(portion.start, portion.end, begun, done, set_up, parent)
     _judge(portion)
     given_up = np.flatnonzero(portion.given_up)
     began = np.ascontiguousarray(surveyed["began"])

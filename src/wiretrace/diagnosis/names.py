@@ -44,7 +44,7 @@ def numbered(names: Names[int], codes: NDArray[np.integer[Any]]) -> NDArray[np.i
 
 def present(codes: NDArray[np.integer[Any]]) -> list[int]:
     """The different ones of some small numbers (0 and above), rising."""
-    return np.flatnonzero(np.bincount(codes)).tolist()  # type: ignore[no-any-return]
+    return np.flatnonzero(np.bincount(codes)).tolist()
 
 
 def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> NDArray[np.int64]:

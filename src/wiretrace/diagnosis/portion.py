@@ -7,7 +7,7 @@ of the portion. What is asked of all calls at once is in `Whole`.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -62,71 +62,77 @@ CALL = np.dtype(
 """What is kept of a call, in files; `Portion` says what the fields mean."""
 
 
-class Column:
+Number = TypeVar("Number", bound=np.generic)
+
+
+class Column(Generic[Number]):
     """A field of `CALL`, as an array that lies in one piece."""
+
+    def __init__(self, kind: type[Number]) -> None:
+        self._kind = kind
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, portion: Portion, owner: type) -> NDArray[Any]:
-        column = portion.__dict__[self._name] = np.ascontiguousarray(portion.records[self._name])
+    def __get__(self, portion: Portion, owner: type) -> NDArray[Number]:
+        column = portion.__dict__[self._name] = np.ascontiguousarray(portion.records[self._name], self._kind)
         return column
 
 
 class Portion:
     """Calls, in the order of the table where they are whole trees."""
 
-    start = Column()
-    end = Column()
-    own = Column()
+    start = Column(np.int64)
+    end = Column(np.int64)
+    own = Column(np.int64)
     """What the callee took while none of its own calls was under way, in nanoseconds."""
-    network = Column()
+    network = Column(np.int64)
     """What passed on the way there and back, and until there was a connection; -1 where one end was not captured."""
-    wait = Column()
+    wait = Column(np.int64)
     """Of calls that were given up: how long their caller waited, in nanoseconds. Of others: 0."""
-    excess = Column()
+    excess = Column(np.int64)
     """How much longer than usual the request took that the call belongs to, in nanoseconds; 0 where it did not."""
-    request_bytes = Column()
-    response_bytes = Column()
-    digest = Column()
+    request_bytes = Column(np.int64)
+    response_bytes = Column(np.int64)
+    digest = Column(np.uint64)
     """Keyed hash of what the request names; 0 where that is not known."""
-    made = Column()
+    made = Column(np.uint64)
     """What the call asked for, by the bits that `Whole.steps` gives to the kinds of call."""
-    asked = Column()
+    asked = Column(np.uint64)
     """Whom the call asked, by the bits that `Whole.services` gives to the services."""
-    row = Column()
+    row = Column(np.int32)
     """Its row in the table `calls`."""
-    kind = Column()
+    kind = Column(np.int32)
     """What it asks for: number in `Vocabulary.kinds`."""
-    ending = Column()
+    ending = Column(np.int32)
     """How it ended: number in `Vocabulary.endings`."""
-    caller_place = Column()
+    caller_place = Column(np.int32)
     """Where it was made: number in `Vocabulary.places`."""
-    callee_place = Column()
+    callee_place = Column(np.int32)
     """Where it was asked for, likewise."""
-    parent = Column()
+    parent = Column(np.int32)
     """Place of the parent among the calls of the portion, where it holds whole trees; -1 where there is none."""
-    parent_row = Column()
+    parent_row = Column(np.int32)
     """Row of the parent; -1 where there is none, or where it is only a question."""
-    parent_kind = Column()
+    parent_kind = Column(np.int32)
     """Kind of the parent; -1 where there is none."""
-    parent_place = Column()
+    parent_place = Column(np.int32)
     """Where the parent was asked for; -1 where there is none."""
-    likely = Column()
+    likely = Column(np.int32)
     """As `parent`, where questions count, too."""
-    request = Column()
+    request = Column(np.int32)
     """Place of the topmost call above it among the calls of the portion, where it holds whole trees."""
-    request_row = Column()
+    request_row = Column(np.int32)
     """Row of that call."""
-    siblings = Column()
+    siblings = Column(np.int32)
     """Calls of its kind that its parent made, itself included; 0 without a parent."""
-    exchange = Column()
+    exchange = Column(np.int32)
     """Row in `exchanges` of the caller's view, or else the callee's; -1 where there is neither."""
-    connection = Column()
+    connection = Column(np.int32)
     """Row in `connections` of the connection that carried it; -1 where that is not known."""
-    confidence = Column()
+    confidence = Column(np.float32)
     """Probability that the parent is right; 1 for a root."""
-    marks = Column()
+    marks = Column(np.uint16)
     """Bits; the properties below tell them."""
 
     def __init__(self, whole: Whole, records: NDArray[np.void]) -> None:

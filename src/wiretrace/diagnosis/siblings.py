@@ -30,7 +30,7 @@ class Repeated(NamedTuple):
 
     parent: NDArray[np.int64]
     """Places of the calls that repeat, in the portion."""
-    count: NDArray[np.int64]
+    often: NDArray[np.int64]
     """How often each does, one after the other."""
     spent: NDArray[np.int64]
     """Nanoseconds that the repeated calls took together."""
@@ -65,6 +65,6 @@ def repeated_siblings(portion: Portion, fewest: int) -> Repeated:
     opens = np.flatnonzero(is_first)
     counts = np.add.reduceat(waits.astype(np.int64), opens)
     spent = np.add.reduceat(portion.duration[child], opens)
-    often = counts >= fewest
-    first = child[opens][often]
-    return Repeated(portion.parent[first].astype(np.int64), counts[often], spent[often], first)
+    enough = counts >= fewest
+    first = child[opens][enough]
+    return Repeated(portion.parent[first].astype(np.int64), counts[enough], spent[enough], first)

@@ -32,7 +32,7 @@ def rank_sum_p_of_values(one: Values, other: Values) -> float:
     different = np.union1d(one.value, other.value)
     counts = np.zeros((2, len(different)), np.int64)
     for each, values in zip(counts, (one, other), strict=True):
-        np.add.at(each, np.searchsorted(different, values.value), values.count)
+        np.add.at(each, np.searchsorted(different, values.value), values.often)
     return _rank_sum_p(*counts)
 
 

@@ -100,7 +100,7 @@ def _given_up(portion: Portion) -> NDArray[np.int64]:
 def largest_cluster(waits: Values) -> Values:
     """The most waits that differ by no more than `SAME_WAIT`."""
     last = np.searchsorted(waits.value.astype(float), waits.value * SAME_WAIT, "right")
-    ends = np.append(0, np.cumsum(waits.count))
+    ends = np.append(0, np.cumsum(waits.often))
     size = ends[last] - ends[:-1]
     if not len(size):
         return waits

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
@@ -49,7 +49,7 @@ class ConnectionLeak(Rule):
             told = self._told(pool)
             if told is not None:
                 component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
-                yield Claim(component, lambda _, told=told: told, functools.partial(pool.gather, latest_first=True))
+                yield Claim(component, always(told), functools.partial(pool.gather, latest_first=True))
 
     def _told(self, pool: Pool) -> Told | None:
         end = self.whole.last_ns

@@ -59,7 +59,7 @@ class NPlusOne(Rule):
         pair = portion.kind[found.parent].astype(np.int64) * self.whole.kinds + portion.kind[found.first]
         for one, places in groups_of(pair, np.arange(len(pair))):
             loop = self._loops.setdefault(divmod(one, self.whole.kinds), _Loop())
-            parents, counts = found.parent[places], found.count[places]
+            parents, counts = found.parent[places], found.often[places]
             loop.evidence.add(portion, parents, -counts)
             loop.repeats += int(counts.sum())
             loop.spent += int(found.spent[places].sum())

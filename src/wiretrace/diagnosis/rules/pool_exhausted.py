@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.pool_size import is_limited
 from wiretrace.model.finding import ComponentKind, Severity
@@ -50,4 +50,4 @@ class PoolExhausted(Rule):
                 f"Find what holds the connections of {pool.caller} for long, or make its pool larger than {pool.most}.",
             )
             component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
-            yield Claim(component, lambda _, told=told: told, pool.gather)
+            yield Claim(component, always(told), pool.gather)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, percent
@@ -54,4 +54,4 @@ class PoolSize(Rule):
                 f"Compare with the pool that {pool.caller} is configured with.",
             )
             component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
-            yield Claim(component, lambda _, told=told: told, pool.gather)
+            yield Claim(component, always(told), pool.gather)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,7 +99,7 @@ class ResponseContract(Rule):
             if found is not None:
                 place, how = found
                 name = f"by instance {self.whole.vocabulary.places[place].instance}"
-                yield self._claim(kind, lambda portion, place=place: portion.callee_place == place, name, how)
+                yield self._claim(kind, functools.partial(_is_at, place), name, how)
 
     def _claim(self, kind: int, is_new: Callable[[Portion], NDArray[np.bool_]], when: str, how: str) -> Claim:
         name = self.whole.told_kind(kind)
@@ -191,7 +192,9 @@ class _Cut:
 
     def is_new(self, portion: Portion) -> NDArray[np.bool_]:
         """Which calls are not before it."""
-        return (portion.start > self.start_ns) | ((portion.start == self.start_ns) & (portion.row >= self.row))
+        is_same = portion.start == self.start_ns
+        found: NDArray[np.bool_] = (portion.start > self.start_ns) | (is_same & (portion.row >= self.row))
+        return found
 
 
 @dataclass(slots=True)
@@ -252,6 +255,11 @@ class _Series:
             self.change = _Cut(self.count + at, int(portion.start[place]), int(portion.row[place]), 0.0, np.inf, how)
         self.changes += len(changes)
         self.status = int(statuses[-1])
+
+
+def _is_at(place: int, portion: Portion) -> NDArray[np.bool_]:
+    """Which calls an instance answers."""
+    return np.equal(portion.callee_place, place)
 
 
 def _middle(sizes: Values) -> str:

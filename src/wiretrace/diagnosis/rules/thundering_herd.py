@@ -113,7 +113,7 @@ class ThunderingHerd(Rule):
         return Claim((whole.component_kind(kind), name), tell, gather)
 
     def _common(self, portion: Portion, places: NDArray[np.int64]) -> NDArray[np.void]:
-        """The calls at some places whose digest is frequent, with the latest ones before, by kind and digest and in order."""
+        """The calls at some places whose digest is frequent, and the latest ones before, by kind and digest."""
         places = places[portion.digest[places] != 0]
         found = np.zeros(len(places), ALIKE)
         for field in ALIKE.names or ():
@@ -160,7 +160,8 @@ class UnderWay:
 
 
 def _ordered(calls: NDArray[np.void], by: str) -> NDArray[np.void]:
-    return calls[np.lexsort((calls["row"], calls["start"], calls[by], calls["kind"]))]
+    ordered: NDArray[np.void] = calls[np.lexsort((calls["row"], calls["start"], calls[by], calls["kind"]))]
+    return ordered
 
 
 def _together(calls: NDArray[np.void], by: str) -> NDArray[np.void]:
@@ -171,7 +172,8 @@ def _together(calls: NDArray[np.void], by: str) -> NDArray[np.void]:
     earlier, later = calls[:-back], calls[back:]
     herd = (later["kind"] == earlier["kind"]) & (later[by] == earlier[by]) & (earlier["end"] > later["start"])
     herd &= earlier["request_row"] != later["request_row"]
-    return calls[np.unique((np.flatnonzero(herd)[:, None] + np.arange(FEWEST)).ravel())]
+    members: NDArray[np.void] = calls[np.unique((np.flatnonzero(herd)[:, None] + np.arange(FEWEST)).ravel())]
+    return members
 
 
 def _still_of_use(calls: NDArray[np.void], now: int) -> NDArray[np.void]:
@@ -185,4 +187,5 @@ def _still_of_use(calls: NDArray[np.void], now: int) -> NDArray[np.void]:
     first = np.full(number[-1] + 1, len(calls))
     is_open = calls["end"] > now
     np.minimum.at(first, number[is_open], place[is_open])
-    return calls[(place >= first[number]) & (last - place <= MOST_ALIKE)]
+    kept: NDArray[np.void] = calls[(place >= first[number]) & (last - place <= MOST_ALIKE)]
+    return kept
