@@ -1,4 +1,4 @@
-"""What is found does not depend on how the calls are cut into portions, nor into row groups, nor on the order of the table."""
+"""What is found does not depend on how the calls are cut into portions, nor into row groups."""
 
 from __future__ import annotations
 

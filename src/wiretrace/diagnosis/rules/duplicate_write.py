@@ -62,7 +62,7 @@ class DuplicateWrite(Rule):
         places = np.flatnonzero(wrote)
         while len(places):
             causes = np.unique(parent[places])
-            places = causes[causes >= 0]
+            places = causes[causes >= 0].astype(np.int64)
             places = places[~wrote[places]]
             wrote[places] = True
         self._wrote.add(portion.row[wrote])
