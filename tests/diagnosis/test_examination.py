@@ -33,9 +33,9 @@ def told(case: Case, portion_calls: int) -> dict[str, Any]:
 def test_every_rule_finds_the_same_however_calls_are_cut(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = SCENARIOS[code].triggers().case()
     whole = told(case, 1 << 16)
-    assert told(case, 37) == whole
-    monkeypatch.setattr(reader, "ROW_GROUP_ROWS", 29)
-    assert told(case, 11) == whole
+    calls = len(case.table("calls"))
+    monkeypatch.setattr(reader, "ROW_GROUP_ROWS", calls // 4 + 1)
+    assert told(case, calls // 5 + 1) == whole
 
 
 OUTCOMES = (
@@ -71,17 +71,17 @@ def any_system(seed: int, calls: int) -> System:
     return system
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 160), st.integers(1, 70))
-def test_whatever_happens_cuts_change_nothing(seed: int, calls: int, portion_calls: int) -> None:
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 160), st.integers(1, 6))
+def test_whatever_happens_cuts_change_nothing(seed: int, calls: int, portions: int) -> None:
     case = any_system(seed, calls).case()
-    assert told(case, portion_calls) == told(case, 1 << 16)
+    assert told(case, calls // portions + 1) == told(case, 1 << 16)
 
 
 def test_the_summary_is_the_same_however_calls_are_cut() -> None:
     case = case_of(build_analysis(1400))
     whole = summarize(case)
-    for portion_calls in (13, 200):
+    for portion_calls in (100, 450):
         cut = summarize(case, portion_calls)
         assert dataclasses.asdict(cut) | {"entering": None} == dataclasses.asdict(whole) | {"entering": None}
         assert cut.entering.tolist() == whole.entering.tolist()
