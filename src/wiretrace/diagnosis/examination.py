@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wiretrace.case.reader import Case
 
-PORTION_CALLS = 1 << 16
+PORTION_CALLS = 1 << 15
 """Calls of a portion, more or less: trees stay whole."""
 
 
