@@ -1,6 +1,7 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis] [--exchanges N] [--windows N]
+Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis]
+                                [--exchanges N] [--windows N] [--seed N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
@@ -46,13 +47,14 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", choices=[*known, []], help="all, if none is named")
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     parser.add_argument("--windows", type=int, default=24, help="windows with one fault for diagnosis; 200 for all")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults that faults and diagnosis inject")
     options = parser.parse_args()
     parts = options.parts or known
     good = True
     if "lab" in parts:
         good &= measure_lab()
     if "faults" in parts:
-        good &= accuracy_faults.main()
+        good &= accuracy_faults.main(seed=options.seed)
     if "queues" in parts:
         good &= accuracy_queues.main()
     if "pairing" in parts:
@@ -62,7 +64,7 @@ def main() -> int:
     if "tls" in parts:
         good &= accuracy_tls.main()
     if "diagnosis" in parts:
-        good &= accuracy_diagnosis.main(options.windows)
+        good &= accuracy_diagnosis.main(options.windows, options.seed)
     print("All goals met." if good else "A goal is missed.")
     return 0 if good else 1
 

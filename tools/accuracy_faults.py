@@ -1,6 +1,6 @@
 """How well calls that fail are told: classes of fault with both sides captured, and what one side leaves open.
 
-Usage: python tools/accuracy_faults.py [--count N] [--recording DIRECTORY] [--verbose]
+Usage: python tools/accuracy_faults.py [--count N] [--seed N] [--recording DIRECTORY] [--verbose]
 
 The fault lab records N calls of each class of fault between real processes, at both hosts, with the truth. A goal is that
 with both captures the classes are told apart (macro-F1), and that with one capture the truth is always among what is said
@@ -26,12 +26,12 @@ SIZE_AT_MOST = 2.5
 SIDES = {"both sides": (CLIENT, SERVER), "the client's side": (CLIENT,), "the server's side": (SERVER,)}
 
 
-def main(count: int = 100, recording: Path | None = None, verbose: bool = False) -> bool:
+def main(count: int = 100, recording: Path | None = None, verbose: bool = False, seed: int = 1) -> bool:
     """Record, unless there is a recording, analyze, and print. Whether the goals are met."""
     with tempfile.TemporaryDirectory() as folder:
         out = recording or Path(folder) / "recording"
         if recording is None:
-            record_faults(FaultOptions(out, count))
+            record_faults(FaultOptions(out, count, seed=seed))
         truth = read_truth(out / "truth.jsonl")
         scores = {
             name: score(analyzed(Path(folder) / "faults.case", [out / f"{host}.pcap" for host in hosts]), truth)
@@ -70,7 +70,8 @@ def show(scores: dict[str, Score], calls: int, verbose: bool) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="calls of each class")
+    parser.add_argument("--seed", type=int, default=1, help="seed of their order and of the waits")
     parser.add_argument("--recording", type=Path, help="one that was made before")
     parser.add_argument("--verbose", action="store_true", help="name the calls that were not told rightly")
     options = parser.parse_args()
-    sys.exit(not main(options.count, options.recording, options.verbose))
+    sys.exit(not main(options.count, options.recording, options.verbose, options.seed))

@@ -58,6 +58,22 @@ def test_errors_are_told_where_they_begin() -> None:
     assert "errors" in comparison.steps[0].flagged
 
 
+def test_few_errors_are_enough_where_nothing_else_ever_fails() -> None:
+    def small(fails: bool) -> Measured:
+        made = System()
+        for number in range(44):
+            bad = FAILED if fails and number % 4 == 1 else {}
+            web = made.call(None, ("client", "web1"), "GET /a", number * 100.0, 12, **bad)
+            shop = made.call(web, ("web1", "shop1"), "GET /a", number * 100.0 + 1, 10, **bad)
+            for table in range(30):
+                made.call(shop, ("shop1", f"db{table}"), f"GET /{table}", number * 100.0 + 2 + table / 5, 0.2)
+        return Measured(Observed(made.case()))
+
+    comparison = compare(small(False), small(True))
+    assert comparison.operations[0].flagged == ["errors"]
+    assert (comparison.steps[0].callee, comparison.steps[0].flagged) == ("shop", ["errors"])
+
+
 def test_new_missing_and_more_frequent_calls_are_told() -> None:
     assert [step.flagged for step in compare(system(1), system(2, audit=False)).steps if step.callee == "audit"] == [
         ["missing"]

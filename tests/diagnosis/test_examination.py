@@ -97,6 +97,7 @@ def test_trees_stay_whole_and_calls_come_in_order(tmp_path: Path) -> None:
         assert (portion.row[portion.parent[parents]] == portion.parent_row[parents]).all()
         assert (np.diff(portion.row) > 0).all()
     assert portions == 15
+    assert sum(len(portion) for portion in examination.trees_with_symptoms()) == 300
     seen = np.concatenate([np.stack([portion.start, portion.row]) for portion in examination.in_order()], axis=1)
     assert (np.lexsort((seen[1], seen[0])) == np.arange(300)).all()
     assert sorted(seen[1].tolist()) == list(range(300))

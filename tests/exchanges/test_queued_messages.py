@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from wiretrace.exchanges.queued_messages import queued_messages
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.limits import Limits
 from wiretrace.model.message import Message, Messaging, QueuedMessage, Role
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 HASHER = ValueHasher(b"key", Limits())
 ORDER = QueuedMessage(b"orders", b"order-42")
@@ -16,9 +21,13 @@ def asked(messaging: Messaging | None) -> Message:
     return Message(Role.REQUEST, 0, 1, messaging=messaging)
 
 
+def columns(requests: list[Message], answers: list[Message]) -> tuple[pa.ListArray, pa.ListArray]:
+    return queued_messages(list(enumerate(requests)), list(enumerate(answers)), answers, HASHER)
+
+
 def test_a_message_hashes_alike_where_it_is_put_and_where_it_is_taken_off() -> None:
-    sent, _ = queued_messages([asked(Messaging(sent=(ORDER,)))], [NOTHING], HASHER)
-    _, received = queued_messages([asked(None)], [asked(Messaging(received=(ORDER,)))], HASHER)
+    sent, _ = columns([asked(Messaging(sent=(ORDER,)))], [NOTHING])
+    _, received = columns([asked(None)], [asked(Messaging(received=(ORDER,)))])
     assert sent.to_pylist() == received.to_pylist()
     assert len(sent.to_pylist()[0]) == 2
 
@@ -26,7 +35,7 @@ def test_a_message_hashes_alike_where_it_is_put_and_where_it_is_taken_off() -> N
 def test_an_answer_is_understood_by_its_request() -> None:
     taken = Messaging(taken=lambda values: (QueuedMessage(b"orders", values),))
     answer = Message(Role.RESPONSE, 0, 1, values=b"order-42")
-    sent, received = queued_messages([asked(taken), asked(Messaging(sent=(ORDER,)))], [answer, NOTHING], HASHER)
+    sent, received = columns([asked(taken), asked(Messaging(sent=(ORDER,)))], [answer, NOTHING])
     assert received.to_pylist() == [sent.to_pylist()[1], []]
     assert sent.to_pylist()[0] == []
 

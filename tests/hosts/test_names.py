@@ -70,6 +70,29 @@ def test_a_web_host_with_a_local_cache_keeps_its_name_for_what_answers_over_http
     assert clients == ["client", "web"]
 
 
+def test_connections_that_failed_are_to_what_answers_at_their_port_otherwise() -> None:
+    """A refused connection says nothing of what a port speaks, and makes no second service of it."""
+    _, _, servers = services(
+        {"shop1": True, "pg1": True, "10.0.0.9": False},
+        [
+            ("shop1", "pg1", 5432, "postgresql", "{}"), ("shop1", "pg1", 5432, "tcp", "{}"),
+            ("shop1", "10.0.0.9", 7000, "redis", "{}"), ("shop1", "10.0.0.9", 7000, "tcp", "{}"),
+        ],
+    )  # fmt: skip
+    assert servers == ["pg", "pg", "redis", "redis"]
+
+
+def test_where_every_connection_failed_the_port_says_what_usually_answers_there() -> None:
+    _, _, servers = services(
+        {"shop1": True, "pg1": True, "10.0.0.8": False, "10.0.0.9": False},
+        [
+            ("shop1", "pg1", 5432, "tcp", "{}"), ("shop1", "10.0.0.8", 3306, "tcp", "{}"),
+            ("shop1", "10.0.0.9", 7000, "tcp", "{}"), ("shop1", "10.0.0.8", 80, "tcp", "{}"),
+        ],
+    )  # fmt: skip
+    assert servers == ["pg", "mysql (by port)", "10.0.0.9", "10.0.0.8"]
+
+
 def test_two_ports_of_one_protocol_are_one_service() -> None:
     _, _, servers = services(
         {"client": True, "web1": True},

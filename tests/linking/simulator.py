@@ -39,6 +39,7 @@ class Call:
     connection: int = -1
     digest: int = 0
     one_way: bool = False
+    prepares: bool = False
 
 
 Handler = Callable[["Simulation", Call], float]
@@ -119,6 +120,7 @@ class Simulation:
             one_way=np.array([c.one_way for c in calls], np.bool_),
             connection=np.array([c.connection for c in calls], np.int64),
             transaction=np.array([c.transaction for c in calls], np.int64),
+            prepares=np.array([c.prepares for c in calls], np.bool_),
             lookup=np.full(n, -1, np.int64),
             request_digest=np.array([c.digest for c in calls], np.uint64),
             identifiers=ragged([c.identifiers for c in calls]),

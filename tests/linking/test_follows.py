@@ -53,6 +53,7 @@ class Calls:
                 one_way=np.zeros(count, bool), connection=np.full(count, -1, np.int64),
                 transaction=np.full(count, -1, np.int64), request_digest=np.zeros(count, np.uint64),
                 identifiers=nothing, request_tokens=nothing, response_tokens=nothing, lookup=np.full(count, -1, np.int64),
+                prepares=np.zeros(count, bool),
                 sent=ragged([self.sent[row] for row in order]), received=ragged([self.received[row] for row in order]),
             )
         )  # fmt: skip

@@ -13,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator import Simulation, accuracy, calibration_error, false_links, simulate
 
+from wiretrace.linking.candidates import find_candidates, outgoing_kind
 from wiretrace.linking.canonical import reordered
-from wiretrace.linking.linker import link
+from wiretrace.linking.linker import _link_last, link
+from wiretrace.linking.links import Links
+from wiretrace.linking.observations import observe
 from wiretrace.linking.trees import grow_trees
+from wiretrace.linking.units import form_units
 from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
@@ -189,3 +193,23 @@ def _assert_forest(solution: LinkSolution) -> None:
     """No call is its own ancestor."""
     trees = grow_trees(solution.parent, solution.confidence)
     assert np.array_equal(trees.parent, solution.parent)
+
+
+def test_a_call_whose_other_candidates_are_hopeless_gets_the_last_one() -> None:
+    """One candidate is left, nothing comes without a parent: it is decided."""
+    observations = observe(simulate(handlers.sequential, rate=400, count=50).problem())
+    key, kind = np.unique(outgoing_kind(observations), return_inverse=True)
+    units = form_units(observations, find_candidates(observations), key, kind, np.zeros(len(observations)))
+    contested = np.flatnonzero(np.diff(units.offsets) > 1)
+    assert len(contested)
+    kept = np.ones(len(units.pair_unit), bool)
+    kept[1:] = units.pair_unit[1:] != units.pair_unit[:-1]
+    first = units.pair_parent[units.offsets[contested]]
+    units.keep(kept)
+    links = Links.none(len(observations))
+    _link_last(units, np.zeros(len(units.kind_key)), links)
+    assert links.parent[units.first_call[contested]].tolist() == first.tolist()
+    assert links.decided[units.first_call[contested]].all()
+    unsure = Links.none(len(observations))
+    _link_last(units, np.ones(len(units.kind_key)), unsure)
+    assert not unsure.decided.any()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from simulator import ragged
+from simulator import Simulation, ragged
 
 from wiretrace.linking.evidence import matching
 from wiretrace.linking.evidence.contract import Pairs
+from wiretrace.linking.observations import observe
 
 
 def test_blocks_find_the_values_that_both_sides_carry(monkeypatch) -> None:
@@ -22,7 +23,8 @@ def test_blocks_find_the_values_that_both_sides_carry(monkeypatch) -> None:
     counts = np.diff(values.offsets)[pairs.child]
     blocks = list(matching._shared_values(pairs, values, of_call, counts))
     assert len(blocks) == 15
-    pair, value = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    pair, value, place = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    assert (of_call[place] == value ^ (pairs.parent[pair].astype(np.uint64) * matching.MIX)).all()
     expected = [
         (number, one)
         for number, (child, other) in enumerate(zip(pairs.child.tolist(), pairs.parent.tolist(), strict=True))
@@ -30,3 +32,21 @@ def test_blocks_find_the_values_that_both_sides_carry(monkeypatch) -> None:
         if one in rows[other]
     ]
     assert sorted(zip(pair.tolist(), value.tolist(), strict=True)) == sorted(expected)
+
+
+def test_a_value_counts_from_when_it_is_there() -> None:
+    """A call that starts before its parent has the value shares nothing with it, and can not be compared with it."""
+    world = Simulation()
+    request = world.call("client", "app", "REQUEST", 0.0)
+    for start in (0.1, 0.3):
+        world.call("app", "db", "SELECT", start, request_tokens=[77])
+    request.respond = 1.0
+    observations = observe(world.problem())
+    pairs = Pairs(np.array([1, 2]), np.array([0, 0]))
+    of_parent = ragged([[77], [], []])
+    between = np.array([observations.starts[1:].mean()])
+    found = matching.match(observations, pairs, observations.problem.request_tokens, of_parent, between)
+    assert found.shared.tolist() == [0, 1]
+    assert found.comparable.tolist() == [False, True]
+    always = matching.match(observations, pairs, observations.problem.request_tokens, of_parent)
+    assert always.shared.tolist() == [1, 1]

@@ -8,7 +8,7 @@ from simulator import Simulation, simulate
 
 from wiretrace.linking.candidates import find_candidates, outgoing_kind
 from wiretrace.linking.observations import observe
-from wiretrace.linking.units import form_units
+from wiretrace.linking.units import Units, form_units
 
 
 def _units(world: Simulation):
@@ -58,3 +58,30 @@ def test_dropped_pairs_leave_the_others_in_place() -> None:
         for parent in units.pair_parent[units.offsets[unit] : units.offsets[unit + 1]].tolist()
     }
     assert after == before - dropped
+
+
+def _prepared(gap: float) -> Units:
+    """A request has a statement prepared and executes it `gap` seconds later; one before it executed it, too."""
+    world = Simulation()
+    for arrival in (0.0, 1.0):
+        request = world.call("client", "app", "REQUEST", arrival)
+        request.respond = arrival + 0.5
+    world.call("app", "db", "SELECT", 0.1, connection=3)
+    world.call("app", "db", "PREPARE SELECT", 1.1, connection=3, prepares=True)
+    world.call("app", "db", "SELECT", 1.1 + gap, connection=3)
+    return _units(world)
+
+
+def test_a_preparation_and_its_execution_are_one_unit_of_the_kind_of_the_execution() -> None:
+    """It lasts from the start of the one to the end of the other."""
+    units = _prepared(0.1)
+    together = units.of_call[3]
+    assert units.of_call[4] == together
+    assert units.kind[together] == units.kind[units.of_call[2]]
+    assert units.ends[together] - units.starts[together] > 0.1e9
+
+
+def test_a_preparation_that_no_request_shares_with_the_execution_stays_alone() -> None:
+    """A pool prepares when it connects; who executes it first has not asked for that."""
+    units = _prepared(5.0)
+    assert units.of_call[3] != units.of_call[4]

@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pymysql
 import pytest
@@ -20,6 +21,7 @@ from tests.support.servers import mariadb
 
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.model.side import Side
+from wiretrace.protocols import mysql_server
 from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.mysql import MySQL
 
@@ -320,6 +322,45 @@ def test_any_split_gives_the_same_messages(seed: int) -> None:
     """Where the packets were cut makes no difference."""
     result = dissect(MySQL, CLIENT, SERVER, splits=random.Random(seed))
     assert (result.requests, result.responses) == (WHOLE.requests, WHOLE.responses)
+
+
+EXECUTION = packets(b"\x17" + struct.pack("<IBI", 7, 0, 1) + b"\0\1\x08\0" + struct.pack("<q", 4711))
+NUMBER = definition(b"id", 3)
+MORE = b"\xfe\0\0\x0a\0"
+BINARY = b"\0\0" + struct.pack("<i", 42)
+SHORT_OK = b"\xfe\0\0\2\0\0\0"
+UNITS = [
+    (packets(b"\x03UPDATE t SET a = 1"), packets(b"\0\1\0\3\0\0\0", first=1)),
+    (packets(b"\x03INSERT t VALUES (1)"), packets(b"\0\1\xfc\x67\x12\2\0\0\0", first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\1", NUMBER, EOF, b"\x0217", b"\xfb", EOF, first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\1", NUMBER, b"\x0217", b"\x0218", SHORT_OK, first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\1", NUMBER, EOF, b"\x0217", MORE, OK, first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\1", NUMBER, EOF, b"\xff\x1e\x04#42S22No", first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\2\0", b"\x0217\x0218", EOF, first=1)),
+    (packets(b"\x03SELECT a FROM t"), packets(b"\1", NUMBER, EOF, b"\x0217", EOF, first=2)),
+    (EXECUTION, packets(b"\1", NUMBER, EOF, BINARY, BINARY, EOF, first=1)),
+    (EXECUTION, packets(b"\1", NUMBER, b"\xfe\0\0\x42\0", first=1)),
+    (EXECUTION, packets(OK, first=1)),
+    (packets(b"\x0e"), packets(OK, first=1)),
+]
+"""What a client sends, and what its server answers; one of the answers is out of sequence."""
+
+
+@given(st.lists(st.sampled_from(UNITS), max_size=8), st.integers(0, 2**32), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_whole_answers_are_read_as_if_packet_by_packet(
+    units: list[tuple[bytes, bytes]], seed: int, whole: bool
+) -> None:
+    """What is read of plain answers at once gives the messages of the way that is taken for all others, gaps or not."""
+    chooser = random.Random(seed)
+    client = handshake(0x8208) + b"".join(unit[0] for unit in units)
+    server = packets(GREETING) + packets(OK, first=2) + b"".join(unit[1] for unit in units)
+    streams = (client, server) if whole else (with_gaps(client, chooser), with_gaps(server, chooser))
+    at_once = dissect(MySQL, *streams)
+    with patch.object(mysql_server.ServerReader, "_read_plain", lambda reader, data, at, base: at):
+        plain = dissect(MySQL, *streams)
+    assert (at_once.requests, at_once.responses) == (plain.requests, plain.responses)
+    assert (at_once.violations, at_once.unread) == (plain.violations, plain.unread)
 
 
 @given(st.integers(0, 2**32))

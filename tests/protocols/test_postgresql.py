@@ -7,6 +7,7 @@ import contextlib
 import random
 import struct
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import asyncpg
 import psycopg
@@ -20,6 +21,7 @@ from tests.support.servers import postgresql
 
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
+from wiretrace.protocols import postgresql_client, postgresql_server
 from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.postgresql import PostgreSQL
 from wiretrace.protocols.sql_message import Statements
@@ -420,6 +422,43 @@ def test_any_split_gives_the_same_messages(seed: int) -> None:
     assert (result.requests, result.responses) == (WHOLE.requests, WHOLE.responses)
 
 
+UNITS = [
+    (message(b"Q", b"SELECT 1; RESET ALL\0"), message(b"T", b"\0\0") + message(b"D", b"\0\0") + message(b"C", b"SELECT 1\0")
+     + message(b"C", b"RESET\0") + READY),
+    (message(b"B", b"\0s1" + bytes(7)) + message(b"D", b"P\0") + message(b"E", bytes(5)) + SYNC,
+     message(b"2") + message(b"n") + message(b"C", b"UPDATE 1\0") + message(b"Z", b"T")),
+    (execution(b"s1", 4711) + SYNC, message(b"2") + message(b"D", struct.pack(">HI", 1, 2) + b"42") * 2
+     + message(b"C", b"SELECT 2\0") + READY),
+    (execution(b"s1", 1) + execution(b"s1", 2) + SYNC, (message(b"2") + message(b"C", b"INSERT 0 1\0")) * 2 + READY),
+    (message(b"B", b"p\0s1" + bytes(7)) + message(b"E", b"p" + bytes(5)) + SYNC,
+     message(b"2") + message(b"s") + READY),
+    (message(b"P", b"\0SELECT 1" + bytes(3)) + SYNC, message(b"1") + READY),
+    (message(b"Q", b"\0"), message(b"I") + READY),
+    (message(b"Q", b"SELECT nope\0"), message(b"E", b"SERROR\0VERROR\0C42703\0Mno\0\0") + READY),
+    (b"", message(b"A", bytes(4) + b"news\0\0")),
+]  # fmt: skip
+"""What a client sends, and what its server answers."""
+
+
+@given(st.lists(st.sampled_from(UNITS), max_size=8), st.integers(0, 2**32), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_whole_units_are_read_as_if_message_by_message(
+    units: list[tuple[bytes, bytes]], seed: int, whole: bool
+) -> None:
+    """What is read of plain units at once gives the messages of the way that is taken for all others, gaps or not."""
+    chooser = random.Random(seed)
+    sides = b"".join(unit[0] for unit in units), b"".join(unit[1] for unit in units)
+    streams = sides if whole else (with_gaps(sides[0], chooser), with_gaps(sides[1], chooser))
+    at_once = dissect(PostgreSQL, *streams, context=Context(started=(False, False)))
+    with (
+        patch.object(postgresql_server.ServerReader, "_read_plain", lambda reader, data, at, base: at),
+        patch.object(postgresql_client, "_EXECUTIONS", ()),
+    ):
+        plain = dissect(PostgreSQL, *streams, context=Context(started=(False, False)))
+    assert (at_once.requests, at_once.responses) == (plain.requests, plain.responses)
+    assert (at_once.violations, at_once.unread) == (plain.violations, plain.unread)
+
+
 @given(st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
 def test_with_gaps_what_is_not_damaged_is_true(seed: int) -> None:
@@ -433,6 +472,18 @@ def test_with_gaps_what_is_not_damaged_is_true(seed: int) -> None:
         ends = {m.end for m in true}
         for m in found:
             assert m.damaged or m.role is Role.CONTROL or m.end in ends or m.end + tail in ends
+
+
+@pytest.mark.parametrize("kind", [0, 8, 11, 12])
+def test_the_rest_of_a_login_is_no_answer(kind: int) -> None:
+    """Where the server's first word to a login is lost, what it says next does not begin the answer; what follows does."""
+    rest = message(b"R", struct.pack(">I", kind) + b"r=nonce") + message(b"R", struct.pack(">I", 0)) + READY
+    protocol = PostgreSQL(Context())
+    protocol.lost(Side.SERVER, 0, 24)
+    assert protocol.resync(Side.SERVER, rest, 0, 24) == len(rest)
+    assert protocol.resync(Side.SERVER, rest + message(b"C", b"SELECT 1\0") + READY, 0, 24) == len(rest)
+    asked = message(b"R", struct.pack(">I", 10) + b"SCRAM-SHA-256\0\0")
+    assert PostgreSQL(Context()).resync(Side.SERVER, asked + rest, 0, 0) == 0
 
 
 @given(st.integers(0, 2**32))

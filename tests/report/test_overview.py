@@ -6,12 +6,13 @@ import pyarrow as pa
 from tests.support.cases import build_analysis, case_of
 
 from wiretrace.case.reader import Case
+from wiretrace.diagnosis.answer import answer_of
 from wiretrace.report.grouping import call_figures
 from wiretrace.report.overview import FINDING_CALLS, origin_ns, overview
 
 
 def figures_of(case: Case) -> dict[str, Any]:
-    return overview(case, call_figures(case), origin_ns(case), [])
+    return overview(case, call_figures(case), origin_ns(case), answer_of(case))
 
 
 def test_links_are_counted_by_what_they_rest_on(small_case: Case) -> None:

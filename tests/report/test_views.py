@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from tests.report.conftest import Opener
 from tests.support.cases import HOSTS, MILLISECOND, START_NS, CaseBuilder, add_request, build_analysis, case_of
 
@@ -130,6 +130,113 @@ def test_a_call_that_outlasts_its_caller_kept_nobody_waiting(tmp_path: Path, ope
     }
 
 
+@pytest.fixture(scope="module")
+def queues(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A report of a request that puts two messages on queues: one is pushed to its taker, another is fetched with a
+    further one, of which the page holds the parent; and the ids of the calls by their operation.
+    """
+    builder = CaseBuilder()
+    web, shop = (HOSTS["web1"][0], 80, "web1", "web"), (HOSTS["app1"][0], 8080, "app1", "shop")
+    amqp, cache = (HOSTS["db1"][0], 5672, "db1", "amqp"), (HOSTS["db1"][0], 6379, "db1", "redis")
+    user = ("198.51.100.7", 5000, None, None)
+    worker = (shop[0], 4000, "app1", "shop")
+    ids = {}
+
+    def call(name: str, parent: Any, client: Any, server: Any, at: int, length: int, **more: Any) -> dict[str, Any]:
+        row = builder.call(
+            parent, "http", name, name, client, server, START_NS + at * MILLISECOND, length * MILLISECOND, **more
+        )
+        ids[name] = row["id"]
+        return row
+
+    other = call("POST /b", None, user, web, 0, 4)
+    further = call("LPUSH b", other, (web[0], 4001, "web1", "web"), cache, 1, 1)
+    root = call("POST /a", None, user, web, 10, 20)
+    put = call("publish", root, (web[0], 4001, "web1", "web"), amqp, 12, 1, status="")
+    call(
+        "process",
+        put,
+        amqp,
+        (*worker[:1], 4003, *worker[2:]),
+        40,
+        9,
+        status="ack",
+        relation="follows",
+        basis="measured",
+    )
+    pushed = call("LPUSH a", root, (web[0], 4001, "web1", "web"), cache, 15, 2)
+    fetched = call(
+        "BRPOP", pushed, worker, cache, 5, 12, status="array", relation="follows", basis="measured", confidence=0.9,
+        alternatives=((None, 0.06), ("feedfacefeedface", 0.04)),
+    )  # fmt: skip
+    builder.rows["links"].append(
+        {"child": fetched["id"], "parent": further["id"], "rank": 0, "basis": "measured", "relation": "follows",
+         "confidence": 0.8}
+    )  # fmt: skip
+    builder.finish()
+    path = tmp_path_factory.mktemp("queues") / "report.html"
+    write_report(case_of(builder.analysis()), path)
+    return path, ids
+
+
+def test_a_message_on_a_queue_is_drawn_and_told(queues: tuple[Path, dict[str, str]], open_report: Opener) -> None:
+    path, ids = queues
+    page = open_report(path, f"#/tree/{ids['POST /a']}", CALL_ROWS)
+    taken = page.locator(CALL_ROWS, has_text="process")
+    expect(taken.locator(".badge")).to_have_text("»took a message off a queue, measured 98%")
+    expect(taken.locator(".elbow.follows")).to_have_count(1)
+    expect(taken.locator(".bar.resting")).to_have_count(1)
+    expect(page.locator(CALL_ROWS, has_text="BRPOP").locator(".bar.resting")).to_have_count(0)
+    expect(page.locator(CALL_ROWS, has_text="publish").locator(".follows")).to_have_count(0)
+    relations = {row["operation"]: row["relation"] for row in tree_rows(page, ids["POST /a"])}
+    assert relations == {
+        "POST /a": None,
+        "publish": "child",
+        "process": "follows",
+        "LPUSH a": "child",
+        "BRPOP": "follows",
+    }
+    taken.click()
+    panel = page.locator(".panel")
+    expect(panel).to_contain_text("It took off what amqp: publish put on a queue, 98% sure.")
+    expect(panel).to_contain_text("It began 28.0 ms after its parent.")
+    page.locator(CALL_ROWS, has_text="publish").click()
+    expect(panel).to_contain_text("What it put on a queue was taken off by")
+    expect(panel.get_by_role("link", name="shop: process")).to_have_count(1)
+
+
+def test_a_call_that_took_several_messages_names_the_parents_of_all(
+    queues: tuple[Path, dict[str, str]], open_report: Opener
+) -> None:
+    """And what else it may have been: nothing at all, or a call that the page does not hold, which is not the same."""
+    path, ids = queues
+    page = open_report(path, f"#/tree/{ids['POST /a']}/{ids['BRPOP']}", ".panel h2")
+    panel = page.locator(".panel")
+    expect(panel).to_contain_text("It took further messages off at once, those of redis: LPUSH b (80%).")
+    expect(panel).to_contain_text("It waited for the message before there was one.")
+    others = panel.locator(".alternatives li")
+    expect(others).to_have_count(2)
+    expect(others.nth(0)).to_contain_text("caused by nothing that was captured")
+    expect(others.nth(1)).to_contain_text("call feedfacefeedface, which this page does not hold")
+    panel.get_by_role("link", name="redis: LPUSH b").click()
+    expect(page.locator("h1")).to_have_text("POST /b")
+
+
+def test_a_sequence_shows_how_long_a_message_lay_on_its_queue(
+    queues: tuple[Path, dict[str, str]], open_report: Opener
+) -> None:
+    path, ids = queues
+    page = open_report(path, f"#/tree/{ids['POST /a']}?view=sequence", ".message")
+    labels = page.locator(".message.follows").evaluate_all(
+        "(all) => all.map((each) => each.getAttribute('aria-label'))"
+    )
+    assert [label.partition(": ")[2] for label in labels] == [
+        "took a message off a queue: » array",
+        "took a message off a queue: » shop: process",
+    ]
+    expect(page.locator(".rest")).to_have_count(2)
+
+
 def test_zooming_is_kept_in_the_address(small_case: Case, small_report: Path, open_report: Opener) -> None:
     tree = small_case.table("trees")["tree"][0].as_py()
     page = open_report(small_report, f"#/tree/{tree}", CALL_ROWS)
@@ -220,6 +327,28 @@ def test_a_table_is_saved_as_csv_and_as_json(small_case: Case, small_report: Pat
         (row["tree"], row["duration_ns"], row["errors"]) for row in failed
     ]
     assert [row["tree"] for row in json.loads(saved(page, "Save trees as JSON"))] == [row["tree"] for row in failed]
+
+
+def test_a_table_is_copied_as_spreadsheets_take_it(
+    small_case: Case, small_report: Path, open_report: Opener, context: BrowserContext
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = open_report(small_report, "#/trees?filter=errors>0", ".trees .row[data-row]")
+    page.get_by_role("button", name="Copy trees as a table").click()
+    expect(page.get_by_role("button", name="Copy trees as a table")).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    rows = list(csv.DictReader(io.StringIO(copied), delimiter="\t"))
+    assert [row["tree"] for row in rows] == [
+        row["tree"] for row in small_case.table("trees").to_pylist() if row["errors"]
+    ]
+
+
+def test_what_differs_in_a_region_is_saved(small_report: Path, open_report: Opener) -> None:
+    page = open_report(small_report, f"#/trees?region=0_{10**12}_{300 * MILLISECOND}_{10**12}", ".explain .downloads")
+    shown = page.locator(".explain .term").all_inner_texts()
+    rows = json.loads(saved(page, "Save region as JSON"))
+    assert [row["difference"] for row in rows] == shown
+    assert all(row["filter"] for row in rows)
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(tmp_path: Path, open_report: Opener) -> None:

@@ -39,33 +39,46 @@ KEPT = {"id", "tree", "parent", "child", "calls"}
 """Columns that name calls: the tables hold together by them."""
 
 
-def hostile_table(table: pa.Table) -> pa.Table:
-    """`table` with a hostile string in every text field, each row another."""
+HARMLESS = tuple(f"harmless{number}" for number in range(len(HOSTILE)))
+
+
+def filled_table(table: pa.Table, words: tuple[str, ...]) -> pa.Table:
+    """`table` with one of `words` in every text field, each row another."""
     for index, field in enumerate(table.schema):
-        texts = pa.array([HOSTILE[(row + index) % len(HOSTILE)] for row in range(len(table))], pa.string())
+        texts = pa.array([words[(row + index) % len(words)] for row in range(len(table))], pa.string())
         if field.name in KEPT:
             continue
         if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type):
             texts = pa.array([[text, text] for text in texts.to_pylist()], field.type)
         elif field.name == "attributes":
-            texts = pa.array([json.dumps({text: text, "__proto__": {text: 1}}) for text in texts.to_pylist()])
+            texts = pa.array([json.dumps({text: text, f"{text} ": {text: 1}}) for text in texts.to_pylist()])
         elif not (pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)):
             continue
         table = table.set_column(index, field, texts.cast(field.type))
     return table
 
 
-def hostile_case() -> Case:
-    analysis = build_analysis(91)
-    analysis.tables = {name: hostile_table(table) for name, table in analysis.tables.items()}
+def filled_case(words: tuple[str, ...], seed: int = 7) -> Case:
+    analysis = build_analysis(91, seed)
+    analysis.tables = {name: filled_table(table, words) for name, table in analysis.tables.items()}
     return case_of(analysis)
+
+
+def filled_report(folder: Path, words: tuple[str, ...]) -> Path:
+    """The report with every page: it is compared with another case."""
+    path = folder / "report.html"
+    write_report(filled_case(words), path, filled_case(words, seed=3))
+    return path
 
 
 @pytest.fixture(scope="module")
 def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("hostile") / "report.html"
-    write_report(hostile_case(), path)
-    return path
+    return filled_report(tmp_path_factory.mktemp("hostile"), HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def harmless_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled_report(tmp_path_factory.mktemp("harmless"), HARMLESS)
 
 
 def test_the_policy_admits_exactly_the_script_and_the_style_of_the_page(small_report: Path) -> None:
@@ -109,6 +122,30 @@ def test_hostile_text_is_only_text(hostile_report: Path, open_report: Opener, ad
     assert "<script>window.hacked = 1</script>" in text
     shown = page.locator("main").evaluate("(main) => main.textContent")
     assert not re.search("[\x00-\x1f\x7f-\x9f\u200b\u202e\u2028\u2066\ufeff]", shown)
+
+
+SKELETON = """() => Array.from(document.querySelectorAll("body *"), (each) =>
+  `${each.tagName} ${each.getAttributeNames().filter((name) => name !== "title").sort().join(" ")}`).sort()"""
+
+
+def test_hostile_text_changes_nothing_on_any_page_but_text(
+    hostile_report: Path, harmless_report: Path, open_report: Opener
+) -> None:
+    """Element by element, and attribute by attribute, the pages are those of a case whose texts are harmless."""
+    tree = filled_case(HARMLESS).table("trees").to_pylist()[3]["tree"]
+    hostile, harmless = open_report(hostile_report), open_report(harmless_report)
+    for address in (
+        *("#/", "#/trees", "#/trees?region=0_1e12_1_1e12", "#/trees?filter=nothing:x", "#/map", "#/connections"),
+        *(f"#/tree/{tree}", f"#/tree/{tree}?view=sequence", f"#/tree/{tree}?view=compare", "#/tree/none"),
+        *("#/connections?pool=0", "#/connections/0", "#/coverage", "#/compare", "#/about"),
+    ):
+        skeletons = []
+        for page in (hostile, harmless):
+            page.evaluate("(address) => { location.hash = address; }", address)
+            page.wait_for_timeout(250)
+            skeletons.append(page.evaluate(SKELETON))
+        assert skeletons[0] == skeletons[1], address
+    assert hostile.evaluate("window.hacked") is None
 
 
 def test_equal_cases_give_equal_files(small_case: Case, small_report: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.support.captures import write_pcap
 
 from wiretrace.exchanges.driver import ExchangeDriver
 from wiretrace.exchanges.key_logs import read_key_log
+from wiretrace.exchanges.spool import SpoolWriter
 from wiretrace.exchanges.values import ValueHasher
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import Notes
@@ -80,11 +81,15 @@ class ExchangesOfFile:
             "test", flows, limits, self.notes, ValueHasher(b"test", limits), keep_values=keep_values,
             key_log=read_key_log(key_log, limits),
         )  # fmt: skip
-        batches = []
-        for columns in CaptureReader(path, flows, limits, self.notes).chunks():
-            batches += list(driver.feed(columns))
-        batches += list(driver.finish())
-        self.table = pa.Table.from_batches(batches, schema=table_schema("exchanges"))
+        with tempfile.TemporaryDirectory() as folder:
+            with SpoolWriter(Path(folder) / "exchanges.arrow") as writer:
+                for columns in CaptureReader(path, flows, limits, self.notes).chunks():
+                    for batch in driver.feed(columns):
+                        writer.write(batch)
+                for batch in driver.finish():
+                    writer.write(batch)
+            parts = list(driver.settle(writer.spool()).parts())
+        self.table = pa.Table.from_batches(parts, schema=table_schema("exchanges"))
         self.rows = sorted(
             self.table.to_pylist(), key=lambda row: max(row["request_start_ns"], row["response_start_ns"])
         )

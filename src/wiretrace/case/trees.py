@@ -108,6 +108,8 @@ class AllTrees:
         self._renamed = _tell_apart(numbers)
         self._numbers = distinct(np.concatenate([np.zeros(0, np.uint64), *numbers]))
         del numbers
+        self._last: tuple[int, _Local] | None = None
+        """The part that was looked at last, and its calls."""
         self._children, figures = self._lower_ends()
         self._joints = self._join(self._children, figures)
 
@@ -150,13 +152,21 @@ class AllTrees:
         local, joints = self._local(part), self._joints
         at = _places(joints.root, local.number[local.trees.roots])
         joined = np.flatnonzero(at >= 0)
-        for own, whole in zip(local.figures, joints.figures, strict=True):
+        figures = TreeFigures(*(own.copy() for own in local.figures))
+        for own, whole in zip(figures, joints.figures, strict=True):
             own[joined] = whole[at[joined]]
         rooted = np.ones(len(at), bool)
         rooted[joined] = joints.parent[at[joined]] == NO_CALL
-        return local.trees.roots[rooted], TreeFigures(*(each[rooted] for each in local.figures))
+        return local.trees.roots[rooted], TreeFigures(*(each[rooted] for each in figures))
 
     def _local(self, number: int) -> _Local:
+        """The calls of a part, which nobody may change."""
+        if self._last is None or self._last[0] != number:
+            self._last = None  # freed before the next one is read
+            self._last = number, self._read(number)
+        return self._last[1]
+
+    def _read(self, number: int) -> _Local:
         table = self.parts[number].read("calls", COLUMNS)
         own = self.called_now(number, table.column("id").to_numpy())
         parent = self.called_now(number, table.column("parent").to_numpy())

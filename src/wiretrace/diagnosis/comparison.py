@@ -14,7 +14,8 @@ import numpy as np
 
 from wiretrace.diagnosis.contributions import PARTS, contributions_of
 from wiretrace.diagnosis.names import Names
-from wiretrace.diagnosis.statistics import normal_p, rank_sum_p, table_p
+from wiretrace.diagnosis.statistics import block_p, normal_p, rank_sum_p, table_p
+from wiretrace.diagnosis.usual import NOBODY_WAITS_NS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ FEWEST = 10
 """Requests of a kind on each side from which on a change is judged."""
 SURE = 1e-4
 """Probability, over all kinds of request, below which a change is no accident."""
-MEDIAN_CHANGE, MEDIAN_NS = 0.25, 3_000_000
+MEDIAN_CHANGE, MEDIAN_NS = 0.25, NOBODY_WAITS_NS
 """Change of the median that is large: as a share, and in nanoseconds."""
 HIGH_CHANGE, HIGH_NS = 0.5, 10_000_000
 """Change of the 95th percentile that is large."""
@@ -35,6 +36,8 @@ ERROR_CHANGE = 0.02
 """Change of the error rate that is large."""
 CALLS_CHANGE = 0.2
 """Change of the number of calls a request that is large, as a share."""
+BLOCKS = 8
+"""Blocks of time into which the requests of one kind are cut: what is a block's own accident is no change."""
 BANDS = {50: (0.35, 0.65), 95: (0.90, 1.0)}
 """Requests that stand for a percentile, by their rank."""
 ERROR_COSTS_NS = 10_000_000_000
@@ -141,6 +144,7 @@ class Measured:
         known = observed.entering & within & ~(calls.unknown & (observed.duration == 0))
         self.requests = np.flatnonzero(known)
         """Rows of the requests."""
+        self.start = calls.start[self.requests]
         self.duration = observed.duration[self.requests].astype(np.float64)
         self.failed = observed.failed[self.requests]
         self.kinds = [calls.kinds[code] for code in calls.kind[self.requests].tolist()]
@@ -166,6 +170,10 @@ class Measured:
         whole = np.bincount(self.request_of, self.parts.sum(axis=0), len(self.requests))
         # What set-up calls (logins) took is no call's own: it is given to the parts in proportion, so that they add up.
         self.parts *= (self.duration / np.where(whole > 0, whole, 1.0))[self.request_of]
+
+        failing = np.bincount(self.step_of[self.failed_first], minlength=len(self.steps)) > 0
+        self.failing_share = (1 + int(failing.sum())) / (1 + len(self.steps))
+        """Share of the kinds of call that fail at all: the probability that one fails now and then by nature."""
 
     def of_kind(self, kind: Kind) -> NDArray[np.int64]:
         """Indices of the requests of a kind."""
@@ -245,20 +253,32 @@ def _flags(sides: list[tuple[Measured, NDArray[np.int64]]], change: OperationCha
     """What changed by more than accident, and by so much that it matters."""
     (before, old), (after, new) = sides
     durations = before.duration[old], after.duration[new]
+    both = np.concatenate(durations)
+    is_old = np.arange(len(both)) < len(old)
+    block = np.concatenate([_blocks(before.start[old]), BLOCKS + _blocks(after.start[new])])
     flags = []
     median, high = change.percentiles
-    p = rank_sum_p(np.concatenate(durations).astype(np.int64), np.arange(len(old) + len(new)) < len(old))
-    if p * kinds < SURE and _is_large(median, MEDIAN_CHANGE, MEDIAN_NS):
-        flags.append("p50")
-    limit = min(high.before_ns, high.after_ns)
-    beyond = np.array([[(each > limit).sum(), (each <= limit).sum()] for each in durations])
-    if table_p(beyond) * kinds < SURE and _is_large(high, HIGH_CHANGE, HIGH_NS):
-        flags.append("p95")
+    if _is_large(median, MEDIAN_CHANGE, MEDIAN_NS):
+        ranks = np.argsort(np.argsort(both, kind="stable"), kind="stable").astype(np.float64)
+        if max(rank_sum_p(both.astype(np.int64), is_old), block_p(ranks, is_old, block)) * kinds < SURE:
+            flags.append("p50")
+    if _is_large(high, HIGH_CHANGE, HIGH_NS):
+        is_beyond = both > min(high.before_ns, high.after_ns)
+        beyond = np.array([[(is_beyond & side).sum(), (~is_beyond & side).sum()] for side in (is_old, ~is_old)])
+        if max(table_p(beyond), block_p(is_beyond.astype(np.float64), is_old, block)) * kinds < SURE:
+            flags.append("p95")
     failed = np.array([[before.failed[old].sum(), (~before.failed[old]).sum()],
                        [after.failed[new].sum(), (~after.failed[new]).sum()]])  # fmt: skip
-    if table_p(failed) * kinds < SURE and abs(change.errors_after - change.errors_before) >= ERROR_CHANGE:
+    by_nature = min(before.failing_share, after.failing_share)
+    if table_p(failed) * by_nature < SURE and abs(change.errors_after - change.errors_before) >= ERROR_CHANGE:
         flags.append("errors")
     return flags
+
+
+def _blocks(start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The block of each request, as many in each as in the others. Shape (m,)."""
+    order = np.argsort(np.argsort(start, kind="stable"), kind="stable")
+    return order * BLOCKS // max(len(start), 1)
 
 
 def _is_large(change: PercentileChange, share: float, least_ns: int) -> bool:
@@ -273,13 +293,14 @@ def _steps(before: Measured, after: Measured, late: bool) -> list[StepChange]:
         return []
     profiles = [side.profile(np.full(len(side.requests), 1 / len(side.requests))) for side in (before, after)]
     counts = [_counts(side) for side in (before, after)]
+    by_nature = min(before.failing_share, after.failing_share)
     found = []
     every = list(dict.fromkeys([*before.steps, *after.steps]))
     for step in every:
         parts = {part: profiles[1].get((step, part), 0.0) - profiles[0].get((step, part), 0.0) for part in PARTS}
         gained = sum(parts.values())
         old, new = (each.get(step, NO_CALLS) for each in counts)
-        flags = _step_flags(old, new, requests)
+        flags = _step_flags(old, new, requests, by_nature)
         errors = new.errors - old.errors
         whole = max(sum(profiles[0].values()), 1.0)
         if late and abs(gained) >= max(FEWEST_PARTS_NS, 0.02 * whole):
@@ -322,7 +343,7 @@ def _counts(side: Measured) -> dict[Step, StepCounts]:
     }
 
 
-def _step_flags(old: StepCounts, new: StepCounts, requests: tuple[int, int]) -> list[str]:
+def _step_flags(old: StepCounts, new: StepCounts, requests: tuple[int, int], by_nature: float) -> list[str]:
     flags = []
     spread = (old.variance / requests[0] + new.variance / requests[1]) ** 0.5
     change = abs(new.mean - old.mean)
@@ -331,6 +352,10 @@ def _step_flags(old: StepCounts, new: StepCounts, requests: tuple[int, int]) -> 
         flags.append("new" if not old.calls else "missing" if not new.calls else "calls")
     failed = np.array([[round(each.errors * each.calls), each.calls - round(each.errors * each.calls)]
                        for each in (old, new)])  # fmt: skip
-    if abs(new.errors - old.errors) >= ERROR_CHANGE and min(old.calls, new.calls) >= FEWEST and table_p(failed) < SURE:
+    if (
+        abs(new.errors - old.errors) >= ERROR_CHANGE
+        and min(old.calls, new.calls) >= FEWEST
+        and table_p(failed) * by_nature < SURE
+    ):
         flags.append("errors")
     return flags

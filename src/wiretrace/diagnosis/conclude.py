@@ -31,6 +31,9 @@ WARNING_REQUESTS = 3
 LARGE_SLOW_SHARE = 0.2
 """Share of a component's calls that are slow where it is more than the tail that every busy system has."""
 
+FELT = 2
+"""A request that took so many times as long as usual has been felt to be slow."""
+
 
 @dataclass(slots=True)
 class Evidence:
@@ -131,6 +134,13 @@ def harm(whole: Whole, requests: int) -> Severity:
     return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
 
 
-def slow_harm(whole: Whole, requests: int, slow_share: float) -> Severity:
-    """How grave it is that so large a share of a component's calls is slow, and so many requests waited for them."""
-    return harm(whole, requests) if slow_share >= LARGE_SLOW_SHARE else Severity.INFO
+def slow_harm(whole: Whole, felt: Evidence, through: int) -> Severity:
+    """How grave it is that calls, of `through` of a component, were slow: by those that were `felt`."""
+    return harm(whole, felt.requests) if felt.occurrences >= LARGE_SLOW_SHARE * through else Severity.INFO
+
+
+def felt_calls(portion: Portion, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some calls of a portion of whole trees whose requests failed, or felt that they were slow."""
+    requests = portion.request[places]
+    usual = portion.whole.usual.typical[portion.kind[requests]]
+    return places[portion.failed[requests] | (portion.duration[requests] >= FELT * usual)]

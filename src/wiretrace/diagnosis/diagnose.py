@@ -67,10 +67,11 @@ def examined(
             for rule in looking:
                 rule.see_trees(portion)
         symptoms = SymptomTally(whole)
+        for portion in examination.trees_with_symptoms():
+            symptoms.see_trees(portion)
         for portion in examination.in_order():
             whole.attempts = attempts.find(portion)
             pools.see_in_order(portion)
-            symptoms.see_in_order(portion)
             for rule in looking:
                 rule.see_in_order(portion)
         whole.pools, whole.suspicion = pools.pools(), symptoms.suspicion()

@@ -14,6 +14,8 @@ import numpy as np
 from wiretrace.diagnosis.names import nearest_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 MOST_VALUES = 2048
@@ -55,6 +57,11 @@ class Values(NamedTuple):
         """No value is greater; there is at least one."""
         return int((self.value + self.slack)[-1])
 
+    def percentile(self, percent: int) -> int:
+        """A nearest-rank percentile; there is at least one value."""
+        rank = max(-(-self.total * percent // 100) - 1, 0)
+        return int(self.value[np.searchsorted(np.cumsum(self.often), rank, "right")])
+
     def part(self, first: int, last: int) -> Values:
         """Those from the index `first` on, and before `last`."""
         return Values(*(each[first:last] for each in self))
@@ -63,7 +70,9 @@ class Values(NamedTuple):
 class Distributions:
     """Distributions of many groups, numbered from 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_values: int = MOST_VALUES) -> None:
+        """`most_values`: different values of a group that are kept."""
+        self._most = most_values
         self._keys = np.zeros(0, np.int64)
         """Group and value of each entry, rising."""
         self._counts = np.zeros(0, np.int64)
@@ -88,27 +97,20 @@ class Distributions:
 
     def counts(self, groups: int) -> NDArray[np.int64]:
         """The number of values of each group. Shape (groups,)."""
-        weights = np.zeros(groups, np.int64)
-        np.add.at(weights, self._keys >> VALUE_BITS, self._counts)
-        return weights
+        return _number_of_values(self._keys, self._counts, groups)
 
     def percentiles(self, groups: int, wanted: tuple[int, ...]) -> list[NDArray[np.int64]]:
         """The nearest-rank percentiles of each group, 0 for an empty one. Shapes (groups,)."""
-        count = self.counts(groups)
-        before = np.cumsum(count) - count
-        ends = np.cumsum(self._counts)
-        values = np.append(self._values()[0], 0)
-        found = []
-        for percent in wanted:
-            rank = nearest_rank(before, count, percent)
-            place = np.minimum(np.searchsorted(ends, rank, "right"), len(ends))
-            found.append(np.where(count > 0, values[place], 0))
-        return found
+        return percentiles_together([self], groups, wanted)[1]
 
     def of(self, group: int) -> Values:
         """The values of one group."""
         first, last = np.searchsorted(self._keys, [group << VALUE_BITS, (group + 1) << VALUE_BITS])
         return Values(*self._values(slice(first, last)), self._counts[first:last])
+
+    def middles(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Group and middle value of each entry as one key, rising, and how often it came."""
+        return self._keys >> VALUE_BITS << VALUE_BITS | self._values()[0], self._counts
 
     def _values(self, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The middle of what each key stands for, and how wide that is to either side."""
@@ -120,12 +122,12 @@ class Distributions:
     def _shorten(self) -> None:
         """Take digits from the groups that have too many different values."""
         group = self._keys >> VALUE_BITS
-        crowded = np.flatnonzero(np.bincount(group) > MOST_VALUES)
+        crowded = np.flatnonzero(np.bincount(group) > self._most)
         if not len(crowded):
             return
         for one in crowded.tolist():
             first, last = np.searchsorted(self._keys, [one << VALUE_BITS, (one + 1) << VALUE_BITS])
-            self._digits[one] = _most_digits(self._keys[first:last], int(self._digits[one]))
+            self._digits[one] = _most_digits(self._keys[first:last], int(self._digits[one]), self._most)
         self._keys, self._counts = _merged(_shortened(self._keys, self._digits[group]), self._counts)
 
 
@@ -137,13 +139,43 @@ def joined(parts: list[Values]) -> Values:
     return Values(*(column[order] for column in columns))
 
 
-def _most_digits(keys: NDArray[np.int64], digits: int) -> int:
+def percentiles_together(
+    parts: Sequence[Distributions], groups: int, wanted: tuple[int, ...]
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """The number of values of each group in all `parts`, and the nearest-rank percentiles of these, 0 for an empty group.
+
+    Shapes (groups,).
+    """
+    keys, often = (np.concatenate(each) for each in zip(*(part.middles() for part in parts), strict=True))
+    if len(parts) > 1:
+        order = np.argsort(keys, kind="stable")
+        keys, often = keys[order], often[order]
+    count = _number_of_values(keys, often, groups)
+    before = np.cumsum(count) - count
+    ends = np.cumsum(often)
+    values = np.append(keys & LONGEST, 0)
+    found = []
+    for percent in wanted:
+        rank = nearest_rank(before, count, percent)
+        place = np.minimum(np.searchsorted(ends, rank, "right"), len(ends))
+        found.append(np.where(count > 0, values[place], 0))
+    return count, found
+
+
+def _number_of_values(keys: NDArray[np.int64], often: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """The number of values of each group. Shape (groups,)."""
+    weights = np.zeros(groups, np.int64)
+    np.add.at(weights, keys >> VALUE_BITS, often)
+    return weights
+
+
+def _most_digits(keys: NDArray[np.int64], digits: int, most_values: int) -> int:
     """The most digits with which the rising keys of one group are few enough."""
     low, high = 1, digits
     while low < high:
         middle = (low + high + 1) // 2
         shortened = _shortened(keys, np.full(len(keys), middle))
-        if int((np.diff(shortened) != 0).sum()) + 1 <= MOST_VALUES:
+        if int((np.diff(shortened) != 0).sum()) + 1 <= most_values:
             low = middle
         else:
             high = middle - 1

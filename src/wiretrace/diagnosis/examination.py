@@ -1,6 +1,6 @@
 """Leads all calls of a case past those who want to see them, a portion at a time, in memory that does not grow with them.
 
-First come whole trees; then the calls in the order of their start; then whole trees again. How the calls are cut into
+First come whole trees, twice; then the calls in the order of their start; then whole trees again. How the calls are cut into
 portions is no matter of what is found: a tree is never cut, and calls that begin at once keep the order of the table.
 """
 
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.diagnosis.bins import Bins
-from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.kinship import related
-from wiretrace.diagnosis.portion import CALL, Portion
+from wiretrace.diagnosis.portion import CALL, ORIGIN, Portion
 from wiretrace.diagnosis.routes import RouteBook
 from wiretrace.diagnosis.survey import SURVEYED, Survey
 from wiretrace.diagnosis.symptoms import settled_calls
-from wiretrace.diagnosis.usual import usual_values
+from wiretrace.diagnosis.usual import ValuesOverTime, usual_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,23 +58,30 @@ class Examination:
         whole = self.whole
         book = RouteBook(whole.vocabulary, *self.survey.ends)
         connections = whole.connections()
-        own, network = Distributions(), Distributions()
+        own, network = ValuesOverTime(), ValuesOverTime()
         for number in range(self._surveyed.count):
             portion = related(whole, book, self._surveyed.take(number), connections)
             whole.requests += int(portion.entering.sum())
             if self._details:
                 settled, measured = settled_calls(portion)
-                own.add(portion.kind[settled], portion.own[settled])
-                network.add(portion.kind[measured], portion.network[measured])
+                slices = whole.slice_of(portion.start)
+                own.add(portion.kind[settled], portion.own[settled], slices[settled])
+                network.add(portion.kind[measured], portion.network[measured], slices[measured])
             yield portion
             self._trees.put(number, portion.records)
-            if self._details:
-                self._in_order.add(portion.records, bins_of_starts(self._bounds, portion))
         whole.routes = book.routes()
         whole.usual_own, whole.usual_network = (usual_values(each, whole.kinds) for each in (own, network))
 
+    def trees_with_symptoms(self) -> Iterator[Portion]:
+        """The same trees, now that it is known what is usual; only where details were asked for, as what follows."""
+        for portion in self.trees_again():
+            yield portion
+            origin = portion.symptoms.in_callee | portion.symptoms.delayed
+            portion.records["marks"] |= ORIGIN * origin.astype(np.uint16)
+            self._in_order.add(portion.records, bins_of_starts(self._bounds, portion))
+
     def in_order(self) -> Iterator[Portion]:
-        """All calls in the order of their start; only where details were asked for."""
+        """All calls in the order of their start."""
         for number in range(self._in_order.count):
             records = self._in_order.take(number)
             yield Portion(self.whole, records[np.lexsort((records["row"], records["start"]))])

@@ -96,8 +96,6 @@ def _judge(portion: Portion) -> None:
     if len(parent):
         marks |= PARENT_FAILED * (failed[np.maximum(parent, 0)] & has_parent)
     found["marks"] = marks
-    excess = np.maximum(portion.duration - whole.usual.typical[portion.kind], 0)
-    found["excess"] = excess[portion.request]
     for name in ("marks", "in_request", "entering"):
         portion.__dict__.pop(name, None)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from wiretrace.diagnosis.columns import Ending
     from wiretrace.diagnosis.whole import Whole
 
-ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, CONTINUES = (
-    1 << bit for bit in range(9)
+ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, CONTINUES, GAVE_UP, ORIGIN = (
+    1 << bit for bit in range(11)
 )
 """Bits of `marks`."""
 
@@ -33,7 +33,6 @@ CALL = np.dtype(
         ("own", "i8"),
         ("network", "i8"),
         ("wait", "i8"),
-        ("excess", "i8"),
         ("request_bytes", "i8"),
         ("response_bytes", "i8"),
         ("digest", "u8"),
@@ -90,8 +89,6 @@ class Portion:
     """What passed on the way there and back, and until there was a connection; -1 where one end was not captured."""
     wait = Column(np.int64)
     """Of calls that were given up: how long their caller waited, in nanoseconds. Of others: 0."""
-    excess = Column(np.int64)
-    """How much longer than usual the request took that the call belongs to, in nanoseconds; 0 where it did not."""
     request_bytes = Column(np.int64)
     response_bytes = Column(np.int64)
     digest = Column(np.uint64)
@@ -239,8 +236,9 @@ class Portion:
 
     @cached_property
     def given_up(self) -> NDArray[np.bool_]:
-        """Whether its caller gave up before it had an answer."""
-        return self.whole.endings.given_up[self.ending]
+        """Whether its caller gave up before it had an answer, also where the server would never have answered."""
+        endings = self.whole.endings
+        return endings.given_up[self.ending] | (endings.silent[self.ending] & self._marked(GAVE_UP))
 
     @cached_property
     def sets_up(self) -> NDArray[np.bool_]:
@@ -264,8 +262,13 @@ class Portion:
 
     @cached_property
     def symptoms(self) -> Symptoms:
-        """What is wrong with each call itself; known from the second pass on."""
+        """What is wrong with each call itself, where the portion holds whole trees; known from the second pass on."""
         return symptoms_of_calls(self)
+
+    @cached_property
+    def is_origin(self) -> NDArray[np.bool_]:
+        """Whether trouble began in it: what `symptoms` say, where the portion holds calls in the order of their start."""
+        return self._marked(ORIGIN)
 
     def touched(self, places: NDArray[np.integer[Any]]) -> int:
         """Requests that some calls of a portion of whole trees belong to; `places` are theirs in the portion."""

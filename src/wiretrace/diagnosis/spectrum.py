@@ -3,7 +3,8 @@
 Every component that calls go through is a hypothesis. It is compared on what goes through it and what does not, good and
 bad (R. Abreu et al., "Spectrum-based multiple fault localization", ASE 2009: Barinel): the likelihood of the observations
 where the component, which may be faulty now and then, is one cause, and all else goes wrong as rarely as it does without
-it. What the likeliest cause explains is taken away before the next is looked for, so that several faults are found.
+it. Failures and lost time are observed apart: that some calls are late here does not make it likelier that they fail
+there. What the likeliest cause explains is taken away before the next is looked for, so that several faults are found.
 Ochiai and DStar (W. E. Wong et al., 2014) order what has equal likelihood.
 """
 
@@ -19,7 +20,7 @@ from wiretrace.diagnosis.names import Names
 from wiretrace.model.finding import ComponentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,7 +34,9 @@ SURE_GAIN = 10.0
 FEWEST_BAD = 3
 """Bad calls that a cause explains at least."""
 TIMES_WORSE = 3.0
-"""Calls through a cause go wrong at least so many times as often as others."""
+"""Calls through a cause fail, or are late, at least so many times as often as others."""
+FAILED, LATE = WRONG = range(2)
+"""Ways in which a call goes wrong: it fails, or loses time. No call does both."""
 DSTAR_POWER = 2
 """The star of DStar, as its authors recommend."""
 
@@ -58,6 +61,8 @@ class Hypothesis:
     """Routes that go through it, shape (routes,)."""
     gain: float = 0.0
     """Natural logarithm of how much likelier the observations are with this cause."""
+    gains: list[float] = field(default_factory=list)
+    """The same for each way in which calls go wrong; `gain` is their sum."""
     bad: int = 0
     """Bad calls through it."""
     through: int = 0
@@ -79,10 +84,19 @@ class Hypothesis:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls and bad calls of each route, for each scope. Arrays have shape (routes,)."""
+    """Calls of each route, and those that went wrong, for each scope. Arrays have shape (ways to go wrong, routes)."""
 
     calls: dict[Scope, NDArray[np.int64]]
     bad: dict[Scope, NDArray[np.int64]]
+
+    def copy(self) -> Tally:
+        """One that can be changed."""
+        return Tally(*({scope: counts.copy() for scope, counts in each.items()} for each in (self.calls, self.bad)))
+
+    def leave_out(self, scope: Scope, wrong: Sequence[int], routes: NDArray[np.bool_]) -> None:
+        """Forget some ways in which the calls of some routes may go wrong."""
+        for counts in (self.calls, self.bad):
+            counts[scope][np.array(wrong, np.int64)[:, None], np.flatnonzero(routes)] = 0
 
 
 def hypotheses(words: Vocabulary, routes: Routes, tally: Tally) -> list[Hypothesis]:
@@ -90,7 +104,7 @@ def hypotheses(words: Vocabulary, routes: Routes, tally: Tally) -> list[Hypothes
 
     Operations, of which there may be thousands, and pairs of hosts only where bad calls go through them.
     """
-    is_bad = np.any([counts > 0 for counts in tally.bad.values()], axis=0)
+    is_bad = np.any([counts.any(axis=0) for counts in tally.bad.values()], axis=0)
     return list(_hypotheses(words, routes, is_bad))
 
 
@@ -140,12 +154,10 @@ def told_kind(words: Vocabulary, kind: int) -> str:
 def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
     """Rank the hypotheses that some bad call goes through: causes first, in the order of what they explain.
 
-    Of what goes through the same calls, one stands for all, and names the others in `also`.
+    Behind them comes what may be the cause in the place of one of them, and what may be one besides them. Of what goes
+    through the same calls, one stands for all, and names the others in `also`.
     """
-    left = Tally(
-        {scope: counts.copy() for scope, counts in tally.calls.items()},
-        {scope: counts.copy() for scope, counts in tally.bad.items()},
-    )
+    left = tally.copy()
     ranked: list[Hypothesis] = []
     waiting = every
     for _ in range(MOST_FAULTS):
@@ -159,13 +171,12 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
         same = [each for each in waiting[1:] if _is_same(each, best, left)]
         best.also = [each.told for each in same]
         ranked.append(best)
-        waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
         for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
-            left.calls[scope][best.routes] = 0
-            left.bad[scope][best.routes] = 0
-    for each in waiting:
-        _weigh(each, tally)
-    for each in sorted((each for each in waiting if each.bad), key=_order):
+            left.leave_out(scope, _explained(best, waiting) if scope is best.scope else WRONG, best.routes)
+        waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
+    causes = list(ranked)
+    chances = {id(each): _chance(each, causes, left, tally) for each in waiting}
+    for each in sorted((each for each in waiting if each.bad), key=lambda each: (-chances[id(each)], *_order(each))):
         twin = next((other for other in ranked if _is_same(each, other, tally)), None)
         if twin is None:
             ranked.append(each)
@@ -180,48 +191,76 @@ def _order(hypothesis: Hypothesis) -> tuple[float, float, float]:
     return -round(hypothesis.gain, 6), -round(hypothesis.ochiai, 9), -hypothesis.dstar
 
 
+def _explained(best: Hypothesis, waiting: list[Hypothesis]) -> list[int]:
+    """The ways to go wrong that the best hypothesis explains: no other one explains them far better."""
+    rivals = [each.gains for each in waiting if each.scope is best.scope]
+    return [wrong for wrong in WRONG if best.gains[wrong] >= max(gains[wrong] for gains in rivals) - SURE_GAIN]
+
+
+def _chance(each: Hypothesis, causes: list[Hypothesis], left: Tally, tally: Tally) -> float:
+    """What the hypothesis explains that the causes do not; all that it explains where it may be in the place of one."""
+    _weigh(each, left)
+    besides = each.gain
+    _weigh(each, tally)
+    for cause in causes:
+        shared = tally.bad[cause.scope][:, cause.routes & each.routes].any()
+        if cause.scope is each.scope and shared and each.gain >= cause.gain - SURE_GAIN:
+            return round(each.gain, 6)
+    return round(besides, 6)
+
+
 def _weigh(hypothesis: Hypothesis, tally: Tally) -> None:
     """Compare the hypothesis with the observations that are left."""
     calls, bad = tally.calls[hypothesis.scope], tally.bad[hypothesis.scope]
-    through, wrong = int(calls[hypothesis.routes].sum()), int(bad[hypothesis.routes].sum())
-    every, all_wrong = int(calls.sum()), int(bad.sum())
+    through, wrong = int(calls[:, hypothesis.routes].sum(axis=1).max()), int(bad[:, hypothesis.routes].sum())
+    all_wrong = int(bad.sum())
     hypothesis.through, hypothesis.bad = through, wrong
     if not wrong:
         hypothesis.gain = hypothesis.ochiai = hypothesis.dstar = 0.0
+        hypothesis.gains = [0.0 for _ in WRONG]
         return
     hypothesis.ochiai = float(wrong / np.sqrt(all_wrong * through))
     others = (through - wrong) + (all_wrong - wrong)
     hypothesis.dstar = wrong**DSTAR_POWER / others if others else float("inf")
-    gain = (
-        log_likelihood(wrong, through)
-        + log_likelihood(all_wrong - wrong, every - through)
-        - log_likelihood(all_wrong, every)
-    )
-    hypothesis.gain = gain if wrong * every >= all_wrong * through else 0.0
-    if through == every:  # nothing to compare with: all that goes wrong is here
-        hypothesis.gain = 0.0
+    hypothesis.gains = [_gain(bad[way], calls[way], hypothesis.routes) for way in WRONG]
+    hypothesis.gain = sum(hypothesis.gains)
+
+
+def _gain(bad: NDArray[np.int64], calls: NDArray[np.int64], routes: NDArray[np.bool_]) -> float:
+    """How much likelier it is that `bad` of the `calls` go wrong in one way if `routes` are a cause of it; 0 if less."""
+    wrong, through, all_wrong, every = (int(each.sum()) for each in (bad[routes], calls[routes], bad, calls))
+    if not wrong or wrong * every < all_wrong * through or through == every:
+        return 0.0  # with nothing to compare with, all that goes wrong is here, and nothing is learned
+    with_cause = log_likelihood(wrong, through) + log_likelihood(all_wrong - wrong, every - through)
+    return with_cause - log_likelihood(all_wrong, every)
 
 
 def log_likelihood(bad: int, calls: int) -> float:
     """Natural logarithm of the likelihood of `bad` of `calls`, at the share that makes it likeliest."""
-    return _term(bad, calls) + _term(calls - bad, calls)
+    return float(log_likelihoods(np.array([bad]), np.array([calls]))[0])
 
 
-def _term(part: int, whole: int) -> float:
-    return float(part * np.log(part / whole)) if part else 0.0
+def log_likelihoods(bad: NDArray[np.int64], calls: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The same of several observations. Shapes (m,)."""
+    parts, whole = np.array([bad, calls - bad], np.float64), np.maximum(calls, 1)
+    found: NDArray[np.float64] = (parts * np.log(np.maximum(parts, 1.0) / whole)).sum(axis=0)
+    return found
 
 
 def _explains(best: Hypothesis, left: Tally, hypotheses: int) -> bool:
     """Whether the best hypothesis is taken for a cause."""
-    others = int(left.calls[best.scope].sum()) - best.through
-    other_bad = int(left.bad[best.scope].sum()) - best.bad
-    worse = best.bad * max(others, 1) >= TIMES_WORSE * other_bad * best.through
-    return best.bad >= FEWEST_BAD and best.gain >= SURE_GAIN + float(np.log(hypotheses)) and worse
+    if best.bad < FEWEST_BAD or best.gain < SURE_GAIN + float(np.log(hypotheses)):
+        return False
+    for calls, bad in zip(left.calls[best.scope], left.bad[best.scope], strict=True):
+        wrong, through = int(bad[best.routes].sum()), int(calls[best.routes].sum())
+        if wrong and wrong * max(int(calls.sum()) - through, 1) >= TIMES_WORSE * (int(bad.sum()) - wrong) * through:
+            return True
+    return False
 
 
 def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:
     """Whether the same calls go through both."""
     if one.scope is not other.scope:
         return False
-    used = tally.calls[one.scope] > 0
+    used = tally.calls[one.scope].any(axis=0)
     return bool((one.routes[used] == other.routes[used]).all()) and bool((one.routes & used).any())

@@ -50,6 +50,24 @@ def _rank_sum_p(ones: NDArray[np.int64], others: NDArray[np.int64]) -> float:
     return normal_p((statistic - one * other / 2) / sqrt(variance))
 
 
+def block_p(values: NDArray[np.float64], is_one: NDArray[np.bool_], block: NDArray[np.int64]) -> float:
+    """Whether the means of two groups differ, where the values of a block share their fate (a normal approximation).
+
+    What happens to a system lasts: values that were measured one after the other are worth less than as many independent
+    ones. `block` numbers the blocks from 0, those of both groups apart. Shapes (n,).
+    """
+    size = np.bincount(block)
+    means = np.bincount(block, values) / np.maximum(size, 1)
+    of_one = np.zeros(len(size), np.bool_)
+    of_one[block[is_one]] = True
+    sides = means[of_one & (size > 0)], means[~of_one & (size > 0)]
+    if min(len(side) for side in sides) < 2:
+        return 1.0
+    variance = sum(float(side.var(ddof=1)) / len(side) for side in sides)
+    change = float(values[is_one].mean() - values[~is_one].mean())
+    return normal_p(change / sqrt(variance)) if variance else float(change == 0.0)
+
+
 def normal_p(deviations: float) -> float:
     """Probability of being so many standard deviations away from the mean, on either side."""
     return erfc(abs(deviations) / sqrt(2))

@@ -14,10 +14,9 @@ import pyarrow.compute as pc
 from wiretrace.case.ids import numbers_of_ids
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.columns import ENDING_COLUMNS, PLACE_COLUMNS
-from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.names import present
-from wiretrace.diagnosis.portion import QUESTION, ROOT, SEEN_AT_CALLEE
-from wiretrace.diagnosis.usual import usual_values
+from wiretrace.diagnosis.portion import GAVE_UP, QUESTION, ROOT, SEEN_AT_CALLEE
+from wiretrace.diagnosis.usual import SLICES, ValuesOverTime, usual_values
 from wiretrace.diagnosis.whole import Whole
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ DETAILS = {
     "response_bytes": "response_bytes",
 }
 """Fields of a record, and the columns that they come from."""
+EXCHANGE_COLUMNS = ["connection", "request_digest", "request_start_ns", "given_up_ns"]
+"""Columns of the exchange that shows a call."""
 SET_UP_PARTS = ["lookup_ns", "connect_ns", "tls_ns"]
 """Columns of what comes before a call."""
 
@@ -83,7 +84,7 @@ class Survey:
         self._case = case
         self._bins = bins
         self._details = details
-        self._durations = Distributions()
+        self._durations = ValuesOverTime()
         self._within: set[int] = set()
         self._outside: set[int] = set()
         self._ends: tuple[set[int], set[int]] = (set(), set())
@@ -91,9 +92,7 @@ class Survey:
         self._asked: set[tuple[int, int]] = set()
         self._starts: list[NDArray[np.void]] = []
         if details:
-            self._exchanges = RowReader(
-                case, "exchanges", ["connection", "request_digest", "request_start_ns"], EXCHANGE_GROUPS_KEPT
-            )
+            self._exchanges = RowReader(case, "exchanges", EXCHANGE_COLUMNS, EXCHANGE_GROUPS_KEPT)
             named = case.columns("connections", ["connection"]).column("connection").to_numpy()
             self._connection_rows = np.argsort(named, kind="stable")
             self._connections = named[self._connection_rows]
@@ -103,6 +102,7 @@ class Survey:
         columns = [*IDS, *PLAIN, *PLACE_COLUMNS["server"], *PLACE_COLUMNS["client"], "operation", *ENDING_COLUMNS]
         if self._details:
             columns += [*DETAILS.values(), *SET_UP_PARTS, "client_exchange"]
+        self._learn_time()
         starts = self._case.group_starts("calls").tolist()
         for first, piece in zip(starts, self._case.pieces("calls", columns), strict=False):
             yield self._read(piece, first)
@@ -162,11 +162,21 @@ class Survey:
         taken = self._exchanges.take(exchange[known])
         found["digest"][known] = taken.column("request_digest").to_numpy()
         found["began"][known] = taken.column("request_start_ns").to_numpy()
+        found["marks"][known] |= GAVE_UP * (taken.column("given_up_ns").to_numpy() >= 0).astype(np.uint16)
         if len(self._connections):
             named = taken.column("connection").to_numpy()
             place = np.minimum(np.searchsorted(self._connections, named), len(self._connections) - 1)
             is_there = self._connections[place] == named
             found["connection"][known] = np.where(is_there, self._connection_rows[place], -1)
+
+    def _learn_time(self) -> None:
+        """When calls begin: into stretches of time they are sorted as they come."""
+        ends = [pc.min_max(piece.column("start_ns")).as_py() for piece in self._case.pieces("calls", ["start_ns"])]
+        known = [each for each in ends if each["min"] is not None]
+        if known:
+            whole = self.whole
+            whole.first_ns = min(each["min"] for each in known)
+            whole.slice_ns = (max(each["max"] for each in known) - whole.first_ns) // SLICES + 1
 
     def _learn(
         self,
@@ -188,7 +198,8 @@ class Survey:
         self._asked |= {(one // places, one % places) for one in unseen.tolist()}
         unknown = words.ended(lambda each: each.is_unknown)[ending]
         well = ~unknown & ~words.ended(lambda each: each.failed)[ending]
-        self._durations.add(kind[well], found["end"][well] - found["start"][well])
+        start = found["start"][well]
+        self._durations.add(kind[well], found["end"][well] - start, whole.slice_of(start))
         often = np.bincount(kind, minlength=len(words.kinds))
         often[: len(whole.often)] += whole.often
         whole.often = often
@@ -196,10 +207,8 @@ class Survey:
         for number, place in zip(new.tolist(), at.tolist(), strict=True):
             whole.protocol_of_kind.setdefault(number, words.endings[ending[place]].protocol)
         if len(found):
-            earliest, latest = int(found["start"].min()), int(found["end"].max())
-            is_first = int(found["row"][0]) == 0
-            whole.first_ns = earliest if is_first else min(whole.first_ns, earliest)
-            whole.last_ns = latest if is_first else max(whole.last_ns, latest)
+            latest = int(found["end"].max())
+            whole.last_ns = latest if int(found["row"][0]) == 0 else max(whole.last_ns, latest)
         whole.unknown += int(unknown.sum())
         whole.questions += int(is_question.sum())
         step = -(-whole.calls // STARTS_KEPT) or 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wiretrace.diagnosis.spectrum import Hypothesis, Scope, Tally, find_causes, hypotheses
+from wiretrace.diagnosis.spectrum import FAILED, WRONG, Hypothesis, Scope, Tally, find_causes, hypotheses
 from wiretrace.model.finding import ComponentKind
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class Suspicion:
 
     def calls_through(self, hypothesis: Hypothesis) -> int:
         """Calls that go through a component and are judged."""
-        return int(self._tally.calls[hypothesis.scope][hypothesis.routes].sum())
+        return int(self._tally.calls[hypothesis.scope][FAILED, hypothesis.routes].sum())
 
     def see_trees(self, portion: Portion) -> None:
-        """Third pass: count which trees use the components."""
+        """Last pass: count which trees use the components."""
         if not self._told and not self._clear:
             return
         requests = np.flatnonzero(portion.entering)
@@ -124,23 +124,25 @@ class Suspicion:
 
 
 class SymptomTally:
-    """Counts symptoms by route while calls go by, in the second pass."""
+    """Counts symptoms by route while whole trees go by, in the second pass."""
 
     def __init__(self, whole: Whole) -> None:
         self._whole = whole
         self._calls: dict[Scope, NDArray[np.int64]] = {}
         self._bad: dict[Scope, NDArray[np.int64]] = {}
 
-    def see_in_order(self, portion: Portion) -> None:
+    def see_trees(self, portion: Portion) -> None:
         """Count a portion."""
         symptoms = portion.symptoms
-        for counts, scope, which in (
-            (self._calls, Scope.CALLEE, symptoms.judged),
-            (self._calls, Scope.WAY, symptoms.measured),
-            (self._bad, Scope.CALLEE, symptoms.in_callee),
-            (self._bad, Scope.WAY, symptoms.delayed),
+        lost = symptoms.delayed & ~symptoms.failed
+        for counts, scope, wrong in (
+            (self._calls, Scope.CALLEE, [symptoms.judged] * len(WRONG)),
+            (self._calls, Scope.WAY, [symptoms.measured] * len(WRONG)),
+            (self._bad, Scope.CALLEE, [symptoms.failed, symptoms.slow]),
+            (self._bad, Scope.WAY, [symptoms.delayed & symptoms.failed, lost]),
         ):
-            found = np.bincount(portion.route[which], minlength=len(self._whole.routes.kind))
+            routes = len(self._whole.routes.kind)
+            found = np.array([np.bincount(portion.route[which], minlength=routes) for which in wrong])
             counts[scope] = counts.get(scope, 0) + found
 
     def suspicion(self) -> Suspicion:
@@ -182,8 +184,8 @@ def _distinct(ranked: list[Hypothesis]) -> list[Hypothesis]:
 
 def _suspect(usage: _Usage, tally: Tally) -> Suspect:
     hypothesis = usage.hypothesis
-    wrong = int(tally.bad[hypothesis.scope][hypothesis.routes].sum())
-    calls = int(tally.calls[hypothesis.scope][hypothesis.routes].sum())
+    wrong = int(tally.bad[hypothesis.scope][:, hypothesis.routes].sum())
+    calls = int(tally.calls[hypothesis.scope][FAILED, hypothesis.routes].sum())
     everywhere = int(tally.bad[hypothesis.scope].sum())
     what = "were late on the way" if hypothesis.scope is Scope.WAY else "failed there first, or were slow there"
     words = f"{wrong:,} of {calls:,} calls through it {what}: {wrong:,} of {everywhere:,} such calls in all."
@@ -201,7 +203,7 @@ def _may_be_cleared(every: list[Hypothesis], told: list[_Usage], tally: Tally) -
         for each in every
         if each.kind in CLEARED_KINDS and each.scope is Scope.CALLEE and (each.kind, each.name) not in suspected
     }
-    often = sorted(candidates.values(), key=lambda each: -int(tally.calls[Scope.CALLEE][each.routes].sum()))
+    often = sorted(candidates.values(), key=lambda each: -int(tally.calls[Scope.CALLEE][FAILED, each.routes].sum()))
     return often[:MOST_LOOKED_AT]
 
 
@@ -213,7 +215,7 @@ def _cleared(usage: _Usage) -> Suspect:
 
 def _troubled(hypothesis: Hypothesis, tally: Tally) -> bool:
     """Whether any trouble began in it."""
-    return bool(tally.bad[hypothesis.scope][hypothesis.routes].any())
+    return bool(tally.bad[hypothesis.scope][:, hypothesis.routes].any())
 
 
 def suspect_rows(suspects: list[Suspect], owners: Owners) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.diagnosis.usual import FEWEST
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ ON_THE_WAY = (
     Outcome.DNS_FAILED,
 )
 """Outcomes of calls that may never have reached their callee: the way to it is as suspect as the callee."""
+WAITED = 0.5
+"""A request was slow for a call that lost time where it took so much longer than usual, as a share of what is usual."""
 LARGE_SHARE = 0.25
-"""Share of a request's delay that a call has to have lost itself to be where the trouble began."""
+"""Share of a request's delay, or of the most that one of its calls lost, that a call has to have lost itself to be where the
+trouble began: a slow link costs a request with ten calls a tenth of its delay at each of them."""
 
 
 class Symptoms(NamedTuple):
@@ -59,22 +63,30 @@ def settled_calls(portion: Portion) -> tuple[NDArray[np.bool_], NDArray[np.bool_
 
 
 def symptoms_of_calls(portion: Portion) -> Symptoms:
-    """Find the symptoms of all calls of a portion."""
+    """Find the symptoms of all calls of a portion of whole trees."""
+    kind, usual_whole = portion.kind, portion.whole.usual
     judged = portion.in_request & ~portion.unknown
     on_the_way = portion.whole.endings.on_the_way[portion.ending]
     measured = judged & ((portion.network >= 0) | on_the_way)
+    typical = usual_whole.typical[kind]
+    excess = np.maximum(portion.duration - typical, 0)
+    waited = portion.entering & ~portion.unknown & (excess >= WAITED * typical) & (usual_whole.known[kind] >= FEWEST)
+    late = portion.late | waited[portion.request]
+    settled, known_way = settled_calls(portion)
+    beyond, wrong = [], []
+    for values, usual, is_known in (
+        (portion.own, portion.whole.usual_own, settled),
+        (portion.network, portion.whole.usual_network, known_way),
+    ):
+        beyond.append(values - usual.typical[kind])
+        wrong.append(is_known & late & (values > usual.limit[kind]))
+    largest = np.zeros(len(portion), np.int64)
+    for each, of_part in zip(beyond, wrong, strict=True):
+        np.maximum.at(largest, portion.request[of_part], each[of_part])
+    enough = LARGE_SHARE * np.minimum(largest, excess)[portion.request]
     lost = np.zeros(len(portion), np.int64)
-    found = []
-    both = (
-        (portion.own, portion.whole.usual_own, settled_calls(portion)[0]),
-        (portion.network, portion.whole.usual_network, settled_calls(portion)[1]),
-    )
-    for values, usual, is_known in both:
-        beyond = values - usual.typical[portion.kind]
-        wrong = (
-            is_known & portion.late & (values > usual.limit[portion.kind]) & (beyond >= LARGE_SHARE * portion.excess)
-        )
-        lost[wrong] += beyond[wrong]
-        found.append(wrong)
+    for each, of_part in zip(beyond, wrong, strict=True):
+        of_part &= each >= enough
+        lost[of_part] += each[of_part]
     failed = judged & portion.failed_first
-    return Symptoms(judged, measured, failed, found[0], found[1] | (failed & on_the_way), lost)
+    return Symptoms(judged, measured, failed, wrong[0], wrong[1] | (failed & on_the_way), lost)

@@ -19,6 +19,7 @@ from wiretrace.diagnosis.siblings import countable_kinds
 from wiretrace.diagnosis.spectrum import told_kind
 from wiretrace.diagnosis.symptoms import ON_THE_WAY
 from wiretrace.model.finding import ComponentKind
+from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +43,7 @@ class Endings(NamedTuple):
     refused: NDArray[np.bool_]
     unanswered: NDArray[np.bool_]
     given_up: NDArray[np.bool_]
+    silent: NDArray[np.bool_]
     on_the_way: NDArray[np.bool_]
 
 
@@ -89,6 +91,8 @@ class Whole:
     """Start of the earliest call; -1 without calls."""
     last_ns: int = -1
     """End of the latest call."""
+    slice_ns: int = 1
+    """Length of each of the `SLICES` stretches of time in which calls begin."""
     unknown: int = 0
     """Calls whose end the capture lacks."""
     questions: int = 0
@@ -146,9 +150,15 @@ class Whole:
             words.ended(lambda ending: ending.is_refused),
             words.ended(lambda ending: ending.is_unanswered),
             words.ended(lambda ending: ending.is_given_up),
+            words.ended(lambda ending: ending.outcome == Outcome.SERVER_SILENT),
             words.ended(lambda ending: ending.outcome in ON_THE_WAY),
         )
         self.countable = countable_kinds(words.kinds, self.protocol_of_kind, self.sets_up | self.probes)
+
+    def slice_of(self, start: NDArray[np.int64]) -> NDArray[np.int64]:
+        """In which of `SLICES` stretches of equal length each call began. Shapes (n,)."""
+        found: NDArray[np.int64] = (start - self.first_ns) // self.slice_ns
+        return found
 
     def enters(
         self, kind: NDArray[np.int32], caller_place: NDArray[np.int32], is_root: NDArray[np.bool_]

@@ -493,6 +493,6 @@ class Conversation:
                 self.messages[side].extend(taken)
                 self.last_end[side] = taken[-1].end
             take_back(self.unread, strays)
-        self.turns, self.interleaves = inner.turns, self.interleaves | inner.interleaves
+        self.turns, self.interleaves, self.keyed = inner.turns, self.interleaves | inner.interleaves, inner.keyed
         self.varied |= inner.varied
         self.protocol_name = inner.protocol_name or self.protocol_name

@@ -18,6 +18,7 @@ from wiretrace.exchanges.collector import collector_paused
 from wiretrace.exchanges.connection_rows import ConnectionEnds, Spoken, connection_table
 from wiretrace.exchanges.datagrams import DatagramDriver
 from wiretrace.exchanges.health import Health, TransferHealth
+from wiretrace.exchanges.late import LateAcknowledgements
 from wiretrace.exchanges.matching import Matcher
 from wiretrace.exchanges.message_table import MessageTable
 from wiretrace.exchanges.provenance import Provenance
@@ -27,12 +28,14 @@ from wiretrace.exchanges.transfer import transfer_figures
 from wiretrace.model.analysis import Payload
 from wiretrace.packets.flows import packed_key
 from wiretrace.protocols.sql_message import statements_in
+from wiretrace.tcp.connections import NEVER
 from wiretrace.tcp.reassembly import Reassembler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wiretrace.exchanges.rows import Rows
+    from wiretrace.exchanges.spool import Spool
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.limits import Limits
     from wiretrace.model.note import Notes
@@ -77,6 +80,9 @@ class ExchangeDriver:
         self._batches = BatchMaker(capture, hasher)
         self._datagrams = DatagramDriver(flows, limits, notes, keep_values=keep_values)
         self._ends = ConnectionEnds(flows, self._table, first_connection)
+        self._late = LateAcknowledgements(limits, notes)
+        self._made = 0
+        """Exchanges in the batches so far."""
         self._spoken: dict[int, Spoken] = {}
         """What was learned of each connection that is over."""
         self._claimed = 0
@@ -111,8 +117,10 @@ class ExchangeDriver:
                 if flow is not None:
                     self._table.mark_unreachable(flow, error.time_ns, error.frame, error.code)
             batches = self._work(chunk, final=False)
-            batches += self._datagrams.feed(columns, self._batches, self._first_connection)
+            datagrams = self._datagrams.feed(columns, self._batches, self._first_connection)
+            self._made += sum(len(batch) for batch in datagrams)
         yield from batches
+        yield from datagrams
 
     def finish(self) -> Iterator[pa.RecordBatch]:
         """The capture has ended: finish every connection."""
@@ -127,6 +135,10 @@ class ExchangeDriver:
         yield from self._datagrams.finish(self._batches, self._first_connection)
         self.accounting.update(self._datagrams.accounting)
 
+    def settle(self, spool: Spool) -> Spool:
+        """Say of the exchanges in `spool`, which holds all batches, what came after them. Raises OSError."""
+        return self._late.settle(spool, self._table.acknowledged_of)
+
     def connections(self) -> pa.Table:
         """The table `connections` of this vantage point: those of TCP, then the conversations of UDP."""
         streams = connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
@@ -135,7 +147,7 @@ class ExchangeDriver:
     def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
         threads, provenance = self._threads.open, self._provenance
         provenance.extend(chunk.segments)
-        self._health.extend(chunk)
+        self._health.extend(chunk, provenance)
         touched = self._threads.read(chunk, self.accounting)
         over = self._threads.finish(touched, final=final)
         active = sorted(touched | over)
@@ -143,6 +155,7 @@ class ExchangeDriver:
         self._claimed += messages.fresh_bytes
         health = self._health.of_messages(messages)
         rows = self._matcher.match(messages, closings(over, threads, self._table, self._now_ns), health)
+        self._health.join(messages, health)
         batches = self._batch(messages, rows, health)
         for connection in over:
             thread = threads.pop(connection)
@@ -164,6 +177,8 @@ class ExchangeDriver:
         rows.arrange()
         ends = self._ends.columns(messages.threads)
         figures = transfer_figures(messages, rows, health, self._health, self._table)
+        self._late.remember(self._made, messages, rows, figures, self._table.acknowledged_of)
+        self._made += len(rows)
         return [self._batches.make(messages, rows, ends, figures)]
 
     def _attempts(self) -> list[pa.RecordBatch]:
@@ -177,7 +192,7 @@ class ExchangeDriver:
 
     def _carry(self, active: list[int], over: set[int], messages: MessageTable) -> None:
         """Copy what waiting messages need out of the chunk."""
-        keep = self._keep
+        keep, acknowledged = self._keep, self._table.acknowledged_of
         for connection in active:
             if connection in over:
                 keep.pop(2 * connection, None)
@@ -190,7 +205,11 @@ class ExchangeDriver:
             for side in (0, 1):
                 state = thread.conversation.side(side)
                 stream = 2 * connection + (side ^ thread.conversation.client)
-                if state.origin is not None and (offset := thread.keep_from(side)) < state.next:
+                offset = thread.keep_from(side)
+                if NEVER < (heard := int(acknowledged[stream])) < offset:
+                    # What the receiver has not acknowledged may be sent again.
+                    offset = heard
+                if state.origin is not None and offset < state.next:
                     keep[stream] = offset
                 else:
                     keep.pop(stream, None)

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.exchanges.message_table import MessageTable
+    from wiretrace.exchanges.provenance import Provenance
     from wiretrace.model.limits import Limits
     from wiretrace.tcp.streams import StreamChunk
 
+LATEST = np.iinfo(np.int64).max
 FRAMES_KEPT = 8
 """Packets that are named of those that sent a message again."""
 
@@ -49,9 +51,10 @@ class TransferHealth:
         self._repeats = Repeats()
         self._closures = Closures()
 
-    def extend(self, chunk: StreamChunk) -> None:
-        """Take what a chunk brought."""
+    def extend(self, chunk: StreamChunk, provenance: Provenance) -> None:
+        """Take what a chunk brought. `provenance` knows when what was not acknowledged by then was first sent."""
         if len(chunk.repeats):
+            _date(chunk.repeats, provenance)
             self._repeats = joined_repeats([self._repeats, chunk.repeats])
         if len(chunk.closures):
             self._closures = joined_closures([self._closures, chunk.closures])
@@ -92,6 +95,28 @@ class TransferHealth:
         np.add.at(health.stalled_ns, row[order], covered)
         return health
 
+    def join(self, table: MessageTable, health: Health) -> None:
+        """Correct what `health` says of messages that were put together of pieces: what delayed one delayed the whole."""
+        repeats, rows = self._repeats, table.joined
+        rows = rows[np.isin(table.stream[rows], repeats.stream)]
+        if not len(rows):
+            return
+        repeats = repeats.take(np.lexsort((repeats.offset, repeats.stream)))
+        first, behind = (np.searchsorted(repeats.stream, table.stream[rows], side) for side in ("left", "right"))
+        longest = int((repeats.end - repeats.offset).max())
+        for row, low, high in zip(rows.tolist(), first.tolist(), behind.tolist(), strict=True):
+            offset = repeats.offset[low:high]
+            start, end = int(table.start[row]), int(table.end[row])
+            event = low + np.arange(np.searchsorted(offset, start - longest), np.searchsorted(offset, end))
+            event = event[repeats.end[event] > start]
+            again = event[repeats.again[event] > 0]
+            health.retransmitted[row] = len(again)
+            health.first_again_ns[row] = repeats.time_ns[again].min(initial=LATEST) if len(again) else -1
+            missed = repeats.missed_ns[event]
+            order = np.argsort(missed, kind="stable")[np.count_nonzero(missed < 0) :]
+            covered = newly_covered(np.zeros(len(order), np.int64), missed[order], repeats.time_ns[event[order]])
+            health.stalled_ns[row] = covered.sum()
+
     def blocked(
         self, stream: NDArray[np.int64], begin_ns: NDArray[np.int64], end_ns: NDArray[np.int64]
     ) -> NDArray[np.int64]:
@@ -109,6 +134,16 @@ class TransferHealth:
         inside = np.minimum(closed.end_ns[event], end_ns[row]) - np.maximum(closed.begin_ns[event], begin_ns[row])
         np.add.at(found, row, np.maximum(inside, 0))
         return found
+
+
+def _date(repeats: Repeats, provenance: Provenance) -> None:
+    """Find out since when bytes were missed whose first copy came in an earlier chunk, where that is still known."""
+    early = np.flatnonzero(repeats.missed_ns < 0)
+    if len(early) and len(provenance.stream):
+        stream, offset = repeats.stream[early], repeats.offset[early]
+        at, _ = provenance.locate(stream, offset, offset + 1)
+        known = (provenance.stream[at] == stream) & (provenance.offset[at] <= offset)
+        repeats.missed_ns[early[known]] = provenance.time_ns[at[known]]
 
 
 def _overlapping(table: MessageTable, repeats: Repeats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

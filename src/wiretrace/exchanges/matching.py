@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.closing import Closing
     from wiretrace.exchanges.health import Health
     from wiretrace.exchanges.message_table import MessageTable
-    from wiretrace.exchanges.pairing import Located
+    from wiretrace.exchanges.pairing import Habits, Located
     from wiretrace.exchanges.threads import Thread
     from wiretrace.model.limits import Limits
 
@@ -260,7 +260,9 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
     if habits.asked is None and first < middle:
         asked = first + int(np.argmax(table.role[first:middle] != Role.CONTROL))
         if table.role[asked] != Role.CONTROL:
-            habits.asked = int(table.start[asked])
+            habits.asked, habits.asked_ns = int(table.start[asked]), int(table.start_ns[asked])
+    if conversation.is_tls and not thread.exchanges:
+        _note_handshake(habits, table, first, behind)
     return conversation.aligned and not (
         conversation.interleaves
         or conversation.keyed
@@ -268,6 +270,19 @@ def _prepare(thread: Thread, table: MessageTable, first: int, middle: int, behin
         or (first < middle and table.messages[first].key >= 0)
         or (middle < behind and table.messages[middle].key >= 0)
     )
+
+
+def _note_handshake(habits: Habits, table: MessageTable, first: int, behind: int) -> None:
+    """Note when the TLS handshake of a connection began and ended, as far as it is among the rows ``[first, behind)``."""
+    control = first + np.flatnonzero(table.role[first:behind] == Role.CONTROL)
+    if habits.asked is not None:
+        control = control[table.end_ns[control] <= habits.asked_ns]
+    if not len(control):
+        return
+    began, ended = int(table.start_ns[control].min()), int(table.end_ns[control].max())
+    if habits.handshake_ns is not None:
+        began, ended = min(began, habits.handshake_ns[0]), max(ended, habits.handshake_ns[1])
+    habits.handshake_ns = began, ended
 
 
 def _pair_carefully(
@@ -283,7 +298,9 @@ def _pair_carefully(
             responses = join_parts(responses, thread.parts[Side.SERVER], table, limits, notes)
             # What came before the protocol that sends identifiers was answered in order.
             pair_before_identifiers(requests, responses, pairs, thread.habits)
-        waiting = pair_by_identifier(requests, responses, pairs, table, unique=interleaves)
+        waiting = pair_by_identifier(
+            requests, responses, pairs, table, unique=interleaves, aligned=conversation.aligned
+        )
         thread.requests, thread.responses = waiting[0], waiting[1] + delivered
         return
     thread.requests, thread.responses = requests, responses

@@ -87,6 +87,8 @@ class MessageTable:
         """The stream that it travelled in; 0 for "no message"."""
         self._look_up(provenance, self.stream, held)
         self._correct_gaps(gapped)
+        self.joined = np.zeros(0, np.int64)
+        """(m,): rows of messages that were put together of pieces, or called off, once they are."""
         self.fresh_bytes = int(self.captured.sum()) - sum(located.captured for located in self._waited.values())
         """Captured bytes inside the messages that are new in this chunk."""
 
@@ -150,6 +152,7 @@ class MessageTable:
         """Take what was learned of messages since: those that were put together of pieces, or called off."""
         if changed:
             rows = [located.index for located in changed]
+            self.joined = integers(rows)
             self.start[rows] = [located.message.start for located in changed]
             self.end[rows] = [located.message.end for located in changed]
             self._take(rows, changed)

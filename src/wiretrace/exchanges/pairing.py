@@ -71,6 +71,10 @@ class Habits(msgspec.Struct):
     """Stream offset of the first request that was read."""
     asked: int | None = None
     """Stream offset of the first request that is part of an exchange."""
+    asked_ns: int = -1
+    """When its first byte came; -1 before it."""
+    handshake_ns: tuple[int, int] | None = None
+    """When the TLS handshake began and ended: what both ends said to each other before the first request left."""
     blocking: bool = True
     """Whether clients of the protocol usually wait for their answers."""
     batches_held: int = 0

@@ -41,9 +41,10 @@ class WaitingGroups:
 
 def unasked(response: Located, *, delivered: bool) -> Pair:
     """A response that answers nothing that was seen: a half, or a message of its own. `delivered`: the server sent it."""
-    if response.message.role is not Role.RESPONSE or not response.message.operation:
+    message = response.message
+    if message.role is not Role.RESPONSE or message.messaging is None or not message.operation:
         return Pair(None, response, Proof.NONE, delivered=not delivered)
-    response.message.role = Role.ONE_WAY
+    message.role = Role.ONE_WAY
     return Pair(response, None, Proof.NONE, delivered=delivered)
 
 

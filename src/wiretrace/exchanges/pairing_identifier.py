@@ -1,11 +1,15 @@
 """Pairs messages that carry identifiers (`Message.key`): HTTP/2 streams, and requests of memcached's binary protocol.
 
-Rules: equal identifiers of one connection belong together, whatever lies between. A request that the client calls off ends
-with the client's last word about it. What has no counterpart yet waits.
+Rules: equal identifiers of one connection belong together, whatever lies between. Where several requests with one identifier
+wait, they are answered in their order (AMQP 0-9-1 section 4.7: what a channel carries is worked through in order), if it is
+sure that the first still waits: nothing of the connection is missing, or the client had received nothing between them. A
+request that the client calls off ends with the client's last word about it. What has no counterpart yet waits.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,14 +51,17 @@ def pair_by_identifier(
     table: MessageTable,
     *,
     unique: bool,
+    aligned: bool,
 ) -> tuple[list[Located], list[Located]]:
     """Pair messages that carry identifiers. Returns the requests and the responses that still wait.
 
     A one-way request with an identifier is answered only in some cases (quiet commands): it is complete without an answer
     as soon as a later request is answered. So is one that was called off, by a client whose later request is answered.
     What answers several requests is in several pairs. An answer may be complete before its request is; where identifiers
-    are `unique` within a connection, it may even begin before it. `table` holds the messages of the chunk.
+    are `unique` within a connection, it may even begin before it. `table` holds the messages of the chunk; `aligned` says
+    that nothing of the connection is missing.
     """
+    behind: defaultdict[int, deque[Located]] = defaultdict(deque)
     waiting: dict[int, Located] = {}
     early: dict[int, Located] = {}
     called_off = {each.message.key: each.message.end for each in requests if each.message.result in CALLED_OFF}
@@ -70,9 +77,14 @@ def pair_by_identifier(
         elif message.role is Role.ONE_WAY and message.key < 0:
             pairs.append(Pair(located, None, Proof.NONE))
         elif message.role in (Role.REQUEST, Role.ONE_WAY):
-            replaced = waiting.pop(message.key, None)
-            if replaced is not None:
-                pairs.append(Pair(replaced, None, Proof.NONE))
+            before = waiting.get(message.key)
+            if before is not None:
+                last = behind[message.key][-1] if message.key in behind else before
+                if last.message.role is Role.REQUEST and (aligned or located.ack <= last.ack):
+                    behind[message.key].append(located)
+                    continue
+                pairs += [Pair(each, None, Proof.NONE) for each in (before, *behind.pop(message.key, ()))]
+                del waiting[message.key]
             if unique and message.key in early:
                 pairs.append(Pair(located, early.pop(message.key), Proof.IDENTIFIER))
             else:
@@ -91,6 +103,10 @@ def pair_by_identifier(
                     pairs.append(unasked(orphan, delivered=True))
                 early[message.key] = located
                 continue
+            if message.key in behind:
+                waiting[message.key] = behind[message.key].popleft()
+                if not behind[message.key]:
+                    del behind[message.key]
             pairs.append(Pair(request, located, Proof.IDENTIFIER))
             if calls_off:
                 answered[message.key] = request, located
@@ -112,7 +128,7 @@ def pair_by_identifier(
                 if response is not None and is_cancelled(response):
                     response.message.result = request.message.result
                 called_off[message.key] = located.message.end
-    return list(waiting.values()), list(early.values())
+    return [*waiting.values(), *itertools.chain.from_iterable(behind.values())], list(early.values())
 
 
 def is_cancelled(response: Located) -> bool:

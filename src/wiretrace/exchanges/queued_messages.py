@@ -12,16 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message, QueuedMessage
 
 
 def queued_messages(
-    asked: list[Message], answers: list[Message], hasher: ValueHasher
+    asked: Iterable[tuple[int, Message]],
+    answered: Iterable[tuple[int, Message]],
+    answers: Sequence[Message],
+    hasher: ValueHasher,
 ) -> tuple[pa.ListArray, pa.ListArray]:
-    """The columns `sent` and `received` of exchanges, whose requests and answers (n,) are given."""
+    """The columns `sent` and `received` of exchanges.
+
+    `asked` and `answered` are those of their requests and answers, each with its row, that may put messages on queues or
+    take them off; `answers` are all answers (n,).
+    """
     sent: dict[int, list[int]] = {}
     received: dict[int, list[int]] = {}
 
@@ -29,15 +36,16 @@ def queued_messages(
         if messages:
             found.setdefault(row, []).extend(hashed for message in messages for hashed in hasher.queued(message))
 
-    for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.messaging is not None]:
-            messaging = messages[row].messaging
-            assert messaging is not None
+    for messages in (asked, answered):
+        for row, message in messages:
+            messaging = message.messaging
+            if messaging is None:
+                continue
             note(row, sent, messaging.sent)
             note(row, received, messaging.received)
             if messaging.taken is not None and messages is asked and answers[row].values:
                 note(row, received, messaging.taken(answers[row].values))
-    return _lists(len(asked), sent), _lists(len(asked), received)
+    return _lists(len(answers), sent), _lists(len(answers), received)
 
 
 def _lists(count: int, lists: Mapping[int, list[int]]) -> pa.ListArray:

@@ -18,6 +18,7 @@ from wiretrace.exchanges.queued_messages import queued_messages
 from wiretrace.exchanges.redaction import scrub
 from wiretrace.exchanges.remembered_values import RememberedValues
 from wiretrace.exchanges.rows import OUTCOMES, PROOFS
+from wiretrace.exchanges.scrubbing import scrubbed_changes
 from wiretrace.model.message import Role
 from wiretrace.model.schema import table_schema
 
@@ -31,13 +32,18 @@ if TYPE_CHECKING:
     from wiretrace.exchanges.values import ValueHasher
     from wiretrace.model.message import Message
 
+    Marked = tuple[list[tuple[int, Message]], list[tuple[int, Message]]]
+    """Some of the requests and of the answers, each with its row."""
+
 NOWHERE = -(2**62)
 """Stands for the offset of no message."""
 REMEMBERED_ATTRIBUTES = 20_000
 """Pairs of attributes whose text is remembered."""
 DAMAGED_NOTE = "bytes of it were not captured"
 
-_encode = msgspec.json.Encoder().encode
+Attributes = dict[str, str | int]
+
+_encoder = msgspec.json.Encoder()
 
 
 class MessageColumns(Protocol):
@@ -111,12 +117,16 @@ class BatchMaker:
         end = np.where(delivered, rank + len(connections.client), rank)
         asking = np.where(delivered, connections.server_base[rank], connections.client_base[rank])
         answering = np.where(delivered, connections.client_base[rank], connections.server_base[rank])
-        sent, received = queued_messages(asked, answers, self._hasher)
+        operations = [each.operation for each in asked]
+        marked = _marked(asked), _marked(answers)
+        sent, received = queued_messages(*marked, answers, self._hasher)
         arrays: dict[str, Any] = {
             "capture": pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), self._capture),
             "connection": connections.number[rank],
             "protocol": _protocols(table, connections, rank, asked, answers),
-            "operation": pa.array([each.operation for each in named], pa.string()).dictionary_encode(),
+            "operation": pa.array(
+                operations if named is asked else [each.operation for each in named], pa.string()
+            ).dictionary_encode(),
             "summary": _scrubbed([each.summary for each in named]),
             "status": pa.array([each.status for each in answers], pa.string()).dictionary_encode(),
             "outcome": pa.DictionaryArray.from_arrays(rows.outcome.astype(np.int32), pa.array(OUTCOMES, pa.string())),
@@ -136,7 +146,7 @@ class BatchMaker:
             "response_frames": _frames(table, response),
             "request_seq": _sequence(table, request, asking),
             "response_seq": _sequence(table, response, answering),
-            "request_digest": self._values.digests([each.operation for each in asked], values),
+            "request_digest": self._values.digests(operations, values),
             "transaction": rows.transaction,
             "one_way": table.role[request] == Role.ONE_WAY,
             "delivered": delivered,
@@ -148,9 +158,9 @@ class BatchMaker:
             "outcome_frames": _proof(count, rows.judged),
             "request_tokens": request_tokens,
             "response_tokens": response_tokens,
-            "identifiers": _sparse_lists(count, _identifiers(asked, answers)),
+            "identifiers": _sparse_lists(count, _identifiers(marked)),
             "attributes": self._attribute_texts(asked, answers),
-            "notes": _sparse_lists(count, _notes(asked, answers, table.damaged[request] | table.damaged[response])),
+            "notes": _sparse_lists(count, _notes(marked, table.damaged[request] | table.damaged[response])),
         }
         schema = table_schema("exchanges")
         return pa.RecordBatch.from_arrays([pa.array(arrays[name]) for name in schema.names], schema=schema)
@@ -165,19 +175,23 @@ class BatchMaker:
             self._alive.clear()
         texts = list(map(known.get, keys))
         if None in texts:
-            for at, text in enumerate(texts):
-                if text is None:
-                    texts[at] = known.get(keys[at]) or self._learn(keys[at], ones[at], others[at])
+            places = {key: at for at, key in enumerate(keys) if texts[at] is None}
+            self._alive += [(ones[at], others[at]) for at in places.values()]
+            known.update(zip(places, _json([(ones[at], others[at]) for at in places.values()]), strict=True))
+            texts = list(map(known.get, keys))
         return pa.array(texts, pa.string())
 
-    def _learn(self, key: tuple[int, int], one: dict[str, str | int] | None, other: dict[str, str | int] | None) -> str:
-        merged = {**(one or {}), **(other or {})}
-        text = _encode(
-            {name: scrub(value) if isinstance(value, str) else value for name, value in merged.items()}
-        ).decode()
-        self._attributes[key] = text
-        self._alive.append((one, other))
-        return text
+
+def _json(pairs: Sequence[tuple[Attributes | None, Attributes | None]]) -> list[str]:
+    """The attributes of both messages of exchanges, scrubbed, as one JSON object each."""
+    merged = [{**(one or {}), **(other or {})} for one, other in pairs]
+    changes = scrubbed_changes({value for each in merged for value in each.values() if isinstance(value, str)})
+    if changes:
+        merged = [
+            {name: changes.get(value, value) if isinstance(value, str) else value for name, value in each.items()}
+            for each in merged
+        ]
+    return _encoder.encode_lines(merged).decode().split("\n")[:-1]
 
 
 class _Ends:
@@ -223,8 +237,8 @@ def _sequence(table: MessageColumns, rows: NDArray[np.int64], base: NDArray[np.i
 
 def _scrubbed(texts: list[str]) -> pa.Array:
     """The texts, scrubbed, each distinct one once."""
-    scrubbed = {text: scrub(text) for text in set(texts)}
-    return pa.array(list(map(scrubbed.__getitem__, texts)), pa.string())
+    changes = scrubbed_changes(set(texts))
+    return pa.array([changes.get(text, text) for text in texts] if changes else texts, pa.string())
 
 
 def _sparse_lists(count: int, lists: Mapping[int, Sequence[str]]) -> pa.ListArray:
@@ -255,23 +269,32 @@ def _proof(count: int, judged: Mapping[int, Judgement]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.cumsum(lengths, dtype=np.int32)), pa.array(frames, pa.int32()))
 
 
-def _identifiers(asked: list[Message], answers: list[Message]) -> dict[int, list[str]]:
+def _marked(messages: list[Message]) -> list[tuple[int, Message]]:
+    """Those of `messages` that say what hardly any does, each with its place: one look for all of that."""
+    return [
+        (row, each) for row, each in enumerate(messages) if each.identifiers or each.notes or each.messaging is not None
+    ]
+
+
+def _identifiers(marked: Marked) -> dict[int, list[str]]:
     """By row, where there are any: the identifiers of both messages."""
     found: dict[int, list[str]] = {}
-    for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.identifiers]:
-            found.setdefault(row, []).extend(
-                f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in messages[row].identifiers
-            )
+    for messages in marked:
+        for row, message in messages:
+            if message.identifiers:
+                found.setdefault(row, []).extend(
+                    f"{kind}:{scrub(value.decode('ascii', 'replace'))}" for kind, value in message.identifiers
+                )
     return found
 
 
-def _notes(asked: list[Message], answers: list[Message], damaged: NDArray[np.bool_]) -> dict[int, list[str]]:
+def _notes(marked: Marked, damaged: NDArray[np.bool_]) -> dict[int, list[str]]:
     """By row, where there are any: what could not be read of both messages."""
     found: dict[int, list[str]] = {}
-    for messages in (asked, answers):
-        for row in [row for row, each in enumerate(messages) if each.notes]:
-            found.setdefault(row, []).extend(messages[row].notes)
+    for messages in marked:
+        for row, message in messages:
+            if message.notes:
+                found.setdefault(row, []).extend(message.notes)
     for row in np.flatnonzero(damaged).tolist():
         found.setdefault(row, []).append(DAMAGED_NOTE)
     return found

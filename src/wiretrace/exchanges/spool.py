@@ -44,6 +44,11 @@ class Spool:
             for offset in self.offsets:
                 yield _read(source, offset)
 
+    def part(self, number: int) -> pa.RecordBatch:
+        """The part with this number. Raises OSError where the file can not be read."""
+        with pa.OSFile(str(self.path)) as source:
+            return _read(source, self.offsets[number])
+
     def take(self, rows: NDArray[np.int64]) -> pa.Table:
         """The rows with these numbers, which rise. Only the parts that hold them are read."""
         schema = table_schema("exchanges")

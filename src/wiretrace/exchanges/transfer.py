@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.exchanges.message_table import integers
-from wiretrace.model.message import Role
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +31,6 @@ def transfer_figures(
     end = np.where(answered, table.end_ns[response], table.end_ns[request])
     server = np.where(asked, table.stream[request] ^ 1, table.stream[response])
     both = asked & answered
-    queued = _queued(table, rows, both)
-    _think(table, rows, both)
     return {
         "request_acknowledged": asked & (acknowledged[table.stream[request]] >= table.end[request]),
         "response_acknowledged": answered & (acknowledged[table.stream[response]] >= table.end[response]),
@@ -43,60 +40,47 @@ def transfer_figures(
         "response_stalled_ns": np.where(answered, health.stalled_ns[response], 0),
         "request_blocked_ns": np.where(asked, transfers.blocked(server, begin, end), 0),
         "response_blocked_ns": np.where(both, transfers.blocked(server ^ 1, begin, end), 0),
-        "queued_ns": queued,
+        "queued_ns": _between(table, rows, both),
         "tls_ns": _handshakes(table, rows),
     }
 
 
 def _handshakes(table: MessageTable, rows: Rows) -> NDArray[np.int64]:
-    """How long the TLS handshake took before each exchange that opens its connection; 0 for all others.
-
-    A handshake is what both ends say to each other in a TLS connection before the first request leaves.
-    """
+    """How long the TLS handshake took before each exchange that opens its connection; 0 for all others."""
     took = np.zeros(len(rows.rank), np.int64)
-    encrypted = np.array([thread.conversation.is_tls for thread in table.threads], np.bool_)
-    if not encrypted.any():
+    shaken = [each.habits.handshake_ns for each in table.threads]
+    if not any(shaken):
         return took
     asked = integers([BEYOND if each.habits.asked is None else each.habits.asked for each in table.threads])
-    opens = encrypted[rows.rank] & (rows.request > 0) & (table.start[rows.request] == asked[rows.rank])
-    for row in np.flatnonzero(opens).tolist():
-        rank, request = int(rows.rank[row]), int(rows.request[row])
-        first, last = int(table.bounds[2 * rank]), int(table.bounds[2 * rank + 2])
-        control = first + np.flatnonzero(table.role[first:last] == Role.CONTROL)
-        control = control[table.end_ns[control] <= table.start_ns[request]]
-        if len(control):
-            took[row] = int(table.end_ns[control].max() - table.start_ns[control].min())
+    opens = np.flatnonzero((rows.request > 0) & (table.start[rows.request] == asked[rows.rank]))
+    took[opens] = integers([0 if each is None else each[1] - each[0] for each in shaken])[rows.rank[opens]]
     return took
 
 
-def _queued(table: MessageTable, rows: Rows, both: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How long requests waited, sent in whole, until the answer before theirs was over; 0 where answers may overtake."""
+def _between(table: MessageTable, rows: Rows, both: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How long requests waited, sent in whole, until the answer before theirs was over; 0 where answers may overtake.
+
+    Adds the time between answers and the next requests to what the client of each connection thought.
+    """
     queued = np.zeros(len(rows.rank), np.int64)
-    if len(queued) < 2:
-        return queued
-    in_order = np.array([not thread.conversation.interleaves for thread in table.threads], np.bool_)
-    behind = np.flatnonzero((rows.rank[1:] == rows.rank[:-1]) & both[1:] & both[:-1]) + 1
-    behind = behind[in_order[rows.rank[behind]]]
-    request, response, before = rows.request[behind], rows.response[behind], rows.response[behind - 1]
-    until = np.minimum(table.end_ns[before], table.start_ns[response])
-    queued[behind] = np.maximum(until - table.end_ns[request], 0)
-    return queued
-
-
-def _think(table: MessageTable, rows: Rows, both: NDArray[np.bool_]) -> None:
-    """Add the time between answers and the next requests to each connection's."""
     whole = np.flatnonzero(both)
     if not len(whole):
-        return
-    rank = rows.rank[whole]
+        return queued
+    rank, request, response = rows.rank[whole], rows.request[whole], rows.response[whole]
     first = np.flatnonzero(np.diff(rank, prepend=-1))
-    begin, end = table.start_ns[rows.request[whole]], table.end_ns[rows.response[whole]]
+    begin, end = table.start_ns[request], table.end_ns[response]
     threads = [table.threads[number] for number in rank[first].tolist()]
     before = np.concatenate([end[:1], end[:-1]])
     before[first] = [thread.last_answer_ns for thread in threads]
     pause = np.where(before >= 0, np.maximum(begin - before, 0), 0)
     last = np.append(first[1:], len(whole)) - 1
+    in_order = np.zeros(len(table.threads), np.bool_)
     sums = np.add.reduceat(pause, first)
-    for thread, paused, ended in zip(threads, sums.tolist(), end[last].tolist(), strict=True):
+    for at, thread, paused, ended in zip(rank[first].tolist(), threads, sums.tolist(), end[last].tolist(), strict=True):
         thread.think_ns += paused
         thread.last_answer_ns = ended
+        reader = thread.conversation.reader
+        in_order[at] = not (thread.conversation.interleaves or (reader is not None and reader.overtakes))
+    waited = np.minimum(before, table.start_ns[response]) - table.end_ns[request]
+    queued[whole] = np.where(in_order[rank], np.maximum(waited, 0), 0)
+    return queued

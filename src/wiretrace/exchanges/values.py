@@ -15,6 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from wiretrace.exchanges.learned import Learned
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from wiretrace.model.message import QueuedMessage
 
 REMEMBERED_WORDS = 65_536
-"""Words whose hashes are remembered; beyond it all are forgotten and the dictionary fills anew."""
+"""Words whose hashes are remembered; where more may come, all are forgotten and the dictionary fills anew."""
 BYTES_AT_ONCE = 1 << 17
 """Bytes of values that are treated at once: they stay in the processor's cache, and hold no more words than are kept."""
 SPACE = 32
@@ -52,28 +54,85 @@ IS_NAME = (1).__and__
 """Sorts identifiers before names."""
 
 
+class KeyedHash:
+    """BLAKE2b under the key of a case."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._begun: dict[bytes, blake2b] = {}
+        """By purpose: a hash that has taken in the key, which is half of the work for a short value."""
+
+    def __call__(self, content: bytes, purpose: bytes = b"") -> int:
+        """64 bits of the hash of `content`; other purposes, of at most 16 bytes, give other ones."""
+        begun = self._begun.get(purpose)
+        if begun is None:
+            begun = self._begun[purpose] = blake2b(digest_size=8, key=self._key, person=purpose)
+        hashed = begun.copy()
+        hashed.update(content)
+        return int.from_bytes(hashed.digest(), "little")
+
+
+class Words(Learned[bytes, int]):
+    """Number of each word that is remembered, by which the columns are indexed."""
+
+    def __init__(self, keyed: KeyedHash) -> None:
+        super().__init__()
+        self._keyed = keyed
+        self.first = array("q")
+        """By word: index of the first of its tokens in `tokens`."""
+        self.count = array("q")
+        """By word: how many tokens it has."""
+        self.tokens = array("q")
+        """The tokens of all words, by their numbers."""
+        self._numbers: dict[int, int] = {}
+        """Number of each hash: tokens are compared and sorted by their numbers."""
+        self.hashes = array("Q")
+        """By number: the hash."""
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.clear()
+        self._numbers.clear()
+        for column in (self.first, self.count, self.tokens, self.hashes):
+            del column[:]
+
+    def work_out(self, word: bytes) -> int:
+        """The next number, for a word whose tokens are worked out."""
+        keyed = self._keyed
+        found: list[int] = []
+        if UUID.match(word):
+            found.append(keyed(word.replace(b"-", b"")) & ~1)
+        elif len(word) <= LONGEST_WORD:
+            parts = PART.findall(word)
+            if len(parts) > 1 and is_identifier(word):
+                found.append(keyed(word.strip(b"-_")) & ~1)
+            for part in parts:
+                if is_identifier(part):
+                    found.append(keyed(part) & ~1)
+                    numbered = NUMBERED.match(part)
+                    if numbered:
+                        found.append(keyed(numbered[2]) & ~1)
+                elif len(part) >= SHORTEST_NAME:
+                    found.append(keyed(part) | 1)
+        self.first.append(len(self.tokens))
+        self.count.append(len(found))
+        for each in found:
+            number = self._numbers.setdefault(each, len(self.hashes))
+            if number == len(self.hashes):
+                self.hashes.append(each)
+            self.tokens.append(number)
+        return len(self.first) - 1
+
+
 class ValueHasher:
     """Turns raw values into keyed hashes."""
 
     def __init__(self, key: bytes, limits: Limits) -> None:
         """`key` is up to 64 bytes, the same for all vantage points of one case."""
-        self._key = key
-        self._begun: dict[bytes, blake2b] = {}
-        """By purpose: a hash that has taken in the key, which is half of the work for a short value."""
+        self._hash = KeyedHash(key)
         self._bytes = limits.value_bytes
         self._most = limits.value_tokens
-        self._words: dict[bytes, int] = {}
-        """Number of each word that is remembered, by which the columns below are indexed."""
-        self._first = array("q")
-        """By word: index of the first of its tokens in `_tokens`."""
-        self._count = array("q")
-        """By word: how many tokens it has."""
-        self._tokens = array("q")
-        """The tokens of all words, by their numbers."""
-        self._numbers: dict[int, int] = {}
-        """Number of each hash: tokens are compared and sorted by their numbers."""
-        self._hashes = array("Q")
-        """By number: the hash."""
+        self._words = Words(self._hash)
 
     def tokens(self, values: bytes) -> list[int]:
         """Hashes of what may link `values` to other messages; see `token_lists`."""
@@ -88,14 +147,16 @@ class ValueHasher:
         first and are preferred to names. The lowest bit of a hash is 1 for a name (a word with fewer than two digits).
         """
         counts, hashes = [np.zeros(1, np.int64)], [np.zeros(0, np.uint64)]
-        first = size = 0
-        for at, each in enumerate(values):
-            size += min(len(each), self._bytes) + 1
-            if size >= BYTES_AT_ONCE or at + 1 == len(values):
-                found = self._hash_values(values[first : at + 1])
-                counts.append(found[0])
-                hashes.append(found[1])
-                first, size = at + 1, 0
+        lengths = np.minimum(np.fromiter(map(len, values), np.int64, len(values)), self._bytes)
+        ends = np.cumsum(lengths + 1)
+        first = 0
+        while first < len(values):
+            before = ends[first - 1] if first else 0
+            last = max(int(np.searchsorted(ends, before + BYTES_AT_ONCE, "right")), first + 1)
+            found = self._hash_values(values[first:last])
+            counts.append(found[0])
+            hashes.append(found[1])
+            first = last
         return np.cumsum(np.concatenate(counts), dtype=np.int32), np.concatenate(hashes)
 
     def _hash_values(self, values: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
@@ -107,20 +168,24 @@ class ValueHasher:
             cut = [unquote_to_bytes(each) if b"%" in each else each for each in cut]
             text = b" ".join(cut)
         text = text.translate(WORD_BYTES)
-        words = self._numbers_of(text.split())
+        split = text.split()
+        known = self._words
+        if len(known) + len(split) > REMEMBERED_WORDS:
+            known.forget()
+        words = np.fromiter(known.of(split), np.int64, len(split))
         solid = np.frombuffer(b" " + text, np.uint8) != SPACE
         begins = np.flatnonzero(solid[1:] & ~solid[:-1])
         lengths = np.fromiter(map(len, cut), np.int64, len(cut))
         words_before = np.searchsorted(begins, np.cumsum(lengths + 1))
         owner = np.repeat(np.arange(len(cut)), np.diff(words_before, prepend=0))
         # The tokens of each word in turn: their numbers, and the value that each stands in.
-        first, count = np.frombuffer(self._first, np.int64)[words], np.frombuffer(self._count, np.int64)[words]
+        first, count = (np.frombuffer(column, np.int64)[words] for column in (known.first, known.count))
         owner = np.repeat(owner, count)
         picks = np.arange(len(owner)) + np.repeat(first + count - np.cumsum(count), count)
-        token = np.frombuffer(self._tokens, np.int64)[picks]
+        token = np.frombuffer(known.tokens, np.int64)[picks]
         keep = _first_of_each(owner, token)
         owner, token = owner[keep], token[keep]
-        hashes = np.frombuffer(self._hashes, np.uint64)[token]
+        hashes = np.frombuffer(known.hashes, np.uint64)[token]
         counts = np.bincount(owner, minlength=len(cut))
         over = counts > self._most
         if over.any():
@@ -130,23 +195,6 @@ class ValueHasher:
             hashes = hashes[order[place < self._most]]
             counts = np.minimum(counts, self._most)
         return counts, hashes
-
-    def _numbers_of(self, words: list[bytes]) -> NDArray[np.int64]:
-        """(n,) numbers of the words, learning those that are new."""
-        known = self._words
-        numbers = list(map(known.get, words))
-        if None in numbers:
-            new = set(words).difference(known)
-            if len(known) + len(new) > REMEMBERED_WORDS:
-                known.clear()
-                self._numbers.clear()
-                for column in (self._first, self._count, self._tokens, self._hashes):
-                    del column[:]
-                new = set(words)
-            for word in new:
-                self._learn(word)
-            numbers = list(map(known.get, words))
-        return np.fromiter(numbers, np.int64, len(words))
 
     def digest(self, operation: str, values: bytes) -> int:
         """Hash of what a request asks for, equal for a request and its forwarded copy; 0 where `values` name nothing.
@@ -171,40 +219,6 @@ class ValueHasher:
         if content:
             hashed = (self._hash(destination + b"\0" + content, b"queued") | 1) ^ (not named)
         return self._hash(destination, b"destination") or 1, hashed
-
-    def _hash(self, content: bytes, purpose: bytes = b"") -> int:
-        begun = self._begun.get(purpose)
-        if begun is None:
-            begun = self._begun[purpose] = blake2b(digest_size=8, key=self._key, person=purpose)
-        hashed = begun.copy()
-        hashed.update(content)
-        return int.from_bytes(hashed.digest(), "little")
-
-    def _learn(self, word: bytes) -> None:
-        """Work out the tokens of `word`, and remember them."""
-        found: list[int] = []
-        if UUID.match(word):
-            found.append(self._hash(word.replace(b"-", b"")) & ~1)
-        elif len(word) <= LONGEST_WORD:
-            parts = PART.findall(word)
-            if len(parts) > 1 and is_identifier(word):
-                found.append(self._hash(word.strip(b"-_")) & ~1)
-            for part in parts:
-                if is_identifier(part):
-                    found.append(self._hash(part) & ~1)
-                    numbered = NUMBERED.match(part)
-                    if numbered:
-                        found.append(self._hash(numbered[2]) & ~1)
-                elif len(part) >= SHORTEST_NAME:
-                    found.append(self._hash(part) | 1)
-        self._words[word] = len(self._first)
-        self._first.append(len(self._tokens))
-        self._count.append(len(found))
-        for each in found:
-            number = self._numbers.setdefault(each, len(self._hashes))
-            if number == len(self._hashes):
-                self._hashes.append(each)
-            self._tokens.append(number)
 
 
 def _first_of_each(owner: NDArray[np.int64], token: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -123,7 +123,7 @@ def read_vantage_point(
     coverage.note(notes, capture.name, driver.lost_bytes)
     return VantagePoint(
         name=capture.name,
-        spool=recognise_statements(writer.spool(), driver.statements),
+        spool=recognise_statements(driver.settle(writer.spool()), driver.statements),
         connections=driver.connections(),
         files=files,
         notes=notes,

@@ -130,9 +130,6 @@ def merge_exchanges(exchanges: pa.Table, rows: NDArray[np.int64], knowledge: Kno
         calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names),
         columns,
     )
-    columns = link_columns(exchanges, views, roles, facts, knowledge)
-    see_receipts(columns, exchanges, views, roles)
-    return Merged(calls_table(exchanges, rows, views, roles, facts, hosts.names, knowledge.services.names), columns)
 
 
 def is_handshake(exchanges: pa.Table) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from wiretrace.hosts.views import category, mix, number_groups, unite
 from wiretrace.model.identifier import IdentifierKind, connection_ends
-from wiretrace.model.link_problem import LinkProblem, Ragged
+from wiretrace.model.link_problem import MISSING, LinkProblem, Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from wiretrace.hosts.merge import Roles
     from wiretrace.hosts.table import CallFacts
     from wiretrace.hosts.views import Views
+
+PREPARING = "PREPARE "
+"""What the operation that prepares a statement begins with; the rest is the operation that executes it."""
 
 
 @dataclass(slots=True)
@@ -42,7 +45,8 @@ def link_columns(
 ) -> LinkProblem:
     """Build the arrays. `exchanges` and `views` have a row for each view; all others one for each call."""
     primary = roles.primary
-    operation, operation_names = number_operations(exchanges, primary, facts.server_service, knowledge)
+    operation, operation_names, executed = number_operations(exchanges, primary, facts.server_service, knowledge)
+    connection = join_numbers(views.connection, roles)
     server_row = np.where(roles.server >= 0, roles.server, primary)
     carried = with_own_ends(one_array(exchanges.column("identifiers").take(primary)), views, server_row)
     identifiers, identifier_names = hash_identifiers(carried)
@@ -58,8 +62,9 @@ def link_columns(
         callee_end_ns=facts.times.callee_end,
         clock_error_ns=facts.times.error,
         one_way=exchanges.column("one_way").take(primary).to_numpy().astype(np.bool_, copy=False),
-        connection=join_numbers(views.connection, roles),
+        connection=connection,
         transaction=join_transactions(exchanges, views, roles),
+        prepares=find_preparations(operation, executed, connection, facts.times),
         lookup=facts.resolution,
         request_digest=views.digest[primary],
         identifiers=identifiers,
@@ -87,10 +92,11 @@ def number_processes(host: NDArray[np.int32], service: NDArray[np.int32], knowle
 
 def number_operations(
     exchanges: pa.Table, primary: NDArray[np.int64], service: NDArray[np.int32], knowledge: Knowledge
-) -> tuple[NDArray[np.int32], list[str]]:
-    """Number the operations per callee's service and protocol, as `knowledge` does.
+) -> tuple[NDArray[np.int32], list[str], NDArray[np.int32]]:
+    """Number the operations per callee's service and protocol, as `knowledge` does; returns (calls,) numbers and names.
 
-    What it does not know (a call of which the two ends saw different things) gets further numbers.
+    What it does not know (a call of which the two ends saw different things) gets further numbers. The third value says
+    for each operation that prepares a statement which one executes it, -1 for all others; shape (operations,).
     """
     operation, operations = category(exchanges, "operation")
     protocol, protocols = category(exchanges, "protocol")
@@ -107,7 +113,29 @@ def number_operations(
             numbers[key] = len(names)
             names.append(key[2])
         of_group[position] = numbers[key]
-    return of_group[group], names
+    executed = np.full(len(names), -1, np.int32)
+    for (of_service, of_protocol, name), number in numbers.items():
+        if name.startswith(PREPARING):
+            executed[number] = numbers.get((of_service, of_protocol, name.removeprefix(PREPARING)), -1)
+    return of_group[group], names, executed
+
+
+def find_preparations(
+    operation: NDArray[np.int32], executed: NDArray[np.int32], connection: NDArray[np.int64], times: CallTimes
+) -> NDArray[np.bool_]:
+    """Which calls prepare the statement that the next call on their connection executes; shapes (calls,).
+
+    `executed` (operations,) says which operation executes what each one prepares.
+    """
+    prepares = np.zeros(len(operation), np.bool_)
+    if not (executed >= 0).any():
+        return prepares
+    start = np.where(times.caller_start != MISSING, times.caller_start, times.callee_start)
+    order = np.lexsort((start, connection))
+    first, second = order[:-1], order[1:]
+    follows = (connection[first] == connection[second]) & (connection[first] >= 0)
+    prepares[first] = follows & (executed[operation[first]] == operation[second])
+    return prepares
 
 
 def join_numbers(connection: NDArray[np.int64], roles: Roles) -> NDArray[np.int64]:

@@ -3,8 +3,9 @@
 Rules: instances of one role are one service, so the number at the end of a host's name is dropped (shop1, shop2: shop).
 A host that answers in several protocols runs several services: what it answers over HTTP keeps the host's name, a
 database or cache is called by its protocol. A host without a name is called by what it was asked for (Host header, SNI),
-else by the name whose lookup led to it, else by its protocol, else by its address. Nothing here depends on the order of
-the input.
+else by the name whose lookup led to it, else by its protocol, else by its address. Where all that is known of a port is that
+connections to it failed, its number says what usually answers there, and the name says that it is told by that. Nothing here
+depends on the order of the input.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 
 WEB_PROTOCOLS = frozenset({"http", "http1", "http2", "http/1.1", "grpc", "websocket", "tls", ""})
 """Protocols that say nothing of what a service is for."""
+ATTEMPT = "tcp"
+"""Protocol of a connection that came to nothing: what would have been spoken is not on the wire."""
+USUAL_PORTS = {
+    25: "smtp", 53: "dns", 389: "ldap", 587: "smtp", 1433: "tds", 1521: "tns", 1883: "mqtt", 3306: "mysql", 4222: "nats",
+    5432: "postgresql", 5672: "amqp", 6379: "redis", 6432: "postgresql", 9042: "cassandra", 9092: "kafka",
+    11211: "memcached", 27017: "mongodb",
+}  # fmt: skip
+"""What usually answers at a port: IANA's registry of service names (RFC 6335), and the defaults of pgbouncer and Kafka."""
 INSTANCE_NUMBER = re.compile(r"(?<=[A-Za-z])[-_.]?\d+$")
 HOST_NAME = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?$")
 HINT_ATTRIBUTES = ("server.address", "http.request.header.host", "tls.client.server_name")
@@ -86,8 +95,12 @@ def name_services(
     spoken: dict[int, Counter[str]] = defaultdict(Counter)
     ends: dict[tuple[int, int], Counter[str]] = defaultdict(Counter)
     for (host, port, protocol), count in asked.items():
-        spoken[host][protocol] += count
         ends[host, port][protocol] += count
+    for (host, port), calls in ends.items():
+        attempts = calls.pop(ATTEMPT, 0)
+        if not calls:
+            calls[f"{USUAL_PORTS[port]} (by port)" if port in USUAL_PORTS else ""] = attempts
+        spoken[host].update(calls)
     service_of = {
         end: name_end(
             hosts, end[0], ends[end], spoken[end[0]], most_common(hints.get(end, Counter())), names_of[end[0]]

@@ -52,6 +52,7 @@ def reordered(problem: LinkProblem, order: NDArray[np.int64]) -> LinkProblem:
         one_way=problem.one_way[order],
         connection=problem.connection[order],
         transaction=problem.transaction[order],
+        prepares=problem.prepares[order],
         lookup=problem.lookup[order],
         request_digest=problem.request_digest[order],
         identifiers=_reordered(problem.identifiers, order),

@@ -39,6 +39,8 @@ class Contents:
 
     weight: NDArray[np.float64]
     """Log-likelihood ratio of each pair of a unit and a parent, shape (pairs,)."""
+    settled: NDArray[np.bool_]
+    """Whether the parent of each unit is beyond doubt, shape (units,)."""
     said: list[tuple[Evidence, Pairs, Weighed]] = field(default_factory=list)
     """What each kind said last, for the words; the pairs are of calls."""
 
@@ -57,8 +59,9 @@ def weigh_contents(
     """
     weight = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
-        return Contents(weight)
+        return Contents(weight, np.zeros(len(units), bool))
     said: list[tuple[Evidence, Pairs, Weighed]] = []
+    settled = np.zeros(len(units), bool)
     for number in range(PASSES):
         if number:
             _drop_hopeless(units, weight, known)
@@ -71,8 +74,8 @@ def weigh_contents(
                 if number + 1 == PASSES:
                     said.append((evidence, pairs, weighed))
                 weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
-        _decide(units, weight, known)
-    return Contents(weight, said)
+        settled |= _decide(units, weight, known)
+    return Contents(weight, settled, said)
 
 
 def _drop_hopeless(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> None:
@@ -118,12 +121,12 @@ def _call_pairs(observations: Observations, units: Units) -> tuple[Pairs, NDArra
     return Pairs(np.repeat(calls, count), units.pair_parent[pair]), pair
 
 
-def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> None:
-    """Write into `known` the parents of units that the contents prefer beyond doubt."""
+def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Write into `known` the parents of units that the contents prefer beyond doubt; returns which these are (units,)."""
     counts = np.diff(units.offsets)
     contested = np.flatnonzero(counts > 1)
     if not len(contested):
-        return
+        return np.zeros(len(units), bool)
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
     near = weight > best[units.pair_unit] - BEYOND_DOUBT
@@ -134,3 +137,5 @@ def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64])
     calls = np.flatnonzero(units.of_call >= 0)
     of_unit = parent[units.of_call[calls]]
     known[calls[of_unit != UNDECIDED]] = of_unit[of_unit != UNDECIDED]
+    settled: NDArray[np.bool_] = parent != UNDECIDED
+    return settled

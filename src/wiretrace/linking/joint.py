@@ -1,8 +1,8 @@
 """The joint assignment of one service: learn its habits and weigh all assignments, by turns.
 
 Rules: expectation maximisation over sampled assignments. Averages over assignments are learned from, never the single
-best one, which would sharpen its own mistakes. The confidence of a link is the share of the draws that hold it; the
-chosen links are, for requests that compete with each other, those of the likeliest assignment that was found.
+best one, which would sharpen its own mistakes. The confidence of a link is the share of the draws that hold it. What
+nearly all draws agree on is chosen; of the rest, requests that compete get the likeliest assignment that was found.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
+AGREED = 0.9
+"""What a larger share of the draws holds is chosen whatever the likeliest assignment says."""
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
 
@@ -108,7 +110,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     model = RequestModel(service) if known is None else RequestModel.knowing(service, known)
     counts = np.diff(service.offsets)
     may_be_alone = np.isfinite(model.background)[service.unit_class]
-    contested = counts + may_be_alone > 1
+    contested = counts + (may_be_alone & ~service.settled) > 1
     pair_unit = np.repeat(np.arange(service.units), counts)
     in_contest = np.zeros(service.requests + 1, bool)
     in_contest[service.candidates[contested[pair_unit]]] = True
@@ -139,6 +141,8 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     sampler.refresh()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
+    chosen[~_are_candidates(service, pair_unit, chosen)] = -1
+    _follow_agreement(service, chosen, contested, pair_unit, pair_share, none_share)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
 
@@ -232,8 +236,10 @@ def _count(
         drawn = sampler.parents()[:, units]
         none[units] += (drawn < 0).sum(axis=0)
         chain, at = np.nonzero(drawn >= 0)
-        position = np.searchsorted(key, units[at] * np.int64(service.requests) + drawn[chain, at])
-        counts += np.bincount(position, minlength=len(key))
+        wanted = units[at] * np.int64(service.requests) + drawn[chain, at]
+        position = np.minimum(np.searchsorted(key, wanted), len(key) - 1)
+        # A unit that no draw has moved may be where the first assignment put it, with the others of a chain of calls.
+        counts += np.bincount(position[key[position] == wanted], minlength=len(key))
     total = effort.draws * sampler.chains + 2 * UNSEEN_DRAWS
     options = np.diff(service.offsets)
     share = (counts + 2 * UNSEEN_DRAWS / np.maximum(options, 1)[pair_unit]) / total
@@ -261,6 +267,27 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
         total[chain] = np.bincount(of_request, weights=row, minlength=components)
     best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]
     return best
+
+
+def _follow_agreement(
+    service: Service,
+    chosen: NDArray[np.int64],
+    contested: NDArray[np.bool_],
+    pair_unit: NDArray[np.int64],
+    pair_share: NDArray[np.float64],
+    none_share: NDArray[np.float64],
+) -> None:
+    """Choose what nearly all draws hold (in place). Two such links never claim one place: some draw holds both."""
+    pairs = np.flatnonzero((pair_share > AGREED) & contested[pair_unit])
+    chosen[pair_unit[pairs]] = service.candidates[pairs]
+    chosen[contested & (none_share > AGREED)] = -1
+
+
+def _are_candidates(service: Service, pair_unit: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the parent of each unit is one that may have caused it. Shapes (units,)."""
+    found = np.zeros(service.units, bool)
+    found[pair_unit[service.candidates == parent[pair_unit]]] = True
+    return found
 
 
 def _place_the_rest(

@@ -40,6 +40,8 @@ SCATTER = 3.0
 """Standard deviations by which parents must outlive the next call more often than by chance."""
 MOST_BOUND = 0.98
 """Share of one parent that is never exceeded by this."""
+SECOND = (1 << 32) - 1
+"""Bits of the number of a turn that tell the operation of the later call."""
 IMAGINED = 2.0
 """Cases that are imagined to be as chance would have it."""
 
@@ -194,7 +196,7 @@ def _learn(
         followed = _followed(share, base, rate[group])
         rate = (np.bincount(group, weights=followed) + IMAGINED * by_chance) / (cases + IMAGINED)
         rate = np.maximum(rate, bound)
-    learned = (cases >= LEAST_CASES) & (rate > by_chance)
+    learned = ((cases >= LEAST_CASES) | (bound > 0)) & (rate > by_chance)
     return Leases(turns[learned], rate[learned])
 
 
@@ -208,20 +210,31 @@ def _outlived(
     """For each of `turns` (n,), the share of the calls whose start the parent of the call before must have waited for.
 
     If the next call had nothing to do with that parent, the parent would respond before it as often as the gaps of
-    other calls say. `call` (calls,) are the calls of a service.
+    other calls say. Where it would wait anyhow, it is as with other turns to the same operation: a pool cleans up
+    whatever came before. `call` (calls,) are the calls of a service.
     """
     known = call[parent_before[call] >= 0]
     remaining = observations.responds[parent_before[known]] - observations.ends[before[known]]
     gap = observations.starts[known] - observations.ends[before[known]]
     values, group = number_groups(turns[known])
     found: dict[int, float] = {}
+    silent: dict[int, float] = {}
+    told: dict[int, list[tuple[int, float]]] = {}
     for number, turn in enumerate(values.tolist()):
         mine = np.flatnonzero(group == number)
+        outlives = float((remaining[mine] >= gap[mine]).mean())
+        silent[turn] = outlives
         if len(mine) < LEAST_CASES:
             continue
-        outlives = float((remaining[mine] >= gap[mine]).mean())
         others = np.linspace(1, len(mine) - 1, SHUFFLES).astype(np.int64)
         by_chance = float(np.mean([(remaining[mine] >= np.roll(gap[mine], step)).mean() for step in others.tolist()]))
         if outlives - by_chance > SCATTER * np.sqrt(by_chance * (1.0 - by_chance) / len(mine)):
             found[turn] = min(MOST_BOUND, (outlives - by_chance) / (1.0 - by_chance))
+            told.setdefault(turn & SECOND, []).append((len(mine), found[turn]))
+            del silent[turn]
+    for turn, outlives in silent.items():
+        cases = told.get(turn & SECOND, [])
+        rate = sum(count * share for count, share in cases) / max(sum(count for count, _ in cases), 1)
+        if rate and outlives >= rate:
+            found[turn] = rate
     return found

@@ -133,6 +133,7 @@ class _Linking:
             self.habits.kinds = kinds = kinds._replace(noticed=noticed[: len(kind_key)])
             self.habits.evidence = self.contents.learned
         rate[: len(kind_key)][~kinds.noticed] = 0.0
+        _link_last(units, rate, self.links)
         self.services = _link_contested(
             observations, units, self.contents, rate, self.links, self.habits, self.learning
         )
@@ -196,18 +197,21 @@ def _chances_of_none(
 
 def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64], links: Links) -> None:
     """Take over the contested links that the contents put beyond doubt, and drop hopeless rivals from `units`."""
-    decided = np.flatnonzero((known[units.first_call] != UNDECIDED) & ~links.decided[units.first_call])
-    links.set_units(units, decided, known[units.first_call[decided]], np.full(len(decided), SURE))
+    parent = known[units.first_call]
+    settled = np.flatnonzero(contents.settled)
+    links.set_units(units, settled, parent[settled], np.full(len(settled), SURE))
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, contents.weight)
     keep = (contents.weight > best[units.pair_unit] - HOPELESS) | (contents.weight >= 0.0)
-    is_decided = np.zeros(len(units), bool)
-    is_decided[decided] = True
-    keep[is_decided[units.pair_unit]] = (known[units.first_call][units.pair_unit] == units.pair_parent)[
-        is_decided[units.pair_unit]
-    ]
+    keep = np.where(contents.settled[units.pair_unit], units.pair_parent == parent[units.pair_unit], keep)
     units.keep(keep)
     contents.weight = contents.weight[keep]
+
+
+def _link_last(units: Units, rate: NDArray[np.float64], links: Links) -> None:
+    """Decide units whose rivals were all hopeless, but for those of kinds that come without a parent at some `rate`."""
+    left = np.flatnonzero((np.diff(units.offsets) == 1) & ~links.decided[units.first_call] & (rate[units.kind] == 0))
+    links.set_units(units, left, units.pair_parent[units.offsets[left]], np.full(len(left), SURE))
 
 
 def _link_contested(
@@ -225,7 +229,7 @@ def _link_contested(
     """
     problem = observations.problem
     counts = np.diff(units.offsets)
-    contested = np.flatnonzero(counts > 1)
+    contested = np.flatnonzero((counts > 1) | ((counts == 1) & ~links.decided[units.first_call]))
     if not len(contested):
         return []
     service_of_unit = problem.callee_service[
@@ -240,7 +244,7 @@ def _link_contested(
 
     def solved_by(number: int, own: ServiceHabits | None, quick: bool) -> tuple[Service, Posterior]:
         name = problem.service_names[number] if 0 <= number < len(problem.service_names) else "the service"
-        service = build_service(observations, units, contents.weight, rate, chosen[number], name, own)
+        service = build_service(observations, units, contents, rate, chosen[number], name, own)
         return service, solve(service, own, quick)
 
     def follow(numbers: list[int], of_service: dict[int, ServiceHabits | None]) -> list[int]:

@@ -136,6 +136,7 @@ def problem_of(rows: Sequence[CallRow]) -> tuple[LinkProblem, list[int]]:
         one_way=np.zeros(n, np.bool_),
         connection=np.full(n, -1, np.int64),
         transaction=np.full(n, -1, np.int64),
+        prepares=np.zeros(n, np.bool_),
         lookup=np.full(n, -1, np.int64),
         request_digest=np.zeros(n, np.uint64),
         identifiers=nothing,

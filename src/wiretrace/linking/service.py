@@ -19,6 +19,7 @@ from wiretrace.linking.candidates import MOST_CANDIDATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.contents import Contents
     from wiretrace.linking.habits import ServiceHabits
     from wiretrace.linking.observations import Observations
     from wiretrace.linking.units import Units
@@ -92,6 +93,8 @@ class Service:
     """Shape (pairs,): the request of each candidate pair."""
     weights: NDArray[np.float64]
     """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    settled: NDArray[np.bool_]
+    """Shape (units,): whether the contents put the unit's parent, its only candidate, beyond doubt."""
     irregular: bool
     """Whether a request may be live at the right time and yet be no candidate."""
     background_rate: NDArray[np.float64]
@@ -121,7 +124,7 @@ class Service:
 def build_service(
     observations: Observations,
     units: Units,
-    weights: NDArray[np.float64],
+    contents: Contents,
     rate: NDArray[np.float64],
     chosen: NDArray[np.int64],
     name: str,
@@ -129,13 +132,14 @@ def build_service(
 ) -> Service:
     """The service whose contested units and their competitors are among `chosen` (unit numbers, all of one service).
 
-    `weights` (pairs of `units`,) is the evidence of the contents, `rate` (kinds,) that of calls without a parent.
+    `contents` is the evidence of the pairs of `units`, `rate` (kinds,) that of calls without a parent.
     Requests that nothing is contested with are only there to be learned from: they are thinned to `ALONE_REQUESTS`, and
     left out where the habits of the service are `known`.
     """
     problem = observations.problem
     counts = np.diff(units.offsets)
-    contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & (rate[units.kind[chosen]] > 0))]
+    may_be_alone = (rate[units.kind[chosen]] > 0) & ~contents.settled[chosen]
+    contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & may_be_alone)]
     contested = distinct(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
     pairs = _pairs_of(units.offsets, chosen)
     service = problem.callee_service[contested[0]]
@@ -194,12 +198,14 @@ def build_service(
         slot_rank=np.arange(len(slot_class)) - np.repeat(np.cumsum(ranks) - ranks, ranks),
         offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
-        weights=weights[pairs],
+        weights=contents.weight[pairs],
+        settled=contents.settled[own],
         irregular=bool(
             slack.any()
             or observations.arrival_slack[calls].any()
             or len(problem.identifiers.values)
             or (problem.transaction[first_call] >= 0).any()
+            or problem.prepares[first_call].any()
             or (problem.callee_service[first_call] == service).any()
             or counts[own].max(initial=0) >= MOST_CANDIDATES
             or (observations.responds[pair_parent] < units.needed_until[pair_own]).any()

@@ -1,7 +1,9 @@
-"""Units: what is given a parent as a whole. A unit is one outgoing call, or all calls of one database transaction.
+"""Units: what is given a parent as a whole: one outgoing call, all calls of one database transaction, or the preparation
+of a statement with its execution.
 
 Rules: a transaction has one parent, so only requests that may have caused every call of it are its candidates (if
-there is none, those of its first call). A unit starts with its first call and ends with its last.
+there is none, those of its first call). What prepares a statement belongs to the execution that follows on the same
+connection, if one request may have caused both. A unit starts with its first call and ends with its last.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import find, number_groups, offsets_of, run_starts, spread
+from wiretrace.linking.arrays import find, number_groups, offsets_of, ranges, run_starts, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,6 +95,8 @@ def form_units(
         )
         group = np.concatenate(([0], np.cumsum(~same)))
         leader[order] = order[np.concatenate(([True], ~same))][group]
+    preparing, executing = _executions(observations, candidates)
+    leader[executing] = preparing
     first_call = children[leader[children] == children]
     number = np.full(n, -1, np.int64)
     number[first_call] = np.arange(len(first_call))
@@ -100,6 +104,9 @@ def form_units(
     of_call[children] = number[leader[children]]
     starts, ends = observations.starts[first_call], observations.ends[first_call].copy()
     kind = call_kind[first_call]
+    # To its process it is an execution like any other.
+    kind[number[preparing]] = call_kind[executing]
+    ends[number[preparing]] = np.maximum(ends[number[preparing]], observations.ends[executing])
     pair_unit, pair_parent = of_call[candidates.child], candidates.parent
     if len(in_transaction):
         np.maximum.at(ends, of_call[in_transaction], observations.ends[in_transaction])
@@ -110,10 +117,35 @@ def form_units(
         at = find(frequent, key)
         kind = np.where(at >= 0, len(kind_key) + at, kind)
         kind_key = np.concatenate((kind_key, frequent))
+    if len(in_transaction) or len(preparing):
         pair_unit, pair_parent = _common_parents(candidates, of_call, first_call, n)
     offsets = offsets_of(np.bincount(pair_unit, minlength=len(first_call)))
     needed_until = np.where(candidates.contained_only[first_call], ends, starts) - reach[first_call]
     return Units(first_call, of_call, starts, ends, needed_until, kind, kind_key, offsets, pair_unit, pair_parent)
+
+
+def _executions(observations: Observations, candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Calls that prepare a statement, and the calls next on their connections, where one request may have caused both.
+
+    What happens within a transaction is none of these.
+    """
+    problem, n = observations.problem, len(observations)
+    nothing = np.zeros(0, np.int64)
+    if not problem.prepares.any():
+        return nothing, nothing
+    calls = np.flatnonzero((problem.connection >= 0) & ~np.isnan(observations.starts))
+    order = calls[np.lexsort((observations.starts[calls], problem.connection[calls]))]
+    first, second = order[:-1], order[1:]
+    follows = problem.prepares[first] & (problem.connection[first] == problem.connection[second])
+    follows &= (problem.transaction[first] < 0) & (problem.transaction[second] < 0)
+    follows &= problem.caller[first] == problem.caller[second]
+    first, second = first[follows], second[follows]
+    count = candidates.counts()[first]
+    parent = candidates.parent[ranges(candidates.offsets[first], count)]
+    wanted = np.repeat(second, count) * np.int64(n) + parent
+    both = np.isin(wanted, candidates.child * np.int64(n) + candidates.parent)
+    common = np.bincount(np.repeat(np.arange(len(first)), count), weights=both, minlength=len(first)) > 0
+    return first[common], second[common]
 
 
 def _composition_keys(

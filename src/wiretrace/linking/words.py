@@ -139,14 +139,26 @@ def duration(nanoseconds: float) -> str:
 def _transactions(
     observations: Observations, units: Units, parent: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[EvidenceItem]:
-    """That a call has its parent because of its database transaction."""
-    if not (observations.problem.transaction >= 0).any():
+    """That a call has its parent because of its database transaction, or of the statement that it prepares or executes."""
+    problem = observations.problem
+    if not (problem.transaction >= 0).any() and not problem.prepares.any():
         return []
     members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
     calls = np.flatnonzero((units.of_call >= 0) & (parent >= 0))
     others = members[units.of_call[calls]] - 1
     calls, others = calls[others > 0], others[others > 0]
-    detail = [f"same database transaction as {number} other call{'s' * (number > 1)}" for number in others.tolist()]
+    detail = [
+        f"same database transaction as {number} other call{'s' * (number > 1)}"
+        if inside
+        else (
+            "prepares the statement that the next call executes"
+            if prepares
+            else "the call before prepared its statement"
+        )
+        for number, inside, prepares in zip(
+            others.tolist(), (problem.transaction[calls] >= 0).tolist(), problem.prepares[calls].tolist(), strict=True
+        )
+    ]
     return _items(rows, calls, parent[calls], "sessions", np.zeros(len(calls)), detail)
 
 

@@ -50,6 +50,9 @@ class Limits:
     """Messages of one connection that wait for their other half; beyond it the oldest is finished as a half."""
     probe_bytes: int = 4096
     """Bytes of each direction after which a connection that no protocol claims is given up as unknown."""
+    late_acknowledgements: int = 200_000
+    """Messages of one vantage point that were in exchanges before they were acknowledged, and of which it is found out in
+    the end whether they were; further ones are taken not to have been."""
     message_segments: int = 200_000
     """Packets remembered behind one unfinished message; beyond it only its first and last packets are kept."""
     value_bytes: int = 512

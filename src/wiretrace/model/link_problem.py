@@ -58,6 +58,8 @@ class LinkProblem:
     """Connection that carried it, the same number for all its calls; -1 unknown."""
     transaction: NDArray[np.int64]
     """Database transaction it ran in: calls with the same number have one parent; -1 none."""
+    prepares: NDArray[np.bool_]
+    """Whether it only prepares the statement that the next call on its connection executes."""
     lookup: NDArray[np.int64]
     """Lookup of a name: a call, and the calls that looked its server up, have the same number; -1 none."""
     request_digest: NDArray[np.uint64]

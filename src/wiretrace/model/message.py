@@ -112,7 +112,7 @@ class Message(msgspec.Struct, gc=False):
     """Stream offset behind its last byte. May lie beyond what has arrived: the bytes between are passed over."""
     operation: str = ""
     """Requests and pushes: what is asked for, in few distinct forms ('GET', 'SELECT orders', 'HGET'). A response that has
-    one is a message of its own where it answers nothing that was seen."""
+    one and `messaging` is a message of its own where it answers nothing that was seen."""
     summary: str = ""
     """Requests and pushes: one line for a person, literals redacted ('GET /orders/42?token=[redacted]')."""
     status: str = ""

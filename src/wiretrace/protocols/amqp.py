@@ -78,6 +78,7 @@ class AMQP(Protocol):
     ports: ClassVar[frozenset[int]] = frozenset({5672})
     blocking: ClassVar[bool] = False
     keyed: ClassVar[bool] = True
+    overtakes: ClassVar[bool] = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

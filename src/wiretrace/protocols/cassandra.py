@@ -30,6 +30,7 @@ class Cassandra(Protocol):
     name = "cassandra"
     ports: ClassVar[frozenset[int]] = frozenset({9042, 9142})
     blocking = False
+    overtakes = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

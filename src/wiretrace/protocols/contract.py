@@ -106,6 +106,8 @@ class Protocol(ABC):
     """Whether a client usually waits for the answer before it sends the next request on the same connection."""
     interleaves: ClassVar[bool] = False
     """Whether messages of one side may come in pieces, between those of others. Such messages are paired by `key`."""
+    overtakes: ClassVar[bool] = False
+    """Whether a server may answer a request before an earlier one of the same connection, though no messages interleave."""
     turns: ClassVar[bool] = False
     """Whether it can not tell where messages end: what one side sends until the other one answers is a message. All that
     it appends of role PART is put together so (exchanges/turns.py)."""

@@ -15,6 +15,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import deque
 from typing import ClassVar
@@ -45,14 +46,18 @@ from wiretrace.protocols.http1_head import (
     read_request_line,
     read_status_line,
 )
+from wiretrace.protocols.http1_plain import (
+    END_OF_HEAD,
+    Heads,
+    read_plain_requests,
+    read_plain_responses,
+    read_request_head,
+    read_response_head,
+)
 from wiretrace.protocols.http_semantics import TOO_MANY_OPERATIONS, admitted, operations_of, response_attributes
 
 END_OF_STREAM = 1 << 48
 """How far to pass over a body that ends with the connection: farther than any stream is long."""
-REPEATED_HEADS = 4096
-"""Heads of requests, and of responses, whose reading is remembered; beyond it all are forgotten."""
-REPEATED_HEAD_BYTES = 1024
-"""Longest head whose reading is remembered."""
 UNANSWERED_REQUESTS = 10_000
 """Requests whose methods wait for responses; beyond it responses are framed without knowing what they answer."""
 
@@ -91,12 +96,15 @@ class Http1(Protocol):
         """The last request that asked for an upgrade."""
         self._operations = operations_of(context)
         """Operations seen on all connections."""
-        heads = context.shared.setdefault("heads", ({}, {}))
+        heads = context.shared.get("heads")
+        if heads is None:
+            heads = (
+                Heads(functools.partial(read_request_head, keep_values=context.keep_values)),
+                Heads(read_response_head),
+            )
+            context.shared["heads"] = heads
         assert isinstance(heads, tuple)
-        self._request_heads: dict[bytes, tuple[RequestLine, Fields, dict[str, str | int]]] = heads[0]
-        """Heads of requests on all connections, by their bytes: clients repeat them."""
-        self._response_heads: dict[bytes, tuple[StatusLine, Fields]] = heads[1]
-        """Likewise of responses."""
+        self._request_heads, self._response_heads = heads
         self._switched: tuple[str, int] | None = None
         """The server left HTTP: the next protocol, and its stream offset on the server's side."""
 
@@ -157,7 +165,6 @@ class Http1(Protocol):
 
     def _read_requests(self, data: bytes, at: int, base: int) -> int:
         direction, size, requests, operations = self._client, len(data), self.requests, self._operations
-        heads = self._request_heads
         room, keep_values, most = self.context.value_bytes, self.context.keep_values, self.context.unparsed_bytes
         while at < size:
             if direction.building is not None:
@@ -168,18 +175,28 @@ class Http1(Protocol):
                     direction.reached = base + at
                     self._succeed()
                 continue
-            if self._waits_for and self._must_wait(data, at):
-                return at
+            if self._waits_for:
+                if self._must_wait(data, at):
+                    return at
+            elif self._switched is None and direction.begins(base + at):
+                methods = self._methods if self._counted and self._asked >= self._answered else deque[bytes]()
+                waiting = len(methods)
+                at = read_plain_requests(
+                    self._request_heads, operations, data, at, base, room, requests, methods, UNANSWERED_REQUESTS
+                )
+                self._asked += len(methods) - waiting
+                if at >= size:
+                    return at
             if data[at] in b"\r\n":
                 at = skip_empty_lines(direction, data, at, base)
                 continue
             search_at = direction.searched - base
-            end = data.find(b"\r\n\r\n", search_at if search_at > at else at)
+            end = data.find(END_OF_HEAD, search_at if search_at > at else at)
             line: RequestLine | None = None
             fields: Fields | None = None
             if end >= 0:
-                text = data[at:end]
-                line, fields, attributes = heads.get(text) or self._read_request_head(text)
+                first, _, rest = data[at:end].partition(b"\r\n")
+                line, fields = read_request_line(first, keep_values), read_fields(rest)
                 body = end + 4
             if line is None or fields is None:
                 head = careful_head(Side.CLIENT, direction, data, at, base, most)
@@ -189,13 +206,13 @@ class Http1(Protocol):
                 fields = read_fields(head[1])
                 if line is None or fields is None:
                     raise Violation("not a request line")
-                attributes = line.attributes_for(fields.host, fields.user_agent)
                 body = head[2]
             if direction.padding >= 0 or direction.cut is not None:
                 settle(direction, requests, base + at)
             target = line.target
             length = fields.length
             values = target.values
+            attributes = line.attributes_for(fields.host, fields.user_agent)
             if length > 0 and not fields.opaque:
                 values = values[:room] + b" " + first_bytes(fields, data, body, room)
             operation = target.operation
@@ -241,34 +258,8 @@ class Http1(Protocol):
                     self._succeed()
         return at
 
-    def _read_request_head(self, head: bytes) -> tuple[RequestLine | None, Fields | None, dict[str, str | int] | None]:
-        """Start line and fields of a head, and the attributes that they make; remembered where both can be read."""
-        first, _, rest = head.partition(b"\r\n")
-        line, fields = read_request_line(first, self.context.keep_values), read_fields(rest)
-        if line is None or fields is None:
-            return line, fields, None
-        found = line, fields, line.attributes_for(fields.host, fields.user_agent)
-        if len(head) <= REPEATED_HEAD_BYTES:
-            if len(self._request_heads) >= REPEATED_HEADS:
-                self._request_heads.clear()
-            self._request_heads[head] = found
-        return found
-
-    def _read_response_head(self, head: bytes) -> tuple[StatusLine | None, Fields | None]:
-        """Start line and fields of a head, remembered where both can be read."""
-        first, _, rest = head.partition(b"\r\n")
-        line, fields = read_status_line(first), read_fields(rest)
-        if line is None or fields is None:
-            return line, fields
-        if len(head) <= REPEATED_HEAD_BYTES:
-            if len(self._response_heads) >= REPEATED_HEADS:
-                self._response_heads.clear()
-            self._response_heads[head] = line, fields
-        return line, fields
-
     def _read_responses(self, data: bytes, at: int, base: int) -> int:
         direction, size, responses = self._server, len(data), self.responses
-        heads = self._response_heads
         room, most = self.context.value_bytes, self.context.unparsed_bytes
         while at < size:
             if self._switched is not None:
@@ -285,16 +276,22 @@ class Http1(Protocol):
                     if direction.building is not None:
                         return at
                 continue
+            if direction.begins(base + at):
+                waiting = len(self._methods)
+                at = read_plain_responses(self._response_heads, data, at, base, room, responses, self._methods)
+                self._answered += waiting - len(self._methods)
+                if at >= size:
+                    return at
             if data[at] in b"\r\n":
                 at = skip_empty_lines(direction, data, at, base)
                 continue
             search_at = direction.searched - base
-            end = data.find(b"\r\n\r\n", search_at if search_at > at else at)
+            end = data.find(END_OF_HEAD, search_at if search_at > at else at)
             line: StatusLine | None = None
             fields: Fields | None = None
             if end >= 0:
-                text = data[at:end]
-                line, fields = heads.get(text) or self._read_response_head(text)
+                first, _, rest = data[at:end].partition(b"\r\n")
+                line, fields = read_status_line(first), read_fields(rest)
                 body = end + 4
             if line is None or fields is None:
                 head = careful_head(Side.SERVER, direction, data, at, base, most)

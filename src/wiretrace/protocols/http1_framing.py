@@ -79,6 +79,10 @@ class Direction:
         self.cut: tuple[int, bytes, bool] | None = None
         """Of a head whose end has not come: its offset, its first line, and whether that line is whole."""
 
+    def begins(self, offset: int) -> bool:
+        """Whether nothing of the message at `offset` was looked at, and nothing before it waits for its word."""
+        return self.padding < 0 and self.cut is None and self.searched <= offset
+
 
 def pass_over_chunks(direction: Direction, messages: list[Message], data: bytes, at: int, base: int, most: int) -> int:
     """Pass over the chunks and the trailer of the message under construction (RFC 9112 section 7.1).

@@ -14,6 +14,18 @@ from typing import TYPE_CHECKING
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Violation
+from wiretrace.protocols.mysql_answer import (
+    CURSOR,
+    EOF,
+    ERR,
+    IN_TRANSACTION,
+    MORE_RESULTS,
+    OK,
+    SHORTEST_OK,
+    TYPE_FROM_END,
+    plain_answer,
+    row_values,
+)
 from wiretrace.protocols.mysql_wire import (
     BINLOG_DUMP,
     BINLOG_DUMP_GTID,
@@ -25,13 +37,12 @@ from wiretrace.protocols.mysql_wire import (
     LENGTH,
     LOGIN,
     PREPARE,
+    QUERY,
     READ_BYTES,
     STATISTICS,
     UINT16,
     UINT32,
-    binary_values,
     lenenc,
-    text_row,
 )
 from wiretrace.protocols.sql_message import returned_rows, shown
 
@@ -39,17 +50,15 @@ if TYPE_CHECKING:
     from wiretrace.protocols.contract import Protocol
     from wiretrace.protocols.mysql_session import Session
 
-_OK, _MORE_DATA, _LOCAL_INFILE, _EOF, _ERR = 0x00, 0x01, 0xFB, 0xFE, 0xFF
-"""First bytes of payloads."""
-_IN_TRANSACTION, _MORE_RESULTS, _CURSOR = 0x0001, 0x0008, 0x0040
-"""Status flags (SERVER_STATUS_IN_TRANS, SERVER_MORE_RESULTS_EXISTS, SERVER_STATUS_CURSOR_EXISTS)."""
+_MORE_DATA, _LOCAL_INFILE = 0x01, 0xFB
+"""First bytes of payloads, besides those of `mysql_answer`."""
 _PROGRESS = 0xFFFF  # MariaDB: an ERR packet of this number reports progress
 _ANY = -1
 _UNKNOWN = -2
 """Stands for the command where the client's bytes are missing."""
 _GREETING = 0x0A
-_SHORTEST_OK = 7  # an OK packet that replaces EOF; an EOF packet has five bytes, before MySQL 4.1 one
-_TYPE_FROM_END = 6  # of a column definition: type, flags (2), decimals, filler (2)
+_PLAINLY_ANSWERED = (QUERY, EXECUTE)
+"""Commands that most often get a plain answer."""
 
 
 class _Part(enum.IntEnum):
@@ -151,13 +160,20 @@ class ServerReader:
                     at = end
                     continue
                 if self._start < 0:
+                    if (
+                        sequence == 1
+                        and not (self._login or self._greeting)
+                        and (after := self._read_plain(data, at, base)) > at
+                    ):
+                        at = after
+                        continue
                     if end > size and size - at < READ_BYTES:
                         return at
-                    if self._greeting or (sequence == 0 and length and data[at + 4] == _ERR):
+                    if self._greeting or (sequence == 0 and length and data[at + 4] == ERR):
                         self._unasked(data, at, end, base)
                         at = end
                         continue
-                    if 0 < length < _SHORTEST_OK and data[at + 4] == _EOF and sequence > 1 and not self._login:
+                    if 0 < length < SHORTEST_OK and data[at + 4] == EOF and sequence > 1 and not self._login:
                         # Behind the definitions of a prepared statement, where it was not known that one would come.
                         self._owner.responses.append(Message(Role.CONTROL, base + at, base + end))
                         at = end
@@ -188,6 +204,36 @@ class ServerReader:
             raise
         return at
 
+    def _read_plain(self, data: bytes, at: int, base: int) -> int:
+        """A plain answer to the command that is answered next; returns the index behind it, `at` where it is not plain."""
+        session = self._session
+        if not session.aligned or not session.asked or session.asked[0] not in _PLAINLY_ANSWERED:
+            return at
+        answer = plain_answer(data, at, session.asked[0] == EXECUTE, self._deprecates_eof, self._context.value_bytes)
+        if answer is None:
+            return at
+        session.asked.popleft()
+        end, rows, values, in_transaction, self._deprecates_eof = answer
+        self._owner.responses.append(
+            Message(
+                _RESPONSE,
+                base + at,
+                base + end,
+                "",
+                "",
+                "OK",
+                _SUCCESS,
+                True,
+                -1,
+                False,
+                values,
+                (),
+                returned_rows(rows) if rows else None,
+                _OPEN if in_transaction else _IDLE,
+            )
+        )
+        return end
+
     def _begin(self, start: int) -> bool:
         """Take the command that is answered next. False: the client's side has to be read first."""
         session = self._session
@@ -211,12 +257,12 @@ class ServerReader:
         part = self._part
         first = data[at] if at < end else _ANY
         length = end - at
-        if first == _ERR and length >= 3 and part is not _COLUMNS:
+        if first == ERR and length >= 3 and part is not _COLUMNS:
             self._fail(data[at : min(end, at + 1024)], after)
         elif part is _FIRST:
             self._read_first(data, at, end, after, first)
         elif part is _ROWS:
-            if first == _EOF and length < LENGTH:
+            if first == EOF and length < LENGTH:
                 self._end_result(data, at, end, after)
             else:
                 self._rows += 1
@@ -226,15 +272,15 @@ class ServerReader:
             raise Violation("not a MySQL column definition")
         elif part is _AFTER_COLUMNS:
             self._part = _ROWS
-            self._deprecates_eof = not (first == _EOF and length < _SHORTEST_OK)
+            self._deprecates_eof = not (first == EOF and length < SHORTEST_OK)
             if self._deprecates_eof:
                 self._read(data, at, end, after)
-            elif length == 5 and UINT16.unpack_from(data, at + 3)[0] & _CURSOR:
+            elif length == 5 and UINT16.unpack_from(data, at + 3)[0] & CURSOR:
                 self._end_result(data, at, end, after)
         elif part is _PARAMETERS:
             self._read_definition(first, length, after)
         elif part is _LOGIN:
-            if first == _OK:
+            if first == OK:
                 self.packed_follows |= self._command == LOGIN and self._session.compressed
                 self._end_result(data, at, end, after)
         elif part is _UPLOAD:
@@ -252,9 +298,9 @@ class ServerReader:
         while remaining and at + 4 <= size:
             header: int = HEADER.unpack_from(data, at)[0]
             end = at + 4 + (header & LENGTH)
-            if end > size or header >> 24 != sequence or end - at <= 4 + _TYPE_FROM_END:
+            if end > size or header >> 24 != sequence or end - at <= 4 + TYPE_FROM_END:
                 break
-            types.append(data[end - _TYPE_FROM_END])
+            types.append(data[end - TYPE_FROM_END])
             sequence = (sequence + 1) & 0xFF
             remaining -= 1
             at = end
@@ -270,7 +316,7 @@ class ServerReader:
         while at + 4 < size:
             header: int = HEADER.unpack_from(data, at)[0]
             length = header & LENGTH
-            if data[at + 4] >= _EOF or header >> 24 != sequence or not 0 < length < LENGTH:
+            if data[at + 4] >= EOF or header >> 24 != sequence or not 0 < length < LENGTH:
                 break
             sequence = (sequence + 1) & 0xFF
             rows += 1
@@ -287,7 +333,7 @@ class ServerReader:
             self._append(after, "OK")
             self._start = after
             self._part = _STREAM
-        elif first == _OK and (command == PREPARE or (command == _UNKNOWN and length == 12 and not data[at + 9])):
+        elif first == OK and (command == PREPARE or (command == _UNKNOWN and length == 12 and not data[at + 9])):
             number, columns, parameters = (
                 (
                     UINT32.unpack_from(data, at + 1)[0],
@@ -304,12 +350,12 @@ class ServerReader:
                 self._definitions, self._later_definitions = columns, 0
             if not self._definitions:
                 self._append(after, "OK")
-        elif first == _OK or (first == _EOF and length < 9):
+        elif first == OK or (first == EOF and length < 9):
             self._end_result(data, at, end, after)
         elif first == _LOCAL_INFILE:
             self._part = _UPLOAD
             self._sequence = _ANY
-        elif first == _EOF or (first == _MORE_DATA and length > 9):
+        elif first == EOF or (first == _MORE_DATA and length > 9):
             self._part = _LOGIN  # an authentication whose command is not known
         else:
             columns, behind = lenenc(data, at)
@@ -324,7 +370,7 @@ class ServerReader:
 
     def _read_definition(self, first: int, length: int, after: int) -> None:
         """Definitions of parameters, then of columns, each kind with an EOF packet behind it unless that is deprecated."""
-        if first == _EOF and length < _SHORTEST_OK:
+        if first == EOF and length < SHORTEST_OK:
             self._deprecates_eof = False
             if not self._definitions:
                 self._definitions, self._later_definitions = self._later_definitions, 0
@@ -334,7 +380,7 @@ class ServerReader:
                 self._definitions, self._later_definitions = self._later_definitions, 0
             self._definitions -= 1
         if self._definitions <= 0 and not self._later_definitions:
-            ended = first == _EOF and length < _SHORTEST_OK
+            ended = first == EOF and length < SHORTEST_OK
             if ended or self._deprecates_eof is not False:
                 self._append(after, "OK")
 
@@ -342,7 +388,7 @@ class ServerReader:
         """OK or EOF: the end of the response, or of one of its results."""
         first = data[at]
         values = b""
-        if first == _EOF and end - at < _SHORTEST_OK:
+        if first == EOF and end - at < SHORTEST_OK:
             status: int = UINT16.unpack_from(data, at + 3)[0] if end - at == 5 else 0
         else:
             _, position = lenenc(data, at + 1)
@@ -351,19 +397,15 @@ class ServerReader:
             values = b"%d" % inserted if inserted > 0 else b""
         self._values = self._values or values
         self._results += 1
-        if status & _MORE_RESULTS:
+        if status & MORE_RESULTS:
             self._part = _FIRST
             return
-        self._append(after, "OK", transaction=_OPEN if status & _IN_TRANSACTION else _IDLE)
+        self._append(after, "OK", transaction=_OPEN if status & IN_TRANSACTION else _IDLE)
 
     def _row(self, data: bytes, at: int, end: int) -> bytes:
-        limit = self._context.value_bytes
-        if self._command in (EXECUTE, FETCH) or (self._command == _UNKNOWN and at < end and data[at] == 0):
-            types = b"".join(bytes((kind, 0)) for kind in self._types)
-            size = (len(self._types) + 9) // 8  # the bitmap of a row begins at its third bit
-            row = data[at:end]
-            return binary_values(row, 1 + size, types, row[1 : 1 + size], 2, limit)
-        return text_row(data, at, end, limit)
+        binary = self._command in (EXECUTE, FETCH) or (self._command == _UNKNOWN and at < end and data[at] == 0)
+        types = tuple(bytes((kind,)) for kind in self._types) if binary else None
+        return row_values(data[at:end], types, self._context.value_bytes)
 
     def _append(
         self,

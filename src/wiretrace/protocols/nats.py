@@ -57,6 +57,7 @@ class NATS(Protocol):
     ports: ClassVar[frozenset[int]] = frozenset({4222})
     blocking: ClassVar[bool] = False
     keyed: ClassVar[bool] = True
+    overtakes: ClassVar[bool] = True
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -163,7 +164,7 @@ class NATS(Protocol):
             word, shown = "process" if delivered else "publish", readable(subject)
             return Message(
                 Role.RESPONSE, 0, 0, operation=operation_on(self.context, word, shown), summary=f"{word} {shown}",
-                status="ok", key=key_of(subject), values=payload,
+                status="ok", key=key_of(subject), values=payload, messaging=Messaging(),
             )  # fmt: skip
         word = "process" if delivered else "request" if asks else "publish"
         shown = readable(subject)

@@ -41,6 +41,10 @@ _NOT_CAPTURED = Description("EXECUTE", "<not captured>", ATTRIBUTES, b"", (), 0,
 """An unnamed statement or portal whose Parse or Bind is missing: they stand in the same unit, so that was not captured."""
 _WITH_TEXT = frozenset(b"QPBEDCF")
 """Messages that are read, not passed over."""
+_EXECUTIONS = tuple(describe + b"E\0\0\0\t\0\0\0\0\0S\0\0\0\4" for describe in (b"D\0\0\0\6P\0", b""))
+"""Most units end so: Describe of the unnamed portal, perhaps, its Execute for all rows, Sync."""
+_AFTER_BIND = (b"D", b"E")
+"""Types that such an end begins with."""
 _REPEATED_BYTES = 512
 """Longest parameters of a Bind whose reading is remembered."""
 
@@ -160,6 +164,13 @@ class ClientReader:
                     if self._segment < 0:
                         self._segment = start
                     self._bind(data, at + 5, min(end, at + READ_BYTES))
+                    if data[end : end + 1] in _AFTER_BIND and not data[at + 5]:
+                        for execution in _EXECUTIONS:
+                            if data.startswith(execution, end):
+                                end += len(execution)
+                                self._run(self._portals[b""], start, base + end)
+                                self._sync(start, base + end)
+                                break
                 elif kind == 0x50:  # Parse
                     if self._executed is not None:
                         self._close_unit(False)
@@ -293,6 +304,10 @@ class ClientReader:
         if bound is None:
             name = shown(data[at + 5 : name_end])
             bound = (prepared_before(name, SYSTEM) if name else _NOT_CAPTURED, b"")
+        self._run(bound, start, after)
+
+    def _run(self, bound: tuple[Description, bytes], start: int, after: int) -> None:
+        """What is bound is executed by a message that ends at `after`, and begins at `start` if nothing came before."""
         described, values = bound
         self._executed = Message(
             _REQUEST,

@@ -36,6 +36,10 @@ _WITH_TEXT = frozenset(b"ENAC")
 """Messages that are read, not passed over."""
 _EXTENDED = frozenset(b"123nst")
 """Messages that no answer to a simple Query has."""
+_STEPS = (b"1\0\0\0\4", b"2\0\0\0\4", b"n\0\0\0\4")
+"""ParseComplete, BindComplete and NoData, in the order in which they come."""
+_READY = b"Z\0\0\0\5"
+"""Header of ReadyForQuery."""
 _REPEATED_BYTES = 512
 """Longest row whose reading is remembered."""
 
@@ -101,6 +105,10 @@ class ServerReader:
         read_header = HEADER.unpack_from
         try:
             while at + 5 <= size:
+                if self._start < 0 and not (self._login or self._extended or self._streaming):
+                    at = self._read_plain(data, at, base)
+                    if at + 5 > size:
+                        return at
                 kind, length = read_header(data, at)
                 if length < 4 or length > LONGEST or kind not in SERVER_KINDS:
                     raise Violation("not a PostgreSQL message of a server")
@@ -159,6 +167,75 @@ class ServerReader:
         except Violation:
             self.break_off(base + at, True)
             raise
+        return at
+
+    def _read_plain(self, data: bytes, at: int, base: int) -> int:
+        """Whole answers to Query, or to one extended statement, that succeeded: as many as follow each other.
+
+        The messages are those that `_read` and `_ready` make, one by one. Returns the index behind the last answer.
+        """
+        limit, read_header, begins, append = (
+            self._context.value_bytes, HEADER.unpack_from, data.startswith, self._owner.responses.append
+        )  # fmt: skip
+        last = len(data) - 5
+        while at <= last:
+            start, rows, values = at, 0, b""
+            kind = data[at]
+            for step in _STEPS:
+                if kind == step[0] and begins(step, at):
+                    at += 5
+                    if at > last:
+                        return start
+                    kind = data[at]
+            extended = at > start
+            while True:
+                length = read_header(data, at)[1]
+                if kind == 0x54:  # RowDescription
+                    at += 1 + length
+                    if at > last or not 4 <= length <= LONGEST:
+                        return start
+                    kind, length = read_header(data, at)
+                if kind == 0x44 and not rows and limit:  # DataRow
+                    if at + length >= last:
+                        return start
+                    body = data[at + 5 : at + min(1 + length, 64 + 8 * limit)]
+                    values = (_known_row if len(body) <= _REPEATED_BYTES else _known_row.__wrapped__)(body, limit)
+                while kind == 0x44:
+                    at += 1 + length
+                    rows += 1
+                    if at > last or not 4 <= length <= LONGEST:
+                        return start
+                    kind, length = read_header(data, at)
+                end = at + 1 + length
+                if kind != 0x43 or end > last or length < 4:  # CommandComplete
+                    return start
+                if begins(_READY, end):
+                    break
+                if extended:
+                    return start
+                at, kind = end, data[end]
+            if end + 6 > last + 5:
+                return start
+            status = _command_tag(data[at + 5 : end - 1]) or "READY"
+            at = end + 6
+            append(
+                Message(
+                    _RESPONSE,
+                    base + start,
+                    base + at,
+                    "",
+                    "",
+                    status,
+                    _SUCCESS,
+                    True,
+                    -1,
+                    False,
+                    values,
+                    (),
+                    returned_rows(rows) if rows else None,
+                    _TRANSACTIONS.get(data[end + 5], _UNTOLD),
+                )
+            )
         return at
 
     def _read(self, kind: int, data: bytes, at: int, end: int, base: int) -> None:

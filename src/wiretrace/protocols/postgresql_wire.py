@@ -30,6 +30,9 @@ LONGEST_STARTUP = 10_000
 _READY = re.compile(rb"Z\x00\x00\x00\x05[ITE]")
 _REQUEST_START = re.compile(rb"[QPB]\x00[\x00-\x0f]|S\x00\x00\x00\x04")
 _RESPONSE_STARTS = tuple(bytes((kind,)) for kind in b"12CTEIGHVntRW")
+_LATER_AUTHENTICATION = tuple(bytes((0, 0, 0, code)) for code in (0, 8, 11, 12))
+"""AuthenticationOk, GSSContinue, SASLContinue and SASLFinal: they follow what the server asked of a client that logs in.
+AuthenticationOk may come first, too, and nothing in it tells."""
 _UUID_BYTES = 16
 _NULL = 0xFFFFFFFF
 _FIRST_TEXT, _LAST_TEXT = 0x20, 0x7E
@@ -187,7 +190,10 @@ def client_boundary(data: bytes, at: int) -> int | None:
 def server_boundary(data: bytes, at: int) -> int | None:
     """Where a response of its own begins: at `at`, if a chain leads from there to ReadyForQuery; or behind one."""
     ready = _READY.search(data, at)
-    if data[at : at + 1] in _RESPONSE_STARTS and (ready is None or ready.start() > at):
+    begins = data[at : at + 1] in _RESPONSE_STARTS and (
+        data[at] != 0x52 or data[at + 5 : at + 9] not in _LATER_AUTHENTICATION
+    )
+    if begins and (ready is None or ready.start() > at):
         start = at
         total = 0
         while start < len(data):

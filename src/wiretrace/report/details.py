@@ -49,7 +49,7 @@ def details_blocks(case: Case, rows: NDArray[np.integer[Any]]) -> Iterator[Block
     calls = RowReader(case, "calls", ["id", *read, *VIEWS_OF_CALL])
     exchanges = RowReader(case, "exchanges", [*_VIEW_TEXTS, *_VIEW_NUMBERS, *_VIEW_LISTS])
     places = _places(case, rows)
-    candidates = ClaimRows(len(rows), RowReader(case, "links", ["parent", "basis", "confidence"]))
+    candidates = ClaimRows(len(rows), RowReader(case, "links", ["parent", "rank", "basis", "confidence"]))
     for piece in case.pieces("links", ["child", "rank"]):
         place = places.rows(piece["child"])
         candidates.add(place, place >= 0, piece["rank"].to_numpy())
@@ -98,6 +98,10 @@ def _put_views(block: Block, views: pa.Table) -> None:
 
 def _put_candidates(block: Block, candidates: Claims, places: RowsOfIds, first: int) -> None:
     _put_parent(block, "candidate_up", candidates, places, first)
+    parents = candidates.table["parent"]
+    is_elsewhere = pa.array(places.rows(parents) < 0)
+    block.text("candidate_elsewhere", pc.if_else(is_elsewhere, parents, pa.scalar("", pa.string())))
+    block.numbers("candidate_rank", candidates.table["rank"].to_numpy())
     block.text("candidate_basis", candidates.table["basis"])
     block.numbers("candidate_confidence", confidence_steps(candidates.table["confidence"]))
 

@@ -49,6 +49,35 @@ class CallFigures(NamedTuple):
     """Who caused each call."""
 
 
+class HeldFigures(NamedTuple):
+    """What the page's blocks need of the calls that it holds, one entry a call, in the order of the page."""
+
+    duration_ns: NDArray[np.int64]
+    error: NDArray[np.bool_]
+    unknown: NDArray[np.bool_]
+    question: NDArray[np.bool_]
+    caller: NDArray[np.integer[Any]]
+    """Number in `parties`."""
+    callee: NDArray[np.integer[Any]]
+    """Number in `parties`."""
+    parties: list[str]
+    """Names of services, or of addresses that have none."""
+
+    @classmethod
+    def of(cls, figures: CallFigures, rows: NDArray[np.integer[Any]]) -> "HeldFigures":
+        """Those of the calls at `rows`; nothing of `figures` is kept, which is large where the case is."""
+        columns = figures.columns
+        return cls(
+            figures.duration_ns[rows],
+            figures.error[rows],
+            figures.unknown[rows],
+            columns.question[rows],
+            columns.caller[rows],
+            columns.callee_of_kind[columns.kind[rows]],
+            list(columns.parties),
+        )
+
+
 def call_figures(case: Case) -> CallFigures:
     """The figures of the calls of a case. Raises UserError if it is damaged."""
     ancestry = ancestry_of_calls(case)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wiretrace.diagnosis.columns import CallColumns
 from wiretrace.diagnosis.names import counts, nearest_rank
 from wiretrace.model.note import NoteKind
-from wiretrace.report.answer import failure_rows, rates
+from wiretrace.report.answer import failure_rows, headline, rates
 from wiretrace.report.coverage import coverage
 from wiretrace.report.details import CALLS_PER_BLOCK
 from wiretrace.report.grouping import CallFigures, Row, edge_rows, operation_rows, plain, to_bool
@@ -24,6 +24,7 @@ from wiretrace.report.layout import layered
 
 if TYPE_CHECKING:
     from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.answer import Answer
 
 BASES = ("stated", "measured", "inferred")
 """What a link may rest on, the surest first."""
@@ -48,8 +49,8 @@ def origin_ns(case: "Case") -> int:
     return int(known.min()) if len(known) else 0
 
 
-def overview(case: "Case", figures: CallFigures, origin: int, said: list[str]) -> dict[str, Any]:
-    """Everything of the first screen, ready for JSON; `said` is the answer."""
+def overview(case: "Case", figures: CallFigures, origin: int, said: "Answer") -> dict[str, Any]:
+    """Everything of the first screen, ready for JSON. Raises UserError if the case is damaged."""
     connections = case.columns("connections", ["client_lost_bytes", "server_lost_bytes", "handshake"])
     totals = _totals(figures, int(case.group_starts("trees")[-1]), origin)
     captures = _captures(case.table("captures"), origin)
@@ -59,7 +60,7 @@ def overview(case: "Case", figures: CallFigures, origin: int, said: list[str]) -
         "wiretrace": case.manifest.wiretrace,
         "keepsValues": case.manifest.keeps_values,
         "origin": str(origin),
-        "answer": said,
+        "answer": headline(said, failures),
         "totals": totals,
         "rates": rates(figures, RATE_PARTS),
         "captures": captures,

@@ -4,8 +4,6 @@ Calls stand in the order of `order.TreeOrder`. A call's start is stored from the
 number of places up, so that the columns hold small numbers.
 """
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,13 +12,15 @@ from numpy.typing import NDArray
 from wiretrace.case.rows import RowReader
 from wiretrace.model.errors import UserError
 from wiretrace.report.block import Block
-from wiretrace.report.grouping import CallFigures
+from wiretrace.report.grouping import HeldFigures, plain, to_bool
 from wiretrace.report.order import TreeOrder
 
 CONFIDENCE_STEPS = 10_000
 """Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
 
 
+FOLLOWS = "follows"
+"""What a call is to its parent that put a message on a queue."""
 PARTS = {
     "opening": ("lookup_ns", "connect_ns", "tls_ns"),
     "send": ("request_ns",),
@@ -32,7 +32,8 @@ PARTS_SUMMED = tuple(name for names in PARTS.values() for name in names)
 
 CALL_COLUMNS = (
     *("id", "start_ns", "server_start_ns", "server_end_ns", "client_exchange", "server_exchange", "confidence"),
-    *("question", "basis", "protocol", "operation", "summary", "status", "outcome", "server_host", "server_address"),
+    *("question", "basis", "relation", "protocol", "operation", "summary", "status", "outcome"),
+    *("server_host", "server_address"),
     *("client_host", "client_address", *PARTS_SUMMED),
 )
 """Columns of the table `calls` that are read."""
@@ -40,24 +41,19 @@ EXCHANGE_COLUMNS = ("connection",)
 """Columns of the table `exchanges` that are read of the caller's view, or of the callee's where that is missing."""
 
 
-def trees_block(
-    order: TreeOrder, rows: NDArray[np.integer[Any]], trees: pa.Table, figures: CallFigures, origin_ns: int
-) -> Block:
-    """One row a tree, by start. Times are nanoseconds; `start` counts from `origin_ns`.
-
-    `rows` are the rows of the table `calls` at each place of `order`.
-    """
+def trees_block(order: TreeOrder, trees: pa.Table, figures: HeldFigures, origin_ns: int) -> Block:
+    """One row a tree, by start. Times are nanoseconds; `start` counts from `origin_ns`."""
     tree_of_place = np.repeat(np.arange(len(order.trees)), order.call_counts)
 
     def count(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.bincount(tree_of_place, mask[rows], len(order.trees)).astype(np.int64)
+        return np.bincount(tree_of_place, mask, len(order.trees)).astype(np.int64)
 
     block = Block()
     block.numbers("first", order.first_places, steps=True)
     block.numbers("calls", order.call_counts)
     block.numbers("errors", count(figures.error))
     block.numbers("unknown", count(figures.unknown))
-    block.numbers("questions", count(figures.columns.question))
+    block.numbers("questions", count(figures.question))
     block.numbers("start", trees["start_ns"].to_numpy()[order.trees] - origin_ns, steps=True)
     block.numbers("duration", trees["duration_ns"].to_numpy()[order.trees])
     block.numbers("confidence", confidence_steps(trees["confidence"])[order.trees])
@@ -66,14 +62,13 @@ def trees_block(
 
 def calls_block(
     order: TreeOrder,
-    rows: NDArray[np.integer[Any]],
     calls: pa.Table,
     trees: pa.Table,
-    figures: CallFigures,
+    figures: HeldFigures,
     exchanges: RowReader,
     connections: NDArray[np.int64],
 ) -> Block:
-    """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of the calls at `rows`.
+    """One row a call, in the order of the report; `calls` holds `CALL_COLUMNS` of them.
 
     `exchanges` reads `EXCHANGE_COLUMNS`, and `connections` are the numbers of the connections, by row.
     Raises UserError if the case is damaged.
@@ -83,31 +78,31 @@ def calls_block(
     server_end_ns = calls["server_end_ns"].to_numpy()
     tree_start_ns = np.repeat(trees["start_ns"].to_numpy()[order.trees], order.call_counts)
     both_sides = (server_start_ns >= 0) & (server_end_ns >= 0) & (calls["client_exchange"].to_numpy() >= 0)
-    columns = figures.columns
 
     block = Block()
     block.text("id", calls["id"])
     block.numbers("depth", order.depths)
-    block.numbers("up", np.where(order.parents >= 0, np.arange(len(rows)) - order.parents, 0))
+    block.numbers("up", np.where(order.parents >= 0, np.arange(len(calls)) - order.parents, 0))
     block.numbers("start", start_ns - tree_start_ns)
-    block.numbers("duration", figures.duration_ns[rows])
+    block.numbers("duration", figures.duration_ns)
     block.numbers("serverStart", np.where(both_sides, server_start_ns - start_ns, 0))
     block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1))
     block.numbers("confidence", confidence_steps(calls["confidence"]))
     block.numbers("question", calls["question"].to_numpy().astype(np.uint8))
+    follows = to_bool(pc.fill_null(pc.equal(plain(calls["relation"]), FOLLOWS), False))
+    block.numbers("follows", follows.astype(np.uint8))
     for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
         block.text(name, calls[name])
     block.numbers("connection", _connections(calls, exchanges, connections))
     for name, columns_summed in PARTS.items():
-        total = np.zeros(len(rows), np.int64)
+        total = np.zeros(len(calls), np.int64)
         for column in columns_summed:
             total += calls[column].to_numpy()
         block.numbers(name, total)
     for side in ("client", "server"):
         block.text(f"{side}At", instances(calls, side))
-    parties = pa.array(columns.parties, pa.string())
-    callee = columns.callee_of_kind[columns.kind[rows]]
-    for name, codes in (("client", columns.caller[rows]), ("server", callee)):
+    parties = pa.array(figures.parties, pa.string())
+    for name, codes in (("client", figures.caller), ("server", figures.callee)):
         block.text(name, pa.DictionaryArray.from_arrays(pa.array(codes), parties))
     return block
 

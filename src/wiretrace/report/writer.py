@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from wiretrace.case.files import written_aside
 from wiretrace.case.rows import RowReader
-from wiretrace.report.answer import answer
+from wiretrace.diagnosis.answer import answer_of
 from wiretrace.report.bundle import asset, page_script, page_style
 from wiretrace.report.comparison import comparison
 from wiretrace.report.connections import connections
 from wiretrace.report.details import details_blocks
 from wiretrace.report.evidence import evidence
-from wiretrace.report.grouping import call_figures
+from wiretrace.report.grouping import HeldFigures, call_figures
 from wiretrace.report.order import ORDER_COLUMNS, tree_order
 from wiretrace.report.overview import origin_ns, overview
 from wiretrace.report.selection import REPORT_CALLS, select_trees
@@ -49,7 +49,8 @@ def write_report(case: Case, path: Path, before: Case | None = None, packets: Pa
 def _page(case: Case, before: Case | None, packets: PacketSource | None) -> Iterator[str]:
     """The pieces of the page, in order."""
     origin = origin_ns(case)
-    said = answer(case)
+    # The answer reads the calls once more: not while the figures are in memory, too.
+    said = answer_of(case)
     figures = call_figures(case)
     first_screen = overview(case, figures, origin, said)
     found = connections(case, origin)
@@ -69,15 +70,17 @@ def _page(case: Case, before: Case | None, packets: PacketSource | None) -> Iter
     trees = RowReader(case, "trees", ["tree", "start_ns", "duration_ns", "confidence"]).take(selection.trees)
     order = tree_order(RowReader(case, "calls", ORDER_COLUMNS).take(selection.calls), trees)
     rows = selection.calls[order.rows]
+    held = HeldFigures.of(figures, rows)
+    del figures
     script, style = page_script(), page_style()
     head, tail = asset("page.html").split("<!-- data -->\n")
     yield head.replace("{policy}", _policy(script, style)).replace("{style}", style)
     yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
-    yield _data_block("trees", trees_block(order, rows, trees, figures, origin).encode())
+    yield _data_block("trees", trees_block(order, trees, held, origin).encode())
     calls, exchanges = RowReader(case, "calls", CALL_COLUMNS).take(rows), RowReader(case, "exchanges", EXCHANGE_COLUMNS)
     numbers = case.columns("connections", ["connection"])["connection"].to_numpy()
-    yield _data_block("calls", calls_block(order, rows, calls, trees, figures, exchanges, numbers).encode())
+    yield _data_block("calls", calls_block(order, calls, trees, held, exchanges, numbers).encode())
     del calls, exchanges
     yield _data_block("connections", found.block.encode())
     for number, block in enumerate(details_blocks(case, rows)):

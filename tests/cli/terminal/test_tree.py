@@ -57,6 +57,24 @@ def test_bars_show_when_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert begins[0] < begins[-1]
 
 
+def test_only_what_is_beside_the_point_is_dimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and bars stand out from the lines to them; with NO_COLOR nothing has a colour."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    line = drawn([None, 0], 80, monkeypatch)[1]
+    assert "\x1b[2m└╌ \x1b[0mGET" in line
+    assert "\x1b[36m · a" in line
+    assert "\x1b[34m" in line
+    assert "\x1b[2;3" not in line
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in "".join(drawn([None, 0], 80, monkeypatch))
+
+
+def test_a_narrow_terminal_leaves_names_more_room_than_endings(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = drawn([None, 0, 1, 2], 60, monkeypatch, operation="GET /a")[3]
+    assert line.startswith("      └╌ GET /a")
+
+
 def test_what_follows_is_told_apart_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn([None, 0], 80, monkeypatch, relation="follows")[1].startswith("└» GET")
     assert drawn([None, 0], 80, monkeypatch)[1].startswith("└╌ GET")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.diagnosis.rules.scenarios import SCENARIOS, steady
 from tests.support.examined import found
+from tests.support.system import System
 
 from wiretrace.diagnosis.diagnose import diagnose
 from wiretrace.diagnosis.rules.registry import known_rules
@@ -31,6 +32,51 @@ def test_the_rule_keeps_quiet_where_it_must(code: str) -> None:
     must_not = found(code, SCENARIOS[code].must_not())
     wrong = [finding for finding in must_not if finding.component == SCENARIOS[code].component]
     assert wrong == []
+
+
+def test_the_timeout_of_a_busy_caller_is_what_its_first_waits_show() -> None:
+    system = steady()
+    for number, late in enumerate((0.0, 3.0, 12.0, 1.0, 20.0, 15.0)):
+        at = 4000 + number * 1000.0
+        web = system.call(None, ("client", "web1"), "POST /pay", at, 504 + late, status="500", outcome="error")
+        gave_up = {"status": "", "outcome": "client_timeout"}
+        system.call(web, ("web1", "bank1"), "POST /charge", at + 2, 0.1, connection=f"pay {number}", **gave_up)
+        system.end_connection(f"pay {number}", "bank1", at + 2 + 500 + late)
+    assert "after 500 ms" in found("client-timeout", system)[0].title
+
+
+def test_what_is_never_answered_and_given_up_shows_a_timeout_too() -> None:
+    system = steady()
+    for number in range(6):
+        at = 4000 + number * 1000.0
+        web = system.call(None, ("client", "web1"), "POST /pay", at, 504, status="500", outcome="error")
+        silent = {"status": "", "outcome": "server_silent"}
+        call = system.call(web, ("web1", "bank1"), "POST /charge", at + 2, 0.1, connection=f"pay {number}", **silent)
+        system.end_connection(f"pay {number}", "bank1", at + 502)
+        for exchange in system.exchanges[-2:]:
+            exchange["given_up_ns"] = call["start_ns"] + 500_000_000
+    assert [finding.component for finding in found("client-timeout", system)] == ["web → bank"]
+
+
+def test_a_few_slow_calls_near_the_end_are_no_onset() -> None:
+    system = System()
+    for number in range(60):
+        at, extra = number * 50.0, 60.0 if number in (46, 49, 53, 56, 59) else 0.0
+        web = system.call(None, ("client", "web1"), "GET /orders/{id}", at, 20 + extra)
+        shop = system.call(web, ("web1", "shop1"), "GET /orders/{id}", at + 1, 16 + extra)
+        system.call(shop, ("shop1", "store1"), "GET /stock", at + 2, 12 + extra)
+    assert found("cascade", system) == []
+
+
+def test_what_requests_hardly_feel_is_told_for_information() -> None:
+    system = System()
+    for number in range(200):
+        at, late = number * 500.0, 30.0 if number >= 100 else 0.0
+        web = system.call(None, ("client", "web1"), "GET /report", at, 50 + late)
+        system.call(web, ("web1", "shop1"), "GET /a", at + 1, 8 + late)
+        system.call(web, ("web1", "stock1"), "GET /b", at + 40 + late, 8)
+    findings = found("slow-component", system)
+    assert [(finding.component, finding.severity) for finding in findings] == [("shop", Severity.INFO)]
 
 
 def test_a_steady_system_has_nothing_above_info() -> None:

@@ -139,7 +139,8 @@ def behaviour(what: str, source: random.Random) -> Fault:
             return Fault(what, [("statement", f"{plan.statement(table)} (pg)")], instances, always=True)
         case "missing-call":
             skipped = ["notify", "POST /mail"] if source.random() < 0.5 else ["shipping", "POST /parcels"]
-            instances = {f"{host}-{port}": {"skip": skipped, "share": 0.08} for host, port in plan.INSTANCES["shop"]}
+            effect = {"skip": skipped, "every": source.randrange(12, 17)}
+            instances = {f"{host}-{port}": effect for host, port in plan.INSTANCES["shop"]}
             return Fault(what, [("operation", f"{skipped[1]} ({skipped[0]})")], instances, always=True)
         case "duplicate-write":
             instances = {f"{host}-{port}": {"slow_ms": 700, "share": 0.3} for host, port in plan.INSTANCES["shop"]}

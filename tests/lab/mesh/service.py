@@ -3,7 +3,8 @@
 Usage: python -m tests.lab.mesh.service NAME HOST PORT DIRECTORY SEED
 A fault is a JSON object sent to the Unix datagram socket DIRECTORY/HOST-PORT.sock, which no capture sees; {} ends it:
 slow_ms, fail (share of 1), share (of the requests that it meets), repeat (N+1: how often the last statement is repeated),
-skip (a step that is left out), double (an operation that is sent twice), timeout_ms and stall (service) for its own calls.
+skip and every (a step that is left out each so many times), double (an operation that is sent again where its answer is
+late), timeout_ms and stall (service) for its own calls.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Service:
         self.databases: asyncio.Queue[psycopg.AsyncConnection[Any] | None] = asyncio.Queue()
         self.cache = redis.asyncio.Redis(host=plan.address(plan.CACHE), port=topology.REDIS_PORT)
         self.next = self.random.randrange(2)
+        self.passed = 0
+        """Times that it came to the step that is left out now and then."""
 
     async def run(self) -> None:
         for _ in range(POOL):
@@ -98,7 +101,9 @@ class Service:
             steps = plan.ROUTES[self.name][operation]
             for step in steps:
                 if fault.get("skip") == list(step):
-                    continue
+                    self.passed += 1
+                    if self.passed % fault["every"] == 0:
+                        continue
                 times = fault.get("repeat", 1) if step == steps[-1] else 1
                 for _ in range(times):
                     await self.step(*step, number, fault)
@@ -126,6 +131,7 @@ class Service:
                     continue
                 if status >= 500:
                     raise BrokenError
+                break
 
     async def statement(self, table: str, number: int) -> None:
         connection = await self.databases.get()

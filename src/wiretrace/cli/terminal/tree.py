@@ -33,10 +33,12 @@ FOLLOWS = "follows"
 DEEPEST_DRAWN = 8
 """Levels that are drawn with branches; deeper calls are drawn at this level, with the number of theirs."""
 DURATION_WIDTH = 8
-ENDING_WIDTH = 15
+ENDING_WIDTH, SHORT_ENDING_WIDTH = 15, 8
 SURE_WIDTH = 8
 ID_WIDTH = 16
 SELF_WIDTH = 13
+WIDE_ENOUGH_FOR_ENDINGS = 80
+"""Columns of a console that shows how calls ended in full: below that, names need the room."""
 WIDE_ENOUGH_FOR_IDS = 110
 """Columns of a console that shows the ids of the calls, and the time that each took by itself."""
 ON_PATH, BESIDE = "█", "▒"
@@ -78,7 +80,7 @@ def draw_tree(
                 indent = len(words) - len(words.lstrip()) + 2
                 lines = wrap(printable(words), console.width - len(line.below), subsequent_indent=" " * indent)
                 for piece in lines:
-                    print_line(console, Text(line.below, style="dim") + Text(piece))
+                    print_line(console, Text.assemble((line.below, "dim"), piece))
 
 
 def reasons(record: CallRecord) -> Iterator[str]:
@@ -128,7 +130,8 @@ class _Drawing:
         self._callee = party_names(calls, "server")
         self._first = min(self._start, default=0)
         self._span = max(max(self._end, default=0) - self._first, 1)
-        width = console.width - DURATION_WIDTH - ENDING_WIDTH - SURE_WIDTH - 4
+        self._ending_width = ENDING_WIDTH if console.width >= WIDE_ENOUGH_FOR_ENDINGS else SHORT_ENDING_WIDTH
+        width = console.width - DURATION_WIDTH - self._ending_width - SURE_WIDTH - 4
         self._with_ids = console.width >= WIDE_ENOUGH_FOR_IDS
         self._self: list[int] = plain_list(calls.column("self_ns"))
         self._own: dict[int, list[tuple[int, int]]] = {}
@@ -163,9 +166,12 @@ class _Drawing:
         service_width = min(len(service), max(self._name_width // 3, 8))
         branch = line.branch[-max(self._name_width - service_width - 8, 1) :]
         room = self._name_width - len(branch) - service_width
-        name = Text(branch, style="dim") + _cut(self._operation[row] or "?", room, "bold" if failed else "")
-        name += cell(service, service_width, style="cyan")
-        name += Text(" " * (self._name_width - name.cell_len))
+        name = Text.assemble(
+            (branch, "dim"),
+            _cut(self._operation[row] or "?", room, "bold" if failed else ""),
+            cell(service, service_width, style="cyan"),
+        )
+        name.append(" " * (self._name_width - name.cell_len))
         if self.ids[row] == self._marked:
             name.stylize("reverse")
         parts = [
@@ -173,7 +179,7 @@ class _Drawing:
             cell(duration(self._end[row] - self._start[row]), DURATION_WIDTH, right=True),
             *self._by_itself(row),
             self._bar(row, failed),
-            cell(self._ending(row), ENDING_WIDTH, style="red" if failed else "green"),
+            cell(self._ending(row), self._ending_width, style="red" if failed else "green"),
             cell(self._sure(row), SURE_WIDTH, right=True),
         ]
         if self._with_ids:
@@ -201,8 +207,8 @@ class _Drawing:
         for first, last in self._own.get(row, ()):
             at, many = self._cells(first, last)
             cells[at - begin : at - begin + many] = [ON_PATH] * many
-        bar = Text("·" * begin, style="dim") + Text("".join(cells[:length]), style="red" if failed else "blue")
-        return bar + Text("·" * (self._bar_width - begin - length), style="dim")
+        drawn = "".join(cells[:length]), "red" if failed else "blue"
+        return Text.assemble(("·" * begin, "dim"), drawn, ("·" * (self._bar_width - begin - length), "dim"))
 
     def _cells(self, start: int, end: int) -> tuple[int, int]:
         """The first cell of a bar that a span of time fills, and how many."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, harm, slow_harm
 from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
+from wiretrace.diagnosis.spectrum import SURE_GAIN, log_likelihoods
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.whole import Whole
 
@@ -76,7 +76,7 @@ class Cascade(Rule):
         if self._bad.sum() < FEWEST_SERVICES * FEWEST_BAD:
             return
         judged, bad = _bad_calls(portion)
-        origin = portion.symptoms.in_callee | portion.symptoms.delayed
+        origin = portion.is_origin
         judged &= self._bad[portion.callee] >= FEWEST_BAD
         for service, places in groups_of(portion.callee, np.flatnonzero(judged)):
             is_bad = bad[places]
@@ -108,13 +108,21 @@ class Cascade(Rule):
         name = parties[service]
         order = ", then ".join(f"{parties[one]} ({_later(at - since)})" for at, _, one in others)
 
+        felt, failed = Evidence(), [0]
+
         def gather(portion: Portion, evidence: Evidence) -> None:
             places = np.flatnonzero(_bad_calls(portion)[1] & (portion.callee == service) & (portion.start >= since))
             evidence.add(portion, places, portion.start[places])
+            symptoms = portion.symptoms
+            felt.add(portion, felt_calls(portion, places[(symptoms.in_callee | symptoms.delayed)[places]]))
+            failed[0] += int(portion.failed[places].sum())
 
         def tell(evidence: Evidence) -> Told:
+            is_slow = 2 * failed[0] < evidence.occurrences
+            asked = int(self._judged[service])
+            grave = slow_harm(self.whole, felt, asked) if is_slow else harm(self.whole, evidence.requests)
             return Told(
-                Severity.WARNING,
+                Severity.INFO if grave is Severity.INFO else Severity.WARNING,
                 f"Trouble began in {name} and spread to {counted(len(others), 'service')}.",
                 f"First {name}, then {order}. In {name}, {own:,} calls went wrong by themselves.",
                 f"Mend {name} first; the others need it. {self.whole.show_step(evidence.first)}",
@@ -144,7 +152,14 @@ def onset_of(bad: NDArray[np.bool_], seen: tuple[int, int], all_calls: tuple[int
     share_before = before / np.maximum(places, 1)
     fits = (share_after >= SHARE_BAD) & (share_after >= TIMES_BETTER_BEFORE * share_before)
     fits &= (total - before) >= FEWEST_BAD
+    fits &= _gains(before, places, total, count) >= SURE_GAIN + np.log(count)
     return int(index[np.argmax(fits)]) if fits.any() else -1
+
+
+def _gains(before: NDArray[np.int64], places: NDArray[np.int64], total: int, count: int) -> NDArray[np.float64]:
+    """Logarithm of how much likelier a series of `count` with `total` bad is with an onset at each of `places`, (m,)."""
+    with_onset = log_likelihoods(before, places) + log_likelihoods(total - before, count - places)
+    return with_onset - log_likelihoods(np.array([total]), np.array([count]))
 
 
 def _later(nanoseconds: int) -> str:

@@ -28,6 +28,8 @@ SAME_WAIT = 1.05
 """Waits that differ by no more than this factor are the same."""
 MOST_OF_THEM = 0.5
 """Share of the calls that were given up to which this wait has to belong."""
+EARLY = 10
+"""The timeout is this percentile of these waits: a busy caller notices late that the time is over, never early."""
 SHORTEST_NS = 20_000_000
 """No timeout is shorter."""
 
@@ -71,7 +73,7 @@ class ClientTimeout(Rule):
 
     def _claim(self, edge: int, same: Values, every: int) -> Claim:
         caller, name = self.whole.ends_of_edge(edge)
-        wait = int(same.median)
+        wait = same.percentile(EARLY)
 
         def gather(portion: Portion, evidence: Evidence) -> None:
             places = _given_up(portion)

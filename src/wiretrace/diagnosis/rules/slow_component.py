@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Told, slow_harm
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
 from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
@@ -15,7 +15,6 @@ from wiretrace.model.words import counted, duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.spectrum import Hypothesis
 
@@ -46,7 +45,7 @@ class SlowComponent(Rule):
     def _claim(self, cause: Hypothesis) -> Claim:
         through = self.whole.suspicion.calls_through(cause)
         lost = Distributions()
-        failed = [0]
+        felt, failed = Evidence(), [0]
 
         def gather(portion: Portion, evidence: Evidence) -> None:
             symptoms = portion.symptoms
@@ -55,6 +54,7 @@ class SlowComponent(Rule):
             failed[0] += int((of_cause & symptoms.failed).sum())
             lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
             evidence.add(portion, places, -symptoms.lost[places])
+            felt.add(portion, felt_calls(portion, places))
 
         def tell(evidence: Evidence) -> Told | None:
             count = evidence.occurrences
@@ -65,7 +65,7 @@ class SlowComponent(Rule):
                 f" The same calls go through {', '.join(cause.also)}: nothing tells them apart." if cause.also else ""
             )
             return Told(
-                slow_harm(self.whole, evidence.requests, count / through),
+                slow_harm(self.whole, felt, through),
                 f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request {more} more than "
                 "usual.",
                 f"{count:,} of {counted(through, 'call')} through it ({percent(count / through)}) took far longer than "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Told, slow_harm
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
 from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
@@ -16,7 +16,6 @@ from wiretrace.model.words import counted, duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.conclude import Evidence
     from wiretrace.diagnosis.portion import Portion
     from wiretrace.diagnosis.spectrum import Hypothesis
 
@@ -46,7 +45,7 @@ class SlowEdge(Rule):
     def _claim(self, cause: Hypothesis) -> Claim:
         through = self.whole.suspicion.calls_through(cause)
         lost = Distributions()
-        failed = [0]
+        felt, failed = Evidence(), [0]
 
         def gather(portion: Portion, evidence: Evidence) -> None:
             symptoms = portion.symptoms
@@ -55,6 +54,7 @@ class SlowEdge(Rule):
             failed[0] += int((of_cause & symptoms.failed).sum())
             lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
             evidence.add(portion, places, -symptoms.lost[places])
+            felt.add(portion, felt_calls(portion, places))
 
         def tell(evidence: Evidence) -> Told | None:
             count = evidence.occurrences
@@ -66,7 +66,7 @@ class SlowEdge(Rule):
             )
             where = f"to and from host {cause.name}" if cause.kind is ComponentKind.HOST else cause.name
             return Told(
-                slow_harm(self.whole, evidence.requests, count / through),
+                slow_harm(self.whole, felt, through),
                 f"The network {where} is slow: a call that it delays is {more} longer on its way than usual.",
                 f"{count:,} of {counted(through, 'call')} on this way ({percent(count / through)}) were late; "
                 f"{counted(evidence.requests, 'request')} waited for them. The callees answered as fast as ever.{same}",

@@ -60,19 +60,43 @@ class MatchRates(NamedTuple):
     """Share of the wrong pairs that do."""
 
 
-def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent: Ragged) -> Match:
-    """Compare the values of both sides of `pairs`."""
+def match(
+    observations: Observations,
+    pairs: Pairs,
+    of_child: Ragged,
+    of_parent: Ragged,
+    since: NDArray[np.float64] | None = None,
+) -> Match:
+    """Compare the values of both sides of `pairs`.
+
+    `since` says from when each of the parents' values is there, nanoseconds, shape of ``of_parent.values``: a child that
+    starts before has nothing of it. None: from the beginning.
+    """
     callee = observations.problem.callee.astype(np.uint64)
     carriers, served = _carriers(observations, pairs)
     held = np.diff(of_parent.offsets)[carriers]
     owner = np.repeat(carriers, held)
-    values = of_parent.values[ranges(of_parent.offsets[carriers], held)]
+    at = ranges(of_parent.offsets[carriers], held)
+    values = of_parent.values[at]
     of_process = np.sort(values ^ (callee[owner] * MIX))
-    of_call = np.sort(values ^ (owner.astype(np.uint64) * MIX))
+    of_call = values ^ (owner.astype(np.uint64) * MIX)
+    order = np.argsort(of_call) if since is None else np.lexsort((since[at], of_call))
+    of_call = of_call[order]
 
     counts = np.diff(of_child.offsets)[pairs.child]
+    comparable = (counts > 0) & (np.diff(of_parent.offsets)[pairs.parent] > 0)
+    starts = observations.starts[pairs.child]
+    if since is not None:
+        earliest = np.full(len(observations), np.inf)
+        np.minimum.at(earliest, owner, since[at])
+        comparable &= earliest[pairs.parent] <= starts
+        since = since[at][order]
     chance, shared = np.ones(len(pairs)), np.zeros(len(pairs), np.int64)
-    for pair, value in _shared_values(pairs, of_child, of_call, counts):
+    for pair, value, place in _shared_values(pairs, of_child, of_call, counts):
+        if since is not None:
+            # Of several answers with the value, the first one stands first.
+            there = since[place] <= starts[pair]
+            pair, value = pair[there], value[there]
         process = callee[pairs.parent[pair]]
         wanted = value ^ (process * MIX)
         carried = np.searchsorted(of_process, wanted, "right") - np.searchsorted(of_process, wanted, "left")
@@ -84,14 +108,13 @@ def match(observations: Observations, pairs: Pairs, of_child: Ragged, of_parent:
         common = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[pair])
         np.minimum.at(chance, pair, common)
         np.add.at(shared, pair, 1)
-    comparable = (counts > 0) & (np.diff(of_parent.offsets)[pairs.parent] > 0)
     return Match(shared, chance, comparable)
 
 
 def _shared_values(
     pairs: Pairs, of_child: Ragged, of_call: NDArray[np.uint64], counts: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
-    """The values that both sides carry, a block of pairs at a time: numbers of the pairs, and the values.
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]]:
+    """The values that both sides carry, a block of pairs at a time: numbers of the pairs, values, places in `of_call`.
 
     `of_call` are the parents' values mixed with the parents' numbers, sorted; `counts` (pairs,) the children's values.
     """
@@ -106,8 +129,10 @@ def _shared_values(
         wanted = value ^ (pairs.parent[pair].astype(np.uint64) * MIX)
         maybe = np.flatnonzero(present[wanted >> shift])
         wanted = wanted[maybe]
-        shares = maybe[of_call[np.minimum(np.searchsorted(of_call, wanted), len(of_call) - 1)] == wanted]
-        yield pair[shares], value[shares]
+        place = np.minimum(np.searchsorted(of_call, wanted), len(of_call) - 1)
+        same = of_call[place] == wanted
+        shares = maybe[same]
+        yield pair[shares], value[shares], place[same]
 
 
 def _carriers(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

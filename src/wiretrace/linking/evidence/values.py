@@ -48,16 +48,17 @@ class Values(Evidence):
         weight = np.zeros(len(pairs))
         strongest = np.zeros(len(pairs))
         phrase = np.full(len(pairs), -1, np.int64)
+        answers, answered = _answers(observations, known)
         flows = (
-            (problem.request_tokens, problem.request_tokens),
-            (problem.response_tokens, problem.response_tokens),
-            (problem.request_tokens, _answers(observations, known)),
+            (problem.request_tokens, problem.request_tokens, None),
+            (problem.response_tokens, problem.response_tokens, None),
+            (problem.request_tokens, answers, answered),
         )
         rates: dict[int, MatchRates] = dict(learned) if isinstance(learned, dict) else {}
-        for number, (of_child, of_parent) in enumerate(flows):
+        for number, (of_child, of_parent, since) in enumerate(flows):
             if not len(of_child.values) or not len(of_parent.values):
                 continue
-            found = match(observations, pairs, of_child, of_parent)
+            found = match(observations, pairs, of_child, of_parent, since)
             if number not in rates:
                 rates[number] = match_rates(observations, pairs, found, known)
             flow_weight = match_weights(observations, pairs, found, rates[number])
@@ -68,12 +69,13 @@ class Values(Evidence):
         return Weighed(np.clip(weight, -MOST_NATS, MOST_NATS), detail, phrase, rates)
 
 
-def _answers(observations: Observations, known: NDArray[np.int64]) -> Ragged:
-    """Per call, the values of the answers that its children of known parentage got."""
+def _answers(observations: Observations, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
+    """Per call, the values of the answers that its children of known parentage got, and when each was there."""
     tokens = observations.problem.response_tokens
     child = np.flatnonzero((known != UNDECIDED) & (known >= 0))
     counts = np.diff(tokens.offsets)[child]
     owner = np.repeat(known[child], counts)
     values = tokens.values[ranges(tokens.offsets[child], counts)]
+    answered = np.repeat(observations.ends[child], counts)
     order = np.argsort(owner, kind="stable")
-    return Ragged(offsets_of(np.bincount(owner, minlength=len(observations))), values[order])
+    return Ragged(offsets_of(np.bincount(owner, minlength=len(observations))), values[order]), answered[order]

@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { termFor } from "./filter.js";
 import { count, counted, duration, percent } from "./format.js";
-import { meter } from "./parts.js";
+import { downloads, meter } from "./parts.js";
 import { outcomeClass, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./model.js").Model} Model */
@@ -73,11 +73,13 @@ export function slower(model, inside, outside) {
 /** The panel beside the heatmap. @param {Model} model @param {Uint32Array} inside @param {Uint32Array} outside
  * @param {(term: string) => void} add adds a term to the filter @param {() => void} clear @returns {HTMLElement} */
 export function explanation(model, inside, outside, add, clear) {
+  const comparable = Boolean(inside.length && outside.length);
+  const values = comparable ? differences(model, inside, outside) : [];
+  const times = comparable ? slower(model, inside, outside) : [];
   const head = element("p", { class: "explain-head" }, element("b", {}, `${counted(inside.length, "tree")} in the region`), ` against ${count(outside.length)} outside `,
-    element("button", { type: "button", class: "small", click: clear }, "Clear the region"));
-  if (!inside.length || !outside.length) return element("div", { class: "explain" }, head, element("p", { class: "muted" }, "There is nothing to compare."));
-  const values = differences(model, inside, outside);
-  const times = slower(model, inside, outside);
+    element("button", { type: "button", class: "small", click: clear }, "Clear the region"),
+    comparable ? downloads("region", () => differenceTable(values, times)) : null);
+  if (!comparable) return element("div", { class: "explain" }, head, element("p", { class: "muted" }, "There is nothing to compare."));
   const longest = Math.max(...times.map((each) => each.inside), 1);
   const button = (/** @type {string} */ words, /** @type {string} */ term) => element("button", { type: "button", class: "term", title: `Add ${term} to the filter`, click: () => add(term) }, words);
   return element("div", { class: "explain" }, head,
@@ -88,6 +90,14 @@ export function explanation(model, inside, outside, add, clear) {
       element("div", {}, element("h3", {}, "Takes longer inside"), times.length ? element("table", { class: "plain" }, element("tbody", {}, times.map((each) => element("tr", {},
         element("th", { scope: "row" }, button(each.words, each.term)), element("td", {}, meter(each.inside / longest)), element("td", { class: "number" }, duration(each.inside)),
         element("td", { class: "muted" }, `outside ${duration(each.outside)} a tree`))))) : element("p", { class: "muted" }, "No operation takes longer."))));
+}
+
+/** What the panel says, for downloads. @param {Difference[]} values @param {Slower[]} times @returns {{ titles: string[], rows: unknown[][] }} */
+function differenceTable(values, times) {
+  return {
+    titles: ["difference", "filter", "share_inside", "share_outside", "self_ns_inside", "self_ns_outside"],
+    rows: [...values.map((each) => [each.words, each.term, each.inside, each.outside, null, null]), ...times.map((each) => [each.words, each.term, null, null, each.inside, each.outside])],
+  };
 }
 
 /** @param {Difference[]} found @param {string[]} words @param {Uint32Array} inside @param {Uint32Array} outside

@@ -9,9 +9,16 @@ import { routeTo } from "./router.js";
 /** @typedef {import("./main.js").App} App */
 
 /** Calls of a finding that are linked. */
-const CALLS_LINKED = 5;
+const CALLS_LINKED = 4;
 /** Findings that are shown before "more". */
 const FINDINGS_SHOWN = 6;
+/** Suspects, and cleared components, that are named at a glance. */
+const LIKELY_SHOWN = 3;
+const CLEARED_SHOWN = 6;
+/** Kinds of component that a person can go and look at. */
+const PLACES = new Set(["service", "host", "instance"]);
+/** The command that draws the tree of a call. */
+const DRAWS_TREE = /wiretrace show CASE ([0-9a-f]{4,})(?: --why)?/;
 /** @type {Record<string, string>} */
 const SIGNS = { critical: "error", warning: "warning", info: "info" };
 /** @type {Record<string, string>} */
@@ -43,7 +50,7 @@ function findingCard(finding, clock, overview) {
       finding.requests ? element("span", {}, `${counted(finding.requests, "request")} touched`) : null,
       finding.first_ns >= 0 ? element("span", {}, `${clock.timeOfDay(finding.first_ns)} to ${clock.timeOfDay(finding.last_ns)}`) : null,
       finding.code ? element("code", {}, finding.code) : null),
-    finding.next_step ? element("p", { class: "next" }, element("b", {}, "Next: "), finding.next_step) : null,
+    finding.next_step ? element("p", { class: "next" }, element("b", {}, "Next: "), withLink(finding.next_step)) : null,
     finding.calls.length ? element("p", { class: "muted" }, "Seen in ", finding.calls.slice(0, CALLS_LINKED).map((/** @type {string} */ call) =>
       element("a", { href: routeTo(["tree", call, call]) }, call)).flatMap((/** @type {Node} */ link) => [link, " "]),
       finding.callCount > CALLS_LINKED ? `and ${count(finding.callCount - CALLS_LINKED)} more` : null) : null,
@@ -63,17 +70,38 @@ function failureCard(failure) {
       element("a", { href: routeTo(["tree", failure.example]) }, "An example")));
 }
 
+/** What is to be done next: a command that draws a tree becomes a link to it. @param {string} text @returns {(string | HTMLElement)[]} */
+function withLink(text) {
+  const [before, id, after = ""] = text.split(DRAWS_TREE);
+  return id ? [before, element("a", { href: routeTo(["tree", id, id]) }, `call ${id}`), after] : [text];
+}
+
+/** The likeliest components at a glance, and those that are cleared. @param {App} app @returns {HTMLElement | null} */
+export function whereToLook({ overview }) {
+  /** @type {any[]} */
+  const rows = overview.suspects ?? [];
+  const likely = rows.filter((row) => !row.cleared).slice(0, LIKELY_SHOWN);
+  if (!likely.length) return null;
+  const cleared = rows.filter((row) => row.cleared && PLACES.has(row.component_kind)).slice(0, CLEARED_SHOWN);
+  return element("section", { class: "look", "aria-labelledby": "look-title" }, element("h2", { id: "look-title" }, "Where to look first"),
+    element("ol", {}, likely.map((row) => element("li", {},
+      element("div", { class: "look-name" }, element("span", {}, element("span", { class: "muted" }, `${row.component_kind} `), element("b", {}, row.component)),
+        element("span", { class: "look-score", title: "How well it explains which requests are bad" }, meter(row.score, "error"), ` ${Math.round(100 * row.score)} %`)),
+      element("p", { class: "muted" }, `${row.words.split(". ")[0].replace(/\.$/, "")}.${row.owner ? ` Owner: ${row.owner}.` : ""}`)))),
+    cleared.length ? element("p", { class: "cleared" }, signOf("ok"), `Cleared by good requests: ${cleared.map((row) => row.component).join(", ")}.`) : null);
+}
+
 /** Components by how well they explain which requests are bad. @param {App} app @returns {HTMLElement | null} */
 export function suspectsSection({ overview }) {
   const rows = overview.suspects ?? [];
   if (!rows.length) return null;
-  return element("section", { "aria-labelledby": "suspects-title" }, element("h2", { id: "suspects-title" }, "Suspects"),
+  return element("section", { "aria-labelledby": "suspects-title" }, element("h2", { id: "suspects-title" }, "All suspects"),
     table("suspects", "Which component explains best which requests are bad; those that good requests clear come last", [
       { title: "Component", key: (row) => row.component, cell: (row) => [element("span", { class: "muted" }, `${row.component_kind} `), element("b", {}, row.component)] },
       { title: "Explains", number: true, key: (row) => row.score, cell: (row) => [meter(row.score, row.cleared ? "" : "error"), ` ${Math.round(100 * row.score)} %`] },
       { title: "Bad requests", number: true, key: (row) => row.failing, cell: (row) => count(row.failing) },
       { title: "Good requests", number: true, key: (row) => row.good, cell: (row) => count(row.good) },
       { title: "Why", kind: "words", key: (row) => row.words, cell: (row) => [row.cleared ? element("b", {}, "Cleared: ") : null, row.words] },
-      { title: "Next", kind: "words", key: (row) => row.next_step, cell: (row) => row.next_step },
+      { title: "Next", kind: "words", key: (row) => row.next_step, cell: (row) => withLink(row.next_step) },
     ], rows));
 }

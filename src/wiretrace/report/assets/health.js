@@ -20,7 +20,7 @@ export function healthSection({ overview }) {
     element("ul", { class: "tiles" }, tiles(overview).map((tile) => element("li", { class: `tile ${tile.state}` },
       element("span", { class: "tile-name" }, tile.name),
       element("span", { class: "tile-value" }, signOf(tile.state), tile.value),
-      element("span", { class: "muted" }, tile.words)))),
+      element("span", { class: "muted", title: tile.words }, tile.words)))),
     element("div", { class: "health-more" },
       missing.length ? element("details", {}, element("summary", {}, `What is missing, in ${counted(missing.length, "sentence")}`), element("ul", { class: "gaps" }, missing.map((sentence) => element("li", {}, sentence)))) : null,
       element("a", { href: routeTo(["coverage"]) }, "Coverage by host, and clocks"), element("a", { href: routeTo(["about"]) }, "Where every byte went, and all notes")));
@@ -35,13 +35,13 @@ function tiles({ captures, clocks, connections, totals, links, coverage }) {
   const linked = ["stated", "measured", "inferred"].reduce((sum, basis) => sum + links[basis].count, 0);
   const children = linked + links.question.count;
   return [
-    { name: "Hosts captured", value: blind > 0 ? `${captured} of ${clocks.length}` : count(captured || captures.length), words: blind > 0 ? "the others are seen from outside" : counted(captures.length, "capture"), state: blind > 0 ? "question" : "ok" },
+    { name: "Hosts captured", value: blind > 0 ? `${captured} of ${clocks.length}` : count(captured || captures.length), words: blind > 0 ? "others from outside" : counted(captures.length, "capture"), state: blind > 0 ? "question" : "ok" },
     { name: "Time covered", value: duration(coverage.to - coverage.from), words: shortest(captures, coverage), state: "ok" },
-    { name: "Dropped", value: silent === captures.length && captures.length ? "not said" : count(dropped), words: silent ? `${counted(silent, "capture")} ${silent === 1 ? "does" : "do"} not say` : "packets, as the hosts say", state: dropped ? "error" : silent ? "question" : "ok" },
-    { name: "Gaps", value: size(connections.lostBytes), words: "acknowledged, not captured", state: connections.lostBytes ? "error" : "ok" },
+    { name: "Dropped", value: silent === captures.length && captures.length ? "not said" : count(dropped), words: silent ? `${count(silent)} ${silent === 1 ? "does" : "do"} not say` : "packets, by the hosts", state: dropped ? "error" : silent ? "question" : "ok" },
+    { name: "Gaps", value: size(connections.lostBytes), words: "not captured", state: connections.lostBytes ? "error" : "ok" },
     { name: "Encrypted", value: percent(connections.encrypted, connections.total), words: `${count(connections.encrypted)} of ${counted(connections.total, "connection")}`, state: connections.encrypted ? "question" : "ok" },
     { name: "Outside any request", value: percent(totals.outside, totals.calls), words: counted(totals.outside, "call"), state: totals.outside > MUCH_OUTSIDE * totals.calls ? "question" : "ok" },
-    { name: "Links", value: children ? percent(linked, children) : "none", words: links.question.count ? `${counted(links.question.count, "question")} beside them` : "of the calls that have a parent", state: links.question.count > MUCH_OUTSIDE * children ? "question" : "ok" },
+    { name: "Links", value: children ? percent(linked, children) : "none", words: links.question.count ? `${counted(links.question.count, "question")} besides` : "of calls with a parent", state: links.question.count > MUCH_OUTSIDE * children ? "question" : "ok" },
   ];
 }
 
@@ -49,7 +49,7 @@ function tiles({ captures, clocks, connections, totals, links, coverage }) {
 function shortest(captures, coverage) {
   const whole = coverage.to - coverage.from;
   const least = Math.min(...captures.filter((capture) => capture.first_ns >= 0).map((capture) => capture.last_ns - capture.first_ns));
-  return Number.isFinite(least) ? `each host at least ${percent(Math.min(least, whole), whole)} of it` : "no packets";
+  return Number.isFinite(least) ? `shortest: ${percent(Math.min(least, whole), whole)}` : "no packets";
 }
 
 /** What the capture lacks, in sentences. @param {any} overview @returns {string[]} */

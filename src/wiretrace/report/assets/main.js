@@ -110,8 +110,10 @@ async function show() {
   if (isNew) view?.focus();
   document.title = `${view?.title} \u2013 wiretrace report`;
   tabs.forEach((tab, number) => {
-    if (TABS[number][0] === VIEWS[name].tab) tab.setAttribute("aria-current", "page");
-    else tab.removeAttribute("aria-current");
+    if (TABS[number][0] === VIEWS[name].tab) {
+      tab.setAttribute("aria-current", "page");
+      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else tab.removeAttribute("aria-current");
   });
 }
 

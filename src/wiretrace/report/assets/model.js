@@ -35,6 +35,8 @@ export class Model {
     this.confidence = calls.numbers("confidence");
     this.question = calls.numbers("question");
     this.basis = calls.text("basis");
+    /** Whether a call took a message off a queue that its parent put there. */
+    this.follows = calls.numbers("follows");
     this.protocol = calls.text("protocol");
     this.operation = calls.text("operation");
     this.summary = calls.text("summary");
@@ -225,11 +227,14 @@ export class Details {
     }));
   }
 
-  /** Calls that may be the parent, the chosen one first. Place -1 stands for having none here. */
+  /** Calls that may be the parent, the chosen one first; a rank of 0 where several are followed. Place -1 stands for
+   * having none here: `elsewhere` then is the id of a call that the page does not hold, or empty for no call at all. */
   candidates() {
     const columns = this.columns;
     return this.items("candidates").map((item) => ({
       parent: this.parentAt("candidate_up", item),
+      elsewhere: columns.text("candidate_elsewhere").at(item),
+      rank: columns.numbers("candidate_rank")[item],
       basis: columns.text("candidate_basis").at(item),
       confidence: columns.numbers("candidate_confidence")[item] / CONFIDENCE_STEPS,
     }));

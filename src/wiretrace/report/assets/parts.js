@@ -1,7 +1,7 @@
 // Small parts that every view is made of: outcome marks, copy buttons, tables with their downloads, tabs, meters.
 
 import { element, svg } from "./dom.js";
-import { csvOf, download, jsonOf } from "./export.js";
+import { csvOf, download, jsonOf, tsvOf } from "./export.js";
 import { mark, outcomeClass, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./dom.js").Child} Child */
@@ -47,9 +47,9 @@ export function copyLine(text, label) {
   return element("div", { class: "copy-line" }, element("code", {}, text), copyButton(text, label));
 }
 
-/** Names and values. @param {[string, Child | Child[]][]} entries @returns {HTMLElement} */
-export function definitions(entries) {
-  return element("dl", {}, entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+/** Names and values. @param {[string, Child | Child[]][]} entries @param {string | null} [kind] @returns {HTMLElement} */
+export function definitions(entries, kind = null) {
+  return element("dl", { class: kind }, entries.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
 /** A bar of a length from 0 to 1; the number stands beside it. @param {number} share @param {string} [kind] @returns {HTMLElement} */
@@ -76,7 +76,7 @@ export function choice(label, choices, chosen, choose) {
     element("button", { type: "button", "aria-pressed": String(value === chosen), click: () => choose(value) }, title)));
 }
 
-/** Buttons that hand out rows as CSV and JSON. @param {string} name of the file @param {() => { titles: string[], rows: unknown[][] }} content
+/** Buttons that hand out rows: copied as a spreadsheet takes them, or saved as CSV and JSON. @param {string} name of the file @param {() => { titles: string[], rows: unknown[][] }} content
  * @returns {HTMLElement} */
 export function downloads(name, content) {
   const save = (/** @type {boolean} */ asCsv) => {
@@ -84,7 +84,12 @@ export function downloads(name, content) {
     if (asCsv) download(`${name}.csv`, "text/csv", csvOf(titles, rows));
     else download(`${name}.json`, "application/json", jsonOf(titles, rows));
   };
-  return element("span", { class: "downloads" },
+  const copy = copyButton(() => {
+    const { titles, rows } = content();
+    return tsvOf(titles, rows);
+  }, `${name} as a table`);
+  copy.classList.add("quiet");
+  return element("span", { class: "downloads" }, copy,
     element("button", { type: "button", class: "small quiet", "aria-label": `Save ${name} as CSV`, click: () => save(true) }, "CSV"),
     element("button", { type: "button", class: "small quiet", "aria-label": `Save ${name} as JSON`, click: () => save(false) }, "JSON"));
 }

@@ -46,13 +46,13 @@ export function compareView(app, tree, other, shape) {
     peerLinks(model, tree));
   if (other && otherTree < 0) return element("div", { class: "page compare" }, form, element("p", { class: "held" }, `There is no tree ${other} in this report.`));
   if (!others.length) return element("div", { class: "page compare" }, form, element("p", { class: "muted" }, "No other tree here has this root operation: there is no usual shape to compare with."));
-  const ways = merged(model, tree, others);
+  const ways = merged(model, tree, others).filter((way) => way.here.calls || way.there.size / others.length > COMMON);
   const total = Math.max(model.duration[model.first[tree]], 1);
   const there = (/** @type {Way} */ way) => typical(way, others.length);
   return element("div", { class: "page compare" }, form,
     element("p", {}, usual ? `Beside the median of ${counted(others.length, "other tree")} of ${model.operation.at(model.first[tree])}.` : ["Beside tree ", element("a", { href: routeTo(["tree", model.id.at(model.first[others[0]])]) }, model.id.at(model.first[others[0]])), `, which took ${duration(model.treeDuration[others[0]])}.`],
       ` This one took ${duration(model.treeDuration[tree])}, in ${counted(shape.count, "call")}.`),
-    table("comparison", "Calls by their way from the root; times are sums over the calls of a row", [
+    table("comparison", `Calls by their way from the root; times are sums over the calls of a row${usual ? "; what is neither here nor in most others is left out" : ""}`, [
       { title: "Call", kind: "way", plain: true, key: (way) => `${"  ".repeat(way.depth)}${way.service}: ${way.operation}`, cell: (way) => {
         const name = element("span", { class: "way-name" }, element("i", { class: `swatch ${app.hues.of(way.service)}` }), element("b", {}, way.service), way.operation);
         name.style.paddingLeft = `${Math.min(way.depth, 16) * 14}px`;
@@ -127,7 +127,7 @@ function merged(model, tree, others) {
   const stack = [...top.below.values()].reverse();
   for (let way = stack.pop(); way; way = stack.pop()) {
     result.push(way);
-    stack.push(...[...way.below.values()].reverse());
+    for (const below of [...way.below.values()].reverse()) stack.push(below);
   }
   return result;
 }

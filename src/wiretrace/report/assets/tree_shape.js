@@ -71,7 +71,8 @@ export class TreeShape {
     const byKey = new Map();
     for (let row = count - 1; row >= 0; row--) {
       const place = first + row;
-      let own = Math.imul(hash[row] ^ model.operation.codes[place], 0x9e3779b1);
+      // The size of the subtree is part of it: a hash of zeros must not be that of a call with calls like it beneath.
+      let own = Math.imul(hash[row] ^ model.operation.codes[place] ^ Math.imul(this.end[row] - row, 0x2545f491), 0x9e3779b1);
       own = Math.imul(own ^ (own >>> 15) ^ model.server.codes[place], 0x85ebca6b);
       own = Math.imul(own ^ (own >>> 13) ^ model.outcome.codes[place], 0xc2b2ae35);
       own = Math.imul(own ^ (own >>> 16) ^ model.question[place], 0x27d4eb2f);

@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { count, counted, duration, linkProbability, size } from "./format.js";
 import { copyButton, copyLine, definitions, meter, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
-import { BASES, OUTCOMES, outcomeLabel } from "./words.js";
+import { BASES, FOLLOWS, OUTCOMES, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
 /** @typedef {import("./tree_shape.js").TreeShape} TreeShape */
@@ -17,6 +17,8 @@ const ROLES = ["at the caller", "at the callee", "in between"];
 /** Evidence of this weight multiplies the odds by ten. */
 const TENFOLD = Math.log(10);
 
+/** Calls that took messages off a queue that are listed. */
+const TAKERS_SHOWN = 20;
 /** Calls before and after on the same connection that are shown. */
 const NEIGHBOURS = 2;
 
@@ -28,6 +30,7 @@ export function callPanel(app, place, details, shape) {
     summary(app, place, details),
     phases(app, place, details, shape),
     parentSection(app, place, details),
+    takers(app, place, shape),
     element("section", {}, element("h3", {}, "Endpoints"), definitions([
       ["Caller", endpoint(details, "client", model.client.at(place))],
       ["Callee", endpoint(details, "server", model.server.at(place))],
@@ -116,12 +119,41 @@ function parentSection(app, place, details) {
   }
   const link = model.linkOf(place);
   const confidence = model.confidenceOf(place);
+  const follows = Boolean(model.follows[place]);
+  const others = follows ? candidates.filter((candidate) => candidate.rank === 0 && candidate.parent !== parent) : [];
   return element("section", { class: "why" },
     element("h3", {}, link === "question" ? "Why this parent may be right" : "Why this parent"),
-    element("p", {}, link === "question" ? "It may have been caused by " : "Caused by ", callLink(app, parent), confidence === null ? "." : [", ", element("b", {}, linkProbability(confidence, link)), " sure."]),
+    element("p", {}, caused(link, follows), callLink(app, parent), follows ? " put on a queue" : "", confidence === null ? "." : [", ", element("b", {}, linkProbability(confidence, link)), " sure."]),
+    follows ? element("p", {}, `${FOLLOWS.sign} ${FOLLOWS.sentence} `, afterPut(app, place, parent)) : null,
+    others.length ? element("p", {}, "It took further messages off at once, those of ", others.flatMap((other, number) => [number ? ", " : "", candidateLink(app, other), ` (${linkProbability(other.confidence, other.basis)})`]), ".") : null,
     element("p", {}, element("span", { class: `badge ${link}` }, BASES[link]?.label ?? link), " ", BASES[link]?.sentence ?? ""),
     evidence(reasons.filter((reason) => reason.parent === parent)),
     alternatives(app, place, candidates, parent));
+}
+
+/** The words before the parent. @param {string} link @param {boolean} follows @returns {string} */
+function caused(link, follows) {
+  if (follows) return link === "question" ? "It may have taken off what " : "It took off what ";
+  return link === "question" ? "It may have been caused by " : "Caused by ";
+}
+
+/** How long a message lay on its queue. @param {App} app @param {number} place @param {number} parent @returns {string} */
+function afterPut({ model }, place, parent) {
+  const rest = model.start[place] - model.start[parent];
+  return rest > 0 ? `It began ${duration(rest)} after its parent.` : "It waited for the message before there was one.";
+}
+
+/** Calls that took off what a call put on a queue. @param {App} app @param {number} place @param {TreeShape} shape @returns {HTMLElement | null} */
+function takers(app, place, shape) {
+  const row = place - shape.first;
+  const found = [];
+  for (let child = row + 1; child < shape.end[row]; child = shape.end[child]) {
+    if (app.model.follows[shape.first + child]) found.push(shape.first + child);
+  }
+  if (!found.length) return null;
+  return element("section", {}, element("h3", {}, "What it put on a queue was taken off by"),
+    element("ul", {}, found.slice(0, TAKERS_SHOWN).map((taker) => element("li", {}, callLink(app, taker), element("span", { class: "muted" }, ` ${afterPut(app, taker, place)}`)))),
+    found.length > TAKERS_SHOWN ? element("p", { class: "muted" }, `And ${count(found.length - TAKERS_SHOWN)} more.`) : null);
 }
 
 /** @param {Reason[]} reasons @returns {HTMLElement} */
@@ -133,12 +165,17 @@ function evidence(reasons) {
 
 /** @param {App} app @param {number} place @param {Candidate[]} candidates @param {number} parent @returns {HTMLElement | null} */
 function alternatives(app, place, candidates, parent) {
-  const others = candidates.filter((candidate) => candidate.parent !== parent);
+  const others = candidates.filter((candidate) => candidate.rank > 0 && candidate.parent !== parent);
   if (!others.length) return null;
   return element("div", {}, element("h4", {}, "It could also have been"),
     element("ul", { class: "alternatives" }, others.map((candidate) => element("li", {},
       element("span", { class: "chance" }, linkProbability(candidate.confidence, candidate.basis)), " ",
-      candidate.parent < 0 ? "caused by nothing that was captured" : callLink(app, candidate.parent)))));
+      candidate.parent < 0 && !candidate.elsewhere ? "caused by nothing that was captured" : candidateLink(app, candidate)))));
+}
+
+/** A call that may be the parent; one that the page does not hold is named by its id. @param {App} app @param {Candidate} candidate */
+function candidateLink(app, candidate) {
+  return candidate.parent < 0 ? element("span", {}, "call ", element("code", {}, candidate.elsewhere), ", which this page does not hold") : callLink(app, candidate.parent);
 }
 
 /** @param {App} app @param {number} place @returns {HTMLElement} */
@@ -216,7 +253,7 @@ function weightInWords(weight) {
 
 /** @param {string} title @param {[string, string][]} entries @returns {HTMLElement | null} */
 function list(title, entries) {
-  return entries.length ? element("section", {}, element("h3", {}, title), definitions(entries)) : null;
+  return entries.length ? element("section", {}, element("h3", {}, title), definitions(entries, "names")) : null;
 }
 
 /** @param {string} title @param {string[]} lines @returns {HTMLElement | null} */

@@ -2,14 +2,14 @@
 
 import { element } from "./dom.js";
 import { termFor } from "./filter.js";
-import { findingsSection, suspectsSection } from "./findings.js";
+import { findingsSection, suspectsSection, whereToLook } from "./findings.js";
 import { count, counted, duration, percent, rate } from "./format.js";
 import { healthSection } from "./health.js";
 import { heldNote } from "./held.js";
 import { rateBars, signOf, table } from "./parts.js";
 import { routeTo } from "./router.js";
 import { smallHeat } from "./small_heat.js";
-import { outcomeLabel } from "./words.js";
+import { OUTCOMES, outcomeLabel } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
 /** @typedef {import("./parts.js").TableColumn} TableColumn */
@@ -19,8 +19,8 @@ export class OverviewView {
   /** @param {App} app */
   constructor(app) {
     this.title = "Overview";
-    this.node = element("div", { class: "page", tabindex: "-1" }, headline(app), heldNote(app.overview),
-      healthSection(app), findingsSection(app), suspectsSection(app), operations(app),
+    this.node = element("div", { class: "page first", tabindex: "-1" }, headline(app), heldNote(app.overview),
+      healthSection(app), element("div", { class: "answer-grid" }, findingsSection(app), whereToLook(app)), operations(app), suspectsSection(app),
       element("footer", { class: "muted" }, `Made by wiretrace ${app.overview.wiretrace} from the captures alone. Times are on the common time line of all hosts.`));
   }
 
@@ -65,8 +65,9 @@ function headline({ overview, clock }) {
   return element("section", { class: "headline" },
     element("div", {},
       element("h1", { id: "view-title" }, first || `${counted(totals.calls, "call")}, and no request among them.`),
-      further.map((/** @type {string} */ sentence) => element("p", { class: "lead" }, sentence)),
-      totals.requests ? element("p", { class: "lead" }, "Half of the requests took under ", element("b", {}, duration(totals.p50)), ", 95 of 100 under ", element("b", {}, duration(totals.p95)), "; the slowest took ", slowest, ".") : null,
+      meaningOf(first) ? element("p", { class: "lead" }, meaningOf(first)) : null,
+      element("p", { class: "lead" }, further.join(" "),
+        totals.requests ? [" Half of the requests took under ", element("b", {}, duration(totals.p50)), ", 95 of 100 under ", element("b", {}, duration(totals.p95)), "; the slowest took ", slowest, "."] : null),
       element("p", { class: "facts" },
         element("span", {}, `${clock.full(totals.start)}, ${duration(span)} long`),
         element("span", {}, `${counted(totals.calls, "call")} in ${counted(totals.trees, "tree")}`),
@@ -77,7 +78,14 @@ function headline({ overview, clock }) {
         element("a", { class: "button", href: routeTo(["map"]) }, "Map of services"))),
     rates.requests.length ? element("figure", { class: "rate" },
       rateBars(rates.requests, rates.failed, `Requests over time: ${rate(totals.requests, span)} on average, ${count(totals.failedRequests)} failed`),
-      element("figcaption", { class: "muted" }, `${rate(totals.requests, span)} on average, ${duration(span / rates.requests.length)} a bar`, totals.failedRequests ? [element("i", { class: "key error" }), " failed"] : null)) : null);
+      element("figcaption", { class: "muted facts" }, element("span", {}, `${rate(totals.requests, span)} on average, ${duration(span / rates.requests.length)} a bar`), totals.failedRequests ? element("span", {}, element("i", { class: "key error" }), `${count(totals.failedRequests)} failed`) : null)) : null);
+}
+
+/** What the way of failing that a headline names means, for who reads of it for the first time. @param {string} headline @returns {string} */
+function meaningOf(headline) {
+  const said = headline.toLowerCase();
+  const found = Object.values(OUTCOMES).find(({ label }) => label !== OUTCOMES.error.label && ["fails with ", "did: ", "failed: "].some((words) => said.includes(words + label.toLowerCase())));
+  return found ? `${found.label[0].toUpperCase()}${found.label.slice(1)}: ${found.sentence[0].toLowerCase()}${found.sentence.slice(1)}` : "";
 }
 
 /** @param {App} app @returns {HTMLElement} */

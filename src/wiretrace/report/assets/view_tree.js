@@ -279,7 +279,7 @@ export class TreeView {
     this.panel.hidden = this.way === "compare";
     this.split.classList.toggle("whole", this.way === "compare");
     if (this.way === "compare") this.other.replaceChildren(compareView(this.app, this.tree, this.with, shape));
-    if (this.way === "sequence") this.other.replaceChildren(sequenceView(this.drawing, this.visible, this.chosen, (place) => this.choose(place)));
+    if (this.way === "sequence") this.other.replaceChildren(sequenceView(this.drawing, this.visible, this.chosen, (place) => this.choose(place), this.other.clientWidth));
     if (this.way) return;
     this.showAxis();
     this.minimap.show(shape, this.drawing.window);
@@ -320,10 +320,10 @@ export class TreeView {
     const rows = Array.from({ length: shape.count }, (_, row) => {
       const place = this.first + row;
       const parent = model.parentOf(place);
-      return [model.id.at(place), parent < 0 ? null : model.id.at(parent), model.linkOf(place), model.confidenceOf(place), model.client.at(place), model.server.at(place), model.operation.at(place),
+      return [model.id.at(place), parent < 0 ? null : model.id.at(parent), model.linkOf(place), parent < 0 ? null : model.follows[place] ? "follows" : "child", model.confidenceOf(place), model.client.at(place), model.server.at(place), model.operation.at(place),
         model.titleOf(place), model.status.at(place), model.outcome.at(place), clock.iso(model.treeStart[this.tree] + model.start[place]), model.duration[place], shape.self[row], shape.onPath[row]];
     });
-    return { titles: ["id", "parent", "link", "confidence", "client", "service", "operation", "request", "status", "outcome", "start", "duration_ns", "self_ns", "critical_ns"], rows };
+    return { titles: ["id", "parent", "link", "relation", "confidence", "client", "service", "operation", "request", "status", "outcome", "start", "duration_ns", "self_ns", "critical_ns"], rows };
   }
 }
 

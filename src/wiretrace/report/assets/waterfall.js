@@ -6,7 +6,7 @@ import { element } from "./dom.js";
 import { count, counted, duration, linkProbability } from "./format.js";
 import { outcomeMark, signOf } from "./parts.js";
 import { cell } from "./windowed.js";
-import { BASES, outcomeClass } from "./words.js";
+import { BASES, FOLLOWS, outcomeClass } from "./words.js";
 
 /** @typedef {import("./main.js").App} App */
 /** @typedef {import("./tree_shape.js").TreeShape} TreeShape */
@@ -60,7 +60,7 @@ export function waterfallRow(drawing, row, toggle) {
         stalled ? element("span", { class: "pill warn", title: "Waited for what was lost to be sent again, or for the receiver to take more" }, `stalled ${duration(stalled)}`) : null),
       cell("status", state === "ok" ? element("span", {}, model.status.at(place) || "\u2013")
         : outcomeMark(model.outcome.at(place), model.status.at(place) && model.outcome.at(place) === "error" ? model.status.at(place) : undefined)),
-      cell("link", linkBadge(link, model.confidenceOf(place))),
+      cell("link", linkBadge(link, model.confidenceOf(place), Boolean(model.follows[place]))),
       cell("self number", duration(members ? members.reduce((sum, member) => sum + shape.self[member], 0) : shape.self[row])),
       cell("duration number", members ? "\u03a3 " : "", duration(length)),
       cell("timeline", members ? memberBars(drawing, members, state) : bar(drawing, row, state)),
@@ -68,11 +68,17 @@ export function waterfallRow(drawing, row, toggle) {
   };
 }
 
-/** How a call is tied to its parent, and how surely. @param {string} link @param {number | null} confidence @returns {HTMLElement} */
-export function linkBadge(link, confidence) {
+/** How a call is tied to its parent, and how surely. @param {string} link @param {number | null} confidence
+ * @param {boolean} follows whether it took a message off a queue that its parent put there @returns {HTMLElement} */
+export function linkBadge(link, confidence, follows) {
   if (!link) return element("span", { class: "muted" }, "root");
   const surely = confidence === null || (link === "stated" && confidence === 1) ? "" : ` ${linkProbability(confidence, link)}`;
-  return element("span", { class: `badge ${link}`, title: BASES[link]?.sentence }, `${link === "question" ? "? " : ""}${BASES[link]?.label ?? link}${surely}`);
+  return element("span", { class: `badge ${link}`, title: `${follows ? `${FOLLOWS.sentence} ` : ""}${BASES[link]?.sentence ?? ""}` }, follows ? queueSign() : null, `${link === "question" ? "? " : ""}${BASES[link]?.label ?? link}${surely}`);
+}
+
+/** The sign of a message that was taken off a queue, with its words for who does not see it. @returns {HTMLElement} */
+export function queueSign() {
+  return element("span", { class: "queue-sign" }, element("span", { "aria-hidden": "true" }, FOLLOWS.sign), element("span", { class: "off-screen" }, `${FOLLOWS.label}, `));
 }
 
 /** The lines from the ancestors of a call to it, drawn as its link is. @param {Drawing} drawing @param {number} row @param {string} link */
@@ -83,7 +89,7 @@ function guide({ app: { model }, shape, hasNext }, row, link) {
   for (let at = row; model.up[shape.first + at]; at -= model.up[shape.first + at]) {
     const level = model.depth[shape.first + at];
     if (level > INDENTED_LEVELS || (at !== row && !hasNext[at])) continue;
-    const line = element("i", { class: at === row ? `elbow ${link}` : "" });
+    const line = element("i", { class: at === row ? `elbow ${link}${model.follows[shape.first + row] ? " follows" : ""}` : "" });
     line.style.left = `${(level - 1) * LEVEL_PIXELS + 4}px`;
     if (at === row && confidence !== null) line.style.opacity = String(FAINTEST + (1 - FAINTEST) * confidence);
     lines.append(line);
@@ -107,6 +113,8 @@ function bar(drawing, row, state) {
   const serverStart = both ? start + model.serverStart[place] : start;
   const serverEnd = both ? serverStart + model.serverDuration[place] : end;
   const parts = [];
+  const putAt = model.follows[place] ? model.start[place - model.up[place]] : start;
+  if (putAt < start) parts.push(piece(drawing, "bar resting", putAt, start));
   if (model.opening[place] > 0) parts.push(piece(drawing, "bar opening", start - model.opening[place], start));
   parts.push(piece(drawing, `bar outer ${state} ${hue} ${both ? "both" : "one"}`, start, end));
   if (both) parts.push(piece(drawing, `bar inner ${state} ${hue}`, serverStart, serverEnd));
@@ -173,6 +181,6 @@ function piece({ window }, kind, from, to) {
 /** What the bars mean. @returns {HTMLElement} */
 export function waterfallLegend() {
   const key = (/** @type {string} */ kind, /** @type {string} */ words) => element("span", {}, element("i", { class: `key ${kind}` }), words);
-  return element("p", { class: "legend" }, key("outer", "network"), key("inner", "at the server"), key("waits", "waits for its own calls"), key("edge", "sending, receiving"), key("opening", "connecting"),
+  return element("p", { class: "legend" }, key("outer", "network"), key("inner", "at the server"), key("waits", "waits for its own calls"), key("edge", "sending, receiving"), key("opening", "connecting"), key("resting", "message on a queue"),
     key("critical", "critical path"), key("one", "seen at one side only"), key("error", "failed"), key("unknown", "end not captured"));
 }

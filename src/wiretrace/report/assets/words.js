@@ -30,6 +30,9 @@ export const BASES = {
   question: { label: "question", sentence: "The likeliest parent is too uncertain to be called a link." },
 };
 
+/** A link to whoever put a message on a queue. */
+export const FOLLOWS = { sign: "\u00bb", label: "took a message off a queue", sentence: "It took a message off a queue that its parent had put there: nobody waited for it." };
+
 /** Where captured bytes went: the sentences of `Payload` in model/analysis.py. @type {Record<string, string>} */
 export const ACCOUNTS = {
   captured: "were captured in TCP and UDP packets, repetitions included, at all vantage points",

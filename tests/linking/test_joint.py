@@ -1,0 +1,67 @@
+"""Drawing assignments."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from simulator import Simulation
+
+from wiretrace.linking import joint, linker
+from wiretrace.linking.initial import first_assignment
+from wiretrace.linking.sampler import Sampler
+
+if TYPE_CHECKING:
+    import pytest
+    from numpy.typing import NDArray
+
+    from wiretrace.linking.habits import ServiceHabits
+    from wiretrace.linking.service import Service
+
+
+def given_up_early(seed: int) -> Simulation:
+    """Requests that make one to four equal calls; half of them are over long before their calls are."""
+    chance, world = random.Random(seed), Simulation()
+    rows, at = [], 0.0
+    for _ in range(40):
+        at += chance.expovariate(20)
+        rows.append((at, "REQUEST", chance.choice([0.02, 0.3])))
+        rows += [(at + 0.25 * chance.random(), "SELECT", 0.002) for _ in range(chance.randint(1, 4))]
+    for start, operation, took in sorted(rows):
+        call = world.call(*(("client", "app") if operation == "REQUEST" else ("app", "db")), operation, start)
+        call.respond = start + took
+    return world
+
+
+def test_no_call_gets_a_parent_that_may_not_have_caused_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of calls begins with the parent of its first call; those that come too late for it get another, or none."""
+    seen: list[tuple[Service, NDArray[np.int64], joint.Posterior]] = []
+
+    def never_moved(service: Service, sampler: Sampler, *_: object) -> NDArray[np.int64]:
+        drawn: NDArray[np.int64] = sampler.parents()[0]
+        return drawn
+
+    def solved(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> joint.Posterior:
+        start = first_assignment
+        monkeypatch.setattr(Sampler, "run", lambda *_: None)
+        posterior = solve(service, known, quick)
+        seen.append((service, start(service, posterior.model), posterior))
+        return posterior
+
+    solve = joint.solve
+    monkeypatch.setattr(joint, "_likeliest", never_moved)
+    monkeypatch.setattr(linker, "solve", solved)
+    linker.link(given_up_early(1).problem())
+    assert seen
+    for service, start, posterior in seen:
+        unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
+        candidates = set(zip(unit.tolist(), service.candidates.tolist(), strict=True))
+        assert not pairs_of(start) <= candidates
+        assert pairs_of(posterior.parent) <= candidates
+
+
+def pairs_of(parent: NDArray[np.int64]) -> set[tuple[int, int]]:
+    """Units and their parents."""
+    placed = np.flatnonzero(parent >= 0)
+    return set(zip(placed.tolist(), parent[placed].tolist(), strict=True))
