@@ -1,7 +1,7 @@
 """What identifiers, equal requests, values and sessions say of the candidate pairs, and which links they put beyond doubt.
 
 Rules: all kinds of evidence of the registry are weighed in turn, twice: the second time they know the links that the
-first time put beyond doubt. A unit's evidence is the sum of that of its calls. Only what is contested, and a sample of
+first time put beyond doubt. A unit's evidence is the sum of what its calls say. Only what is contested, and a sample of
 the rest to learn from, is looked at by kinds whose cost grows with the values.
 """
 
@@ -64,7 +64,7 @@ def weigh_contents(
     settled = np.zeros(len(units), bool)
     for number in range(PASSES):
         if number:
-            _drop_hopeless(units, weight, known)
+            _drop_hopeless(units, weight, settled)
         pairs, unit_pair = _call_pairs(observations, units)
         weight = np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
@@ -73,22 +73,25 @@ def weigh_contents(
                 # What is said of pairs that are dropped next would only take room.
                 if number + 1 == PASSES:
                     said.append((evidence, pairs, weighed))
-                weight += np.bincount(unit_pair, weights=weighed.weight, minlength=len(weight))
-        settled |= _decide(units, weight, known)
+                counted = weighed.weight
+                if evidence.once:
+                    counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
+                weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
+        settled = _decide(units, weight, known, settled)
     return Contents(weight, settled, said)
 
 
-def _drop_hopeless(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> None:
-    """Drop pairs that the contents speak against, and rivals of what is decided but for a sample to learn from."""
+def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
+    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from."""
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
-    keep = (weight > best[units.pair_unit] - HOPELESS) | (weight >= 0.0)
-    parent = known[units.first_call]
-    decided = np.flatnonzero((parent != UNDECIDED) & (np.diff(units.offsets) > 1))
+    hopeless = weight <= best[units.pair_unit] - HOPELESS
+    keep = ~hopeless | (weight >= 0.0)
+    decided = np.flatnonzero(settled)
     decided[:: len(decided) // SAMPLE + 1] = -1
     plain = np.zeros(len(units), bool)
     plain[decided[decided >= 0]] = True
-    units.keep(keep & (~plain[units.pair_unit] | (parent[units.pair_unit] == units.pair_parent)))
+    units.keep(keep & ~(plain[units.pair_unit] & hopeless))
 
 
 def has_contents(observations: Observations) -> bool:
@@ -121,12 +124,17 @@ def _call_pairs(observations: Observations, units: Units) -> tuple[Pairs, NDArra
     return Pairs(np.repeat(calls, count), units.pair_parent[pair]), pair
 
 
-def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Write into `known` the parents of units that the contents prefer beyond doubt; returns which these are (units,)."""
+def _decide(
+    units: Units, weight: NDArray[np.float64], known: NDArray[np.int64], settled: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Write into `known` the parents of units that the contents prefer beyond doubt; returns which these are (units,).
+
+    What was `settled` (units,) before stays so where no rival is left, and is judged anew where there are some.
+    """
     counts = np.diff(units.offsets)
     contested = np.flatnonzero(counts > 1)
     if not len(contested):
-        return np.zeros(len(units), bool)
+        return settled
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
     near = weight > best[units.pair_unit] - BEYOND_DOUBT
@@ -136,6 +144,7 @@ def _decide(units: Units, weight: NDArray[np.float64], known: NDArray[np.int64])
     parent[units.pair_unit[decided]] = units.pair_parent[decided]
     calls = np.flatnonzero(units.of_call >= 0)
     of_unit = parent[units.of_call[calls]]
-    known[calls[of_unit != UNDECIDED]] = of_unit[of_unit != UNDECIDED]
-    settled: NDArray[np.bool_] = parent != UNDECIDED
-    return settled
+    judged = of_unit != UNDECIDED
+    judged |= (settled & (counts > 1))[units.of_call[calls]]
+    known[calls[judged]] = of_unit[judged]
+    return np.where(counts > 1, parent != UNDECIDED, settled)
