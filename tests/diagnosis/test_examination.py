@@ -44,6 +44,7 @@ OUTCOMES = (
     {"status": "500", "outcome": "error"},
     {"status": "", "outcome": "client_aborted"},
     {"status": "", "outcome": "refused"},
+    {"status": "", "outcome": "server_silent"},
     {"status": "", "outcome": "unfinished"},
 )
 
@@ -68,6 +69,9 @@ def any_system(seed: int, calls: int) -> System:
                 question=parent is not None and source.random() < 0.1, **source.choice(OUTCOMES),
             )
         )  # fmt: skip
+    for exchange in system.exchanges:
+        if source.random() < 0.2:
+            exchange["given_up_ns"] = exchange["request_start_ns"] + 40_000_000
     return system
 
 

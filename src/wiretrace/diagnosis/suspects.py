@@ -124,7 +124,7 @@ class Suspicion:
 
 
 class SymptomTally:
-    """Counts symptoms by route while whole trees go by, in the second pass."""
+    """Counts symptoms by route while whole trees go by, once it is known what is usual."""
 
     def __init__(self, whole: Whole) -> None:
         self._whole = whole

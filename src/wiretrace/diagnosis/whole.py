@@ -132,9 +132,9 @@ class Whole:
     services: BitBook = field(default_factory=BitBook)
     """Bits of the services that calls of a kind ask."""
     attempts: Attempts = field(init=False)
-    """Repetitions after failures that are found in the portion that is looked at; in the second pass."""
+    """Repetitions after failures that are found in the portion that is looked at; in the third pass."""
     pools: list[Pool] = field(default_factory=list)
-    """Connections that are kept and used again; known after the second pass."""
+    """Connections that are kept and used again; known after the third pass."""
     suspicion: Suspicion = field(init=False)
     """What may have caused the bad requests; known after the second pass."""
 

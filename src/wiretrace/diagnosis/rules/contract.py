@@ -62,11 +62,14 @@ class Rule(ABC):
         """First pass: look at some whole trees. They come in any order."""
 
     def see_in_order(self, portion: Portion) -> None:  # noqa: B027
-        """Second pass: look at some calls; all calls come in the order of their start."""
+        """Third pass: look at some calls; all calls come in the order of their start.
+
+        In the second pass, symptoms are found: see `Portion.is_origin`.
+        """
 
     @abstractmethod
     def claims(self) -> Iterator[Claim]:
         """What the rule claims after these passes. Raises UserError where the case is damaged.
 
-        In a third pass, over whole trees again, each claim gathers the calls that show it, and then tells.
+        In a last pass, over whole trees again, each claim gathers the calls that show it, and then tells.
         """
