@@ -6,7 +6,7 @@ which they were added.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Bins:
         bounds = np.searchsorted(ordered, np.arange(self.count + 1))
         for number in np.unique(ordered).tolist():
             with self._file(number).open("ab") as file:
-                records[order[bounds[number] : bounds[number + 1]]].tofile(file)
+                _write(records[order[bounds[number] : bounds[number + 1]]], file)
 
     def take(self, number: int) -> NDArray[np.void]:
         """The records of a bin, which is empty from then on."""
@@ -50,10 +50,15 @@ class Bins:
     def put(self, number: int, records: NDArray[np.void]) -> None:
         """Fill an empty bin."""
         with self._file(number).open("wb") as file:
-            records.tofile(file)
+            _write(records, file)
 
     def __iter__(self) -> Iterator[NDArray[np.void]]:
         return (self.read(number) for number in range(self.count))
 
     def _file(self, number: int) -> Path:
         return self._folder / f"{self._name}.{number}"
+
+
+def _write(records: NDArray[np.void], file: BinaryIO) -> None:
+    """Append records to a file. Unlike `tofile`, this says why where it can not."""
+    file.write(np.ascontiguousarray(records).view(np.uint8).data)
