@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import wiretrace
 from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.limits import Limits
 from wiretrace.protocols.sql import Dialect, fingerprint, literals, one_line
@@ -266,3 +269,9 @@ def test_the_dialect_of_sql_server(text: str, redacted: str | None, operation: s
     found = fingerprint(text.encode(), Dialect.TSQL)
     assert found.operation == operation
     assert found.summary == (text.replace("N'O''Hara'", "?") if redacted is None else redacted)
+
+
+def test_no_pattern_repeats_a_group_possessively() -> None:
+    """Python before 3.11.5 does not step back where such a group fails half-way (gh-106052); an atomic group does."""
+    sources = (Path(wiretrace.__file__).parent).rglob("*.py")
+    assert not [path.name for path in sources if re.search(r"\)[*+?]\+[^+ ]", path.read_text())]

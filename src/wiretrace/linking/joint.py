@@ -2,7 +2,7 @@
 
 Rules: expectation maximisation over sampled assignments. Averages over assignments are learned from, never the single
 best one, which would sharpen its own mistakes. The confidence of a link is the share of the draws that hold it. What
-nearly all draws agree on is chosen; of the rest, requests that compete get the likeliest assignment that was found.
+most draws hold and hardly any denies is chosen; else requests that compete get the likeliest assignment that was found.
 """
 
 from __future__ import annotations
@@ -53,8 +53,10 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
-AGREED = 0.9
-"""What a larger share of the draws holds is chosen whatever the likeliest assignment says."""
+MAJORITY = 0.5
+"""What a larger share of the draws holds is chosen in place of what the likeliest assignment says, ..."""
+FAR_LIKELIER = 4.0
+"""... if that is held by so much fewer of them."""
 UNSEEN_DRAWS = 0.5
 """Draws imagined for and against every link, so that no confidence is 0 or 1."""
 
@@ -142,7 +144,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
     chosen[~_are_candidates(service, pair_unit, chosen)] = -1
-    _follow_agreement(service, chosen, contested, pair_unit, pair_share, none_share)
+    _follow_majorities(service, chosen, contested, pair_unit, pair_share, none_share)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
 
@@ -269,7 +271,7 @@ def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64],
     return best
 
 
-def _follow_agreement(
+def _follow_majorities(
     service: Service,
     chosen: NDArray[np.int64],
     contested: NDArray[np.bool_],
@@ -277,10 +279,17 @@ def _follow_agreement(
     pair_share: NDArray[np.float64],
     none_share: NDArray[np.float64],
 ) -> None:
-    """Choose what nearly all draws hold (in place). Two such links never claim one place: some draw holds both."""
-    pairs = np.flatnonzero((pair_share > AGREED) & contested[pair_unit])
+    """Choose what most draws hold where hardly any holds what was chosen (in place).
+
+    Two majorities never claim one place: some draw holds both.
+    """
+    held = np.where(chosen < 0, none_share, 0.0)
+    own = service.candidates == chosen[pair_unit]
+    held[pair_unit[own]] = pair_share[own]
+    least = np.maximum(MAJORITY, FAR_LIKELIER * held)
+    pairs = np.flatnonzero((pair_share > least[pair_unit]) & contested[pair_unit])
     chosen[pair_unit[pairs]] = service.candidates[pairs]
-    chosen[contested & (none_share > AGREED)] = -1
+    chosen[contested & (none_share > least)] = -1
 
 
 def _are_candidates(service: Service, pair_unit: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.bool_]:

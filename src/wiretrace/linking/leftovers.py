@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wiretrace.linking.observations import Observations
+    from wiretrace.model.link_problem import Ragged
 
 MOST_PER_VALUE = 4
 """Requests that are considered for each value of a call: those that were answered last."""
@@ -53,13 +54,15 @@ def follow_values(
     if not len(tokens.values) or window <= 0 or (believed is not None and not believed.any()):
         return np.zeros(kinds, bool) if believed is None else believed, nothing
     chosen = None if believed is None else believed[kind]
-    child, wanted = _values(observations, observations.starts, problem.caller, chosen)
-    answered = _carriers(observations, observations.responds)
+    child, wanted = _values(observations, tokens, observations.starts, problem.caller, chosen)
     if believed is None:
-        coming = _carriers(observations, observations.arrives)
+        answered = _carriers(observations, observations.responds, tokens)
+        coming = _carriers(observations, observations.arrives, tokens)
         believed = _believed(observations, answered, coming, child, wanted, kind, kinds)
         chosen = believed[kind[child]]
         child, wanted = child[chosen], wanted[chosen]
+    # Once it is believed, what the request was answered with tells as well.
+    answered = _carriers(observations, observations.responds, tokens, problem.response_tokens)
     low, high = _within(answered, wanted, observations.starts[child] - window, observations.starts[child])
     low = np.maximum(low, high - MOST_PER_VALUE)
     pair_child = np.repeat(child, high - low)
@@ -101,12 +104,12 @@ def _believed(
 
 def _values(
     observations: Observations,
+    tokens: Ragged,
     times: NDArray[np.float64],
     process: NDArray[np.int32],
     chosen: NDArray[np.bool_] | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """The values of calls that have a time (and are `chosen`): numbers of the calls, values mixed with the process."""
-    tokens = observations.problem.request_tokens
     use = ~np.isnan(times) & (process >= 0)
     if chosen is not None:
         use &= chosen
@@ -117,9 +120,11 @@ def _values(
     return owner, values ^ (process[owner].astype(np.uint64) * MIX)
 
 
-def _carriers(observations: Observations, times: NDArray[np.float64]) -> _Carriers:
-    """Incoming calls by their values, and by `times` (n,)."""
-    owner, mixed = _values(observations, times, observations.problem.callee, None)
+def _carriers(observations: Observations, times: NDArray[np.float64], *tokens: Ragged) -> _Carriers:
+    """Incoming calls by their values, which are those of `tokens`, and by `times` (n,)."""
+    callee = observations.problem.callee
+    carried = [_values(observations, each, times, callee, None) for each in tokens]
+    owner, mixed = (np.concatenate(column) for column in zip(*carried, strict=True))
     order = np.argsort(mixed, kind="stable")
     owner, mixed = owner[order], mixed[order]
     value = distinct(mixed)

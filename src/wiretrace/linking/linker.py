@@ -96,16 +96,15 @@ class _Linking:
         observations, known = self.observations, self.known
         candidates = find_candidates(observations, known.kinds if known else None)
         kind_key, call_kind = number_groups(outgoing_kind(observations))
-        if known is None:
-            background = measure_background(observations, candidates, call_kind, len(kind_key), self.wanted)
-            left_behind, left = follow_values(observations, call_kind, len(kind_key))
-            unnoticed = np.zeros(len(kind_key), bool)
-            kinds = KindHabits(kind_key, candidates.outlives, *background, left_behind, unnoticed)
-        else:
-            kinds = known.kinds.of(kind_key, candidates.outlives)
-            _, left = follow_values(observations, call_kind, len(kind_key), kinds.left_behind)
+        kinds = None if known is None else known.kinds.of(kind_key, candidates.outlives)
+        left_behind, left = follow_values(observations, call_kind, len(kind_key), kinds.left_behind if kinds else None)
         if len(left):
             candidates = add_proposals(observations, candidates, left)
+        if kinds is None:
+            # What follows a request by its values has a parent: only what is lonely still is counted.
+            background = measure_background(observations, candidates, call_kind, len(kind_key), self.wanted)
+            unnoticed = np.zeros(len(kind_key), bool)
+            kinds = KindHabits(kind_key, candidates.outlives, *background, left_behind, unnoticed)
         reach = kinds.reach[call_kind]
         if reach.any():
             candidates = add_proposals(observations, candidates, outliving_pairs(observations, reach))

@@ -4,8 +4,9 @@ Rules that hold here:
 
 - Redaction comes first: whatever is not surely a name, a keyword or an operator becomes ``?``; a literal or a comment
   whose end is missing runs to the end of the text.
-- One pass of one regular expression finds literals, comments and quoted names. Every repetition in it is possessive or
-  runs up to a fixed text, so that no input takes more than linear time.
+- One pass of one regular expression finds literals, comments and quoted names. Every repetition in it is possessive (of a
+  character), atomic (of a group: possessive groups do not step back in Python before 3.11.5) or runs up to a fixed text,
+  so that no input takes more than linear time.
 - A text is read once: results are cached by the raw text, and what depends on the redacted text alone by that.
 """
 
@@ -48,47 +49,47 @@ _CACHED_BYTES = 2048  # longer texts are mostly bulk data: caching them would co
 _LINE = rb"[^\r\n]*+"
 _NUMBER = (
     # The first character is read already. A digit may not continue a name or a parameter (c3po, $1) ...
-    rb"(?:(?<=[0-9])(?<![\w$\x80-\xff].)(?:(?<=0)[xXbB][0-9A-Fa-f]++)?+"
+    rb"(?:(?<=[0-9])(?<![\w$\x80-\xff].)(?>(?:(?<=0)[xXbB][0-9A-Fa-f]++)?)"
     # ... a point may not select a column; a sign belongs to the number unless it stands behind an operand.
     rb"|(?<=\.)(?<![\w$)\]\x80-\xff].)(?=[0-9])"
-    rb"|(?<=[-+])(?<![A-Za-z_$)\]\x80-\xff\"`].)(?=\.?[0-9])(?:0[xX][0-9A-Fa-f]++)?+)"
-    rb"[0-9.]*+(?:[eE][-+]?[0-9]++)?+"
+    rb"|(?<=[-+])(?<![A-Za-z_$)\]\x80-\xff\"`].)(?=\.?[0-9])(?>(?:0[xX][0-9A-Fa-f]++)?))"
+    rb"[0-9.]*+(?>(?:[eE][-+]?[0-9]++)?)"
 )
-_STANDARD_LITERAL = rb"['0-9.+\-](?:(?<=')[^']*+(?:''[^']*+)*+'?+|" + _NUMBER + rb")"
+_STANDARD_LITERAL = rb"['0-9.+\-](?:(?<=')[^']*+(?>(?:''[^']*+)*)'?+|" + _NUMBER + rb")"
 _MYSQL_LITERAL = (
-    rb"['\"0-9.+\-](?:(?<=')(?:[^'\\]++|\\.?+|'')*+'?+|(?<=\")(?:[^\"\\]++|\\.?+|\"\")*+\"?+|" + _NUMBER + rb")"
+    rb"['\"0-9.+\-](?:(?<=')(?>(?:[^'\\]++|\\.?+|'')*)'?+|(?<=\")(?>(?:[^\"\\]++|\\.?+|\"\")*)\"?+|" + _NUMBER + rb")"
 )
-_ESCAPE_STRING = rb"(?<![\w$\x80-\xff])[eE]'(?:[^'\\]++|\\.?+|'')*+'?+"
-_DOLLAR_QUOTED = rb"(?<![\w$\x80-\xff])\$(?P<tag>(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*+)?+)\$.*?(?:\$(?P=tag)\$|\Z)"
+_ESCAPE_STRING = rb"(?<![\w$\x80-\xff])[eE]'(?>(?:[^'\\]++|\\.?+|'')*)'?+"
+_DOLLAR_QUOTED = rb"(?<![\w$\x80-\xff])\$(?P<tag>(?>(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*+)?))\$.*?(?:\$(?P=tag)\$|\Z)"
 _NESTED_COMMENT = (
     # One comment inside another is followed; a deeper one takes the rest of the text with it.
-    rb"/\*(?:[^*/]++|\*(?!/)|/(?!\*)|/\*(?:[^*/]++|\*(?!/)|/(?!\*))*+\*/)*+(?:\*/|/\*.*+)?+"
+    rb"/\*(?>(?:[^*/]++|\*(?!/)|/(?!\*)|/\*(?>(?:[^*/]++|\*(?!/)|/(?!\*))*)\*/)*)(?>(?:\*/|/\*.*+)?)"
 )
-_MYSQL_COMMENT = rb"/\*(?:M?!\d*+|(?:[^*]++|\*(?!/))*+(?:\*/)?+)|\*/|\#" + _LINE + rb"|--(?=[\s\x00]|\Z)" + _LINE
+_MYSQL_COMMENT = rb"/\*(?:M?!\d*+|(?>(?:[^*]++|\*(?!/))*)(?>(?:\*/)?))|\*/|\#" + _LINE + rb"|--(?=[\s\x00]|\Z)" + _LINE
 
 
 def _quoted_names(quote: bytes) -> bytes:
     """A run of quoted names with what may stand between them, as one token: ORM statements hold dozens."""
     name = quote + rb"[^" + quote + rb"]*+" + quote + rb"?+"
-    return name + rb"(?:[A-Za-z_\s.,()=<>]*+" + name + rb")*+"
+    return name + rb"(?>(?:[A-Za-z_\s.,()=<>]*+" + name + rb")*)"
 
 
-_BRACKETED = rb"\[[^\]]*+(?:\]\][^\]]*+)*+\]?+"
+_BRACKETED = rb"\[[^\]]*+(?>(?:\]\][^\]]*+)*)\]?+"
 _PLAIN = {
     Dialect.STANDARD: re.compile(
-        rb"(['0-9.+\-\"$/](?:(?<=')(?:(?<![eE].)[^']*+(?:''[^']*+)*+'?+)?+|"
+        rb"(['0-9.+\-\"$/](?:(?<=')(?>(?:(?<![eE].)[^']*+(?>(?:''[^']*+)*)'?+)?)|"
         + _NUMBER
         + rb"|(?<=\")|(?<=-)-|(?<=/)\*|(?<=\$)(?![0-9])))",
         re.DOTALL,
     ),
     Dialect.MYSQL: re.compile(
-        rb"(['\"0-9.+\-`#/*](?:(?<=')(?:[^'\\]++|\\.?+|'')*+'?+|(?<=\")(?:[^\"\\]++|\\.?+|\"\")*+\"?+|"
+        rb"(['\"0-9.+\-`#/*](?:(?<=')(?>(?:[^'\\]++|\\.?+|'')*)'?+|(?<=\")(?>(?:[^\"\\]++|\\.?+|\"\")*)\"?+|"
         + _NUMBER
         + rb"|(?<=[`\#])|(?<=-)-|(?<=/)\*|(?<=\*)/))",
         re.DOTALL,
     ),
     Dialect.TSQL: re.compile(
-        rb"(['0-9.+\-\"\[/$](?:(?<=')[^']*+(?:''[^']*+)*+'?+|"
+        rb"(['0-9.+\-\"\[/$](?:(?<=')[^']*+(?>(?:''[^']*+)*)'?+|"
         + _NUMBER
         + rb"|(?<=[\"\[])|(?<=-)-|(?<=/)\*|(?<=\$)(?<![\w@#$].)[0-9.]++))",
         re.DOTALL,
@@ -107,7 +108,13 @@ _FULL = {
         rb"(?P<kept>" + _quoted_names(b"`") + rb")|(?P<comment>" + _MYSQL_COMMENT + rb")|" + _MYSQL_LITERAL, re.DOTALL
     ),
     Dialect.TSQL: re.compile(
-        rb"(?P<kept>" + _quoted_names(b'"') + rb"|" + _BRACKETED + rb"(?:[A-Za-z_\s.,()=<>]*+" + _BRACKETED + rb")*+)"
+        rb"(?P<kept>"
+        + _quoted_names(b'"')
+        + rb"|"
+        + _BRACKETED
+        + rb"(?>(?:[A-Za-z_\s.,()=<>]*+"
+        + _BRACKETED
+        + rb")*))"
         rb"|(?P<comment>--" + _LINE + rb"|" + _NESTED_COMMENT + rb")|(?<![\w@#$])\$[0-9.]++|" + _STANDARD_LITERAL,
         re.DOTALL,
     ),
@@ -115,9 +122,9 @@ _FULL = {
 _TRACEPARENT = re.compile(rb"traceparent\s*=\s*'?[0-9a-fA-F]{2}-([0-9a-fA-F]{32})-[0-9a-fA-F]{16}-[0-9a-fA-F]{2}")
 _NO_TRACE = b"0" * 32
 _PREFIX = re.compile(r"(?<![\w$])(?:[xXbBnNeE]|[uU]&|_[a-z0-9]+ ?)\?")
-_LIST = re.compile(r"((?i:\bIN) ?)\( ?\?(?: ?, ?\?)++ ?\)")
-_ROWS = re.compile(r"(?i:(?<=VALUES )|(?<=VALUES))(\([^()]{0,400}\))(?: ?, ?\1)++")
-_PLACEHOLDER_LIST = re.compile(r"(?i:\bIN ?)\( ?\$[0-9]++(?: ?, ?\$[0-9]++)++ ?\)")
+_LIST = re.compile(r"((?i:\bIN) ?)\( ?\?(?>(?: ?, ?\?)+) ?\)")
+_ROWS = re.compile(r"(?i:(?<=VALUES )|(?<=VALUES))(\([^()]{0,400}\))(?>(?: ?, ?\1)+)")
+_PLACEHOLDER_LIST = re.compile(r"(?i:\bIN ?)\( ?\$[0-9]++(?>(?: ?, ?\$[0-9]++)+) ?\)")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 

@@ -10,7 +10,7 @@ import re
 
 _LONGEST = 255
 _NAME = r'(?:"[^"]*+"?+|`[^`]*+`?+|\[[\w $#@-]*+\]|[\w$#@]++)'
-_TOKEN = re.compile(_NAME + r"(?: ?\. ?(?:" + _NAME + r"|\*))*+|[(),;]")
+_TOKEN = re.compile(_NAME + r"(?>(?: ?\. ?(?:" + _NAME + r"|\*))*)|[(),;]")
 _QUOTES = str.maketrans("", "", '"`[]')
 
 _DATA = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE", "VALUES", "WITH", "TABLE"})

@@ -1,8 +1,8 @@
 """Values: ids, keys and names of a request come back in the calls that it makes, and those of their answers in its answer.
 
-Rules: three ways a value can flow are weighed, each learned by itself: from the parent's request to the child's
-request, from the child's response to the parent's response, and from the response of an earlier child (known beyond
-doubt) to a later child's request.
+Rules: four ways a value can flow are weighed, each learned by itself: from the parent's request to the child's
+request, from the child's response to the parent's response, from the response of an earlier child (known beyond
+doubt) to a later child's request, and from the parent's response to the request of a child that it leaves behind.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FLOWS = (
     "shares {} with the request",
     "its response shares {} with the response to the request",
     "shares {} with the answer to an earlier call of the request",
+    "shares {} with what the request had been answered",
 )
 """The phrase of each way that values flow."""
 MOST_TOLD = 6
@@ -49,10 +50,12 @@ class Values(Evidence):
         strongest = np.zeros(len(pairs))
         phrase = np.full(len(pairs), -1, np.int64)
         answers, answered = _answers(observations, known)
+        responded = np.repeat(observations.responds, np.diff(problem.response_tokens.offsets))
         flows = (
             (problem.request_tokens, problem.request_tokens, None),
             (problem.response_tokens, problem.response_tokens, None),
             (problem.request_tokens, answers, answered),
+            (problem.request_tokens, problem.response_tokens, responded),
         )
         rates: dict[int, MatchRates] = dict(learned) if isinstance(learned, dict) else {}
         for number, (of_child, of_parent, since) in enumerate(flows):
