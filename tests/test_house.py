@@ -94,6 +94,15 @@ COVERED_BY = {
     "linking/test_linker.py": ("linking/*",),
     "linking/test_rows.py": ("cli/link",),
     "diagnosis/test_summary.py": ("diagnosis/columns", "diagnosis/failures", "diagnosis/requests"),
+    # How calls are led past the rules is tested by what these find, however the calls are cut.
+    "diagnosis/test_examination.py": (
+        "diagnosis/bins",
+        "diagnosis/kinship",
+        "diagnosis/portion",
+        "diagnosis/rowset",
+        "diagnosis/survey",
+        "diagnosis/whole",
+    ),
     # The rules and what they share are tested on whole systems: one that triggers each, and one that must not.
     "diagnosis/rules/test_scenarios.py": (
         "diagnosis/attempts",

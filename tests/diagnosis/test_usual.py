@@ -1,23 +1,19 @@
 """What is usual is learned from calls of which more than half may be ill."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wiretrace.diagnosis.usual import FEWEST, LONGEST_NS, SLICES, Usual, quantiles_of_groups, usual_values
+from wiretrace.diagnosis.distribution import LONGEST
+from wiretrace.diagnosis.usual import FEWEST, SLICES, Usual, ValuesOverTime, usual_values
 
 MILLISECOND = 1_000_000
 
 
-def usual_of(values: np.ndarray) -> Usual:
+def usual_of(values: NDArray[np.int64]) -> Usual:
     """What is usual of one kind of call, made at equal distances."""
-    return usual_values(np.zeros(len(values), np.int64), values, np.arange(len(values)) * SLICES // len(values), 1)
-
-
-def test_quantiles_are_the_nearest_ranks_of_each_group() -> None:
-    group = np.array([1, 0, 1, 1, 0, 1])
-    values = np.array([40, 7, 10, 30, 5, 20])
-    count, (low, middle, high) = quantiles_of_groups(group, values, 3, (0.25, 0.5, 1.0))
-    assert count.tolist() == [2, 4, 0]
-    assert (low.tolist(), middle.tolist(), high.tolist()) == ([5, 10, 0], [5, 20, 0], [7, 40, 0])
+    over_time = ValuesOverTime()
+    over_time.add(np.zeros(len(values), np.int64), values, np.arange(len(values)) * SLICES // len(values))
+    return usual_values(over_time, 1)
 
 
 def test_a_fault_in_six_of_ten_calls_is_not_usual() -> None:
@@ -42,7 +38,7 @@ def test_calls_that_are_fast_now_and_then_at_all_times_make_the_others_no_slower
 
 def test_nothing_is_said_of_few_calls() -> None:
     usual = usual_of(np.arange(FEWEST - 1))
-    assert usual.limit[0] == LONGEST_NS
+    assert usual.limit[0] == LONGEST
 
 
 def test_nobody_waits_for_four_milliseconds() -> None:

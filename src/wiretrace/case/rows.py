@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from wiretrace.case.reader import Case
 
 GROUPS_KEPT = 4
-"""Row groups that are kept in memory; the one that was not needed for the longest time goes."""
+"""Row groups that are kept in memory where nobody says how many; the one that was not needed for the longest time goes."""
 
 
 class RowReader:
     """Some columns of a table, by row."""
 
-    def __init__(self, case: Case, table: str, columns: Sequence[str]) -> None:
+    def __init__(self, case: Case, table: str, columns: Sequence[str], kept: int = GROUPS_KEPT) -> None:
+        """`kept`: how many row groups are kept in memory."""
         self._case = case
         self._table = table
         self.columns = list(columns)
         """Names of the columns."""
         self._starts = case.group_starts(table)
+        self._most_kept = kept
         self._kept: dict[int, pa.Table] = {}
 
     def __len__(self) -> int:
@@ -62,7 +64,7 @@ class RowReader:
     def _group(self, number: int) -> pa.Table:
         group = self._kept.pop(number, None)
         if group is None:
-            if len(self._kept) == GROUPS_KEPT:
+            if len(self._kept) == self._most_kept:
                 del self._kept[next(iter(self._kept))]
             group = self._case.group(self._table, number, self.columns).combine_chunks()
         self._kept[number] = group

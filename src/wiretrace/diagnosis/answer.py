@@ -5,18 +5,22 @@ Read from the tables of a case, where the diagnosis left it; only the number of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import numpy as np
 
 from wiretrace.case.calls import plain_list
-from wiretrace.diagnosis.observed import Observed
+from wiretrace.case.files import temporary_folder
+from wiretrace.diagnosis.bins import Bins
+from wiretrace.diagnosis.portion import Portion
+from wiretrace.diagnosis.survey import SURVEYED, Survey
 from wiretrace.model.analysis import unexplained_bytes
 from wiretrace.model.finding import Severity
 from wiretrace.model.words import counted, duration, percent, size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from wiretrace.case.reader import Case
 
 SCHEMA = "wiretrace.why/1"
@@ -52,32 +56,59 @@ class Answer(msgspec.Struct):
 
 def answer_of(case: Case) -> Answer:
     """The answer of a case. Raises UserError if it is damaged."""
-    observed = Observed(case)
+    figures = _figures(case)
     findings = case.table("findings").to_pylist()
     suspects = case.table("suspects").to_pylist()
     cleared = [row for row in suspects if row["cleared"]]
     suspects = [row for row in suspects if not row["cleared"]]
-    figures = (0, 0, 0, -1, -1)
-    if len(observed):
-        bad, failed = observed.bad_request, observed.failed & observed.entering
-        figures = (
-            int(observed.entering.sum()),
-            int(failed.sum()),
-            int((bad & ~failed).sum()),
-            int(observed.calls.start.min()),
-            int(observed.calls.end.max()),
-        )
     paragraph = _paragraph(figures, findings, suspects, cleared)
-    return Answer(SCHEMA, paragraph, *figures, findings, suspects, cleared, limits_of(case, observed))
+    return Answer(SCHEMA, paragraph, *figures[:5], findings, suspects, cleared, _limits_of(case, figures))
+
+
+class _Figures(NamedTuple):
+    """What is counted; see `Answer`."""
+
+    requests: int = 0
+    failed: int = 0
+    slow: int = 0
+    first_ns: int = -1
+    last_ns: int = -1
+    unknown: int = 0
+    """Calls whose end the capture lacks."""
+    questions: int = 0
+    """Calls whose parent is only a question."""
+    blind: Sequence[str] = ()
+    """Services that were asked where nothing was captured."""
+
+
+def _figures(case: Case) -> _Figures:
+    """Look at all calls twice: what is usual is known after the first time."""
+    if not int(case.group_starts("calls")[-1]):
+        return _Figures()
+    pieces = len(case.group_starts("calls")) - 1
+    with temporary_folder() as folder:
+        calls = Bins(folder, "calls", SURVEYED, pieces)
+        survey = Survey(case, 1, details=False)
+        for number, (records, _) in enumerate(survey.records()):
+            calls.put(number, records)
+        whole = survey.whole
+        requests = failed = slow = 0
+        for records in calls:
+            portion = Portion(whole, records)
+            entering = whole.enters(portion.kind, portion.caller_place, portion.is_root) & ~portion.is_probe
+            requests += int(entering.sum())
+            failed += int((entering & portion.failed).sum())
+            slow += int((entering & portion.slow & ~portion.failed & ~portion.unknown).sum())
+    return _Figures(requests, failed, slow, whole.first_ns, whole.last_ns, whole.unknown, whole.questions, survey.blind)
 
 
 def _paragraph(
-    figures: tuple[int, int, int, int, int],
+    figures: _Figures,
     findings: list[dict[str, Any]],
     suspects: list[dict[str, Any]],
     cleared: list[dict[str, Any]],
 ) -> str:
-    requests, failed, slow, first_ns, last_ns = figures
+    requests, failed, slow, first_ns, last_ns = figures[:5]
     if not requests:
         return "The captures hold no request that could be read: there is nothing to say about it."
     span = duration(max(last_ns - first_ns, 0))
@@ -107,30 +138,24 @@ def _paragraph(
     return f"{said} {worst['next_step']}"
 
 
-def limits_of(case: Case, observed: Observed) -> list[str]:
+def _limits_of(case: Case, figures: _Figures) -> list[str]:
     """What the captures lack, and how sure the links are, in sentences."""
     captures = case.table("captures")
     found = []
     dropped = sum(max(count or 0, 0) for count in plain_list(captures.column("dropped")))
     if dropped:
         found.append(f"The capturing hosts dropped {counted(dropped, 'packet')}: what is missing may be among them.")
-    if len(observed):
-        calls, routes = observed.calls, observed.routes
-        seen = np.zeros(len(calls.places), np.bool_)
-        seen[calls.callee_place[observed.numbers("server_exchange") >= 0]] = True
-        blind = sorted({calls.kinds[kind].service for kind, place in zip(routes.kind, routes.place, strict=True)
-                        if not seen[place]})  # fmt: skip
-        if blind:
-            more = f" and {len(blind) - TOLD_NOTES} more" if len(blind) > TOLD_NOTES else ""
-            found.append(
-                f"Not captured where they answer: {', '.join(blind[:TOLD_NOTES])}{more}. Their time and the way to them "
-                "can not be told apart."
-            )
-        unknown, questions = int(calls.unknown.sum()), int(calls.question.sum())
-        if unknown:
-            found.append(f"How {counted(unknown, 'call')} ended is not in the captures.")
-        if questions:
-            found.append(f"{counted(questions, 'call has', 'calls have')} no parent that is likelier than not.")
+    blind = figures.blind
+    if blind:
+        more = f" and {len(blind) - TOLD_NOTES} more" if len(blind) > TOLD_NOTES else ""
+        found.append(
+            f"Not captured where they answer: {', '.join(blind[:TOLD_NOTES])}{more}. Their time and the way to them "
+            "can not be told apart."
+        )
+    if figures.unknown:
+        found.append(f"How {counted(figures.unknown, 'call')} ended is not in the captures.")
+    if figures.questions:
+        found.append(f"{counted(figures.questions, 'call has', 'calls have')} no parent that is likelier than not.")
     notes = case.table("notes").select(["sentence", "subject", "count"]).to_pylist()
     notes.sort(key=lambda row: (-(row["count"] or 0), row["sentence"] or "", row["subject"] or ""))
     found += [f"{row['count']:,} × {row['sentence'].rstrip('.')} ({row['subject']})." for row in notes[:TOLD_NOTES]]

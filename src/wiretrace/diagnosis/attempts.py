@@ -2,71 +2,95 @@
 
 Two calls are attempts at one thing where they ask the same (path, size and values are equal), were made by the same
 caller for the same call (or, where nothing caused them, by the same address), and the later one began after the earlier
-had failed for its caller.
+had failed for its caller. Only failures to which a repetition may still come are remembered.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.contents import contents_of
-from wiretrace.diagnosis.names import distinct
-from wiretrace.diagnosis.siblings import countable_kinds
+from wiretrace.diagnosis.contents import Contents
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 LONGEST_PAUSE_NS = 60_000_000_000
 """A repetition later than this is another request."""
+MOST_WAITING = 1 << 16
+"""Failures that wait for their repetition; of more, those that ended first are forgotten."""
+ATTEMPT = np.dtype(
+    [
+        *(("maker", "i8"), ("kind", "i8"), ("digest", "u8"), ("content", "u8"), ("row", "i8"), ("start", "i8")),
+        *(("end", "i8"), ("gave_up", "?"), ("place", "i8")),
+    ]
+)
+"""A call that may be an attempt: `maker` is the row of its parent, or tells its caller (below 0); `place` is -1 for one of
+an earlier portion."""
 
 
 class Attempts(NamedTuple):
-    """Repetitions after failures. Arrays have shape (repetitions,)."""
+    """Repetitions after failures. Arrays have shape (repetitions,), in the order of their start."""
 
     earlier: NDArray[np.int64]
     """Row of the attempt that failed."""
+    ended: NDArray[np.int64]
+    """When it ended."""
     later: NDArray[np.int64]
-    """Row of the next attempt at the same."""
+    """Place of the next attempt at the same in the portion."""
 
 
-def attempts_of(observed: Observed) -> Attempts:
-    """Find all repetitions, in the order of their start."""
-    calls = observed.calls
-    gave_up = observed.failed | observed.unanswered
-    kinds = np.zeros(len(calls.kinds), np.bool_)
-    kinds[calls.kind[gave_up]] = True
-    kinds &= countable_kinds(observed)
-    rows = np.flatnonzero(kinds[calls.kind])
-    none = np.zeros(0, np.int64)
-    if not len(rows):
-        return Attempts(none, none)
-    digest = observed.of_exchange("request_digest", 0)[rows]
-    has_digest = digest != 0
-    rows, digest = rows[has_digest], digest[has_digest]
-    if not len(rows):
-        return Attempts(none, none)
-    above = observed.parent[rows].astype(np.int64)
-    maker = np.where(above >= 0, above, -1 - calls.caller_place[rows].astype(np.int64))
-    group, _ = distinct([maker - maker.min(initial=0), calls.kind[rows]])
-    order = np.lexsort((calls.start[rows], digest, group))
-    rows, digest, group = rows[order], digest[order], group[order]
-    # Only where something failed are whole contents compared: reading them takes time.
-    opens = np.append(True, (digest[1:] != digest[:-1]) | (group[1:] != group[:-1]))
-    number = np.cumsum(opens) - 1
-    worth = np.bincount(number, gave_up[rows])[number] > 0
-    worth &= np.bincount(number)[number] > 1
-    rows, group = rows[worth], group[worth]
-    content = contents_of(observed, rows)
-    order = np.lexsort((calls.start[rows], content, group))
-    rows, content, group = rows[order], content[order], group[order]
-    same = (content[1:] == content[:-1]) & (group[1:] == group[:-1])
-    earlier, later = rows[:-1][same], rows[1:][same]
-    pause = calls.start[later] - calls.end[earlier]
-    is_repetition = gave_up[earlier] & (pause >= 0) & (pause <= LONGEST_PAUSE_NS)
-    earlier, later = earlier[is_repetition], later[is_repetition]
-    by_start = np.argsort(calls.start[later], kind="stable")
-    return Attempts(earlier[by_start], later[by_start])
+class AttemptFinder:
+    """Finds repetitions among calls that come in the order of their start."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._whole = whole
+        self._contents = Contents(whole.case)
+        self._kinds = np.zeros(whole.kinds, np.bool_)
+        self._waiting = np.zeros(0, ATTEMPT)
+
+    def see_trees(self, portion: Portion) -> None:
+        """Learn which kinds of call fail."""
+        self._kinds[portion.kind[portion.failed | portion.unanswered]] = True
+
+    def find(self, portion: Portion) -> Attempts:
+        """The repetitions of a portion of calls in the order of their start."""
+        places = np.flatnonzero((self._kinds & self._whole.countable)[portion.kind] & (portion.digest != 0))
+        found = np.zeros(len(places), ATTEMPT)
+        found["place"], found["gave_up"] = places, (portion.failed | portion.unanswered)[places]
+        for name in ("kind", "digest", "row", "start", "end"):
+            found[name] = portion.records[name][places]
+        found["maker"] = np.where(
+            portion.parent_row[places] >= 0, portion.parent_row[places], -1 - portion.caller_place[places]
+        )
+        # Only where something failed are whole contents compared: reading them takes time.
+        both, opens = _in_groups(np.concatenate([self._waiting, found]), "digest")
+        worth = (np.bincount(np.cumsum(opens) - 1, both["gave_up"]) > 0)[np.cumsum(opens) - 1] if len(both) else opens
+        new = worth & (both["place"] >= 0)
+        both["content"][new] = self._contents.of(portion.exchange[both["place"][new]])
+        both, opens = _in_groups(both[worth], "content")
+        pause = both["start"][1:] - both["end"][:-1]
+        is_repetition = ~opens[1:] & both["gave_up"][:-1] & (pause >= 0) & (pause <= LONGEST_PAUSE_NS)
+        is_last = np.append(opens[1:], True) if len(both) else opens
+        latest = int(portion.start[-1]) if len(portion) else 0
+        waiting = both[is_last & both["gave_up"] & (both["end"] >= latest - LONGEST_PAUSE_NS)]
+        self._waiting = waiting[np.lexsort((waiting["row"], waiting["end"]))][-MOST_WAITING:]
+        self._waiting["place"] = -1
+        earlier, later = both[:-1][is_repetition], both[1:][is_repetition]
+        order = np.argsort(later["place"], kind="stable")
+        return Attempts(
+            *(np.ascontiguousarray(each[order]) for each in (earlier["row"], earlier["end"], later["place"]))
+        )
+
+
+def _in_groups(attempts: NDArray[Any], by: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Attempts by maker, kind and `by`, then in the order of their start; and which of them open a group. Shapes (n,)."""
+    ordered = attempts[np.lexsort(tuple(attempts[name] for name in ("row", "start", by, "kind", "maker")))]
+    opens = np.ones(len(ordered), np.bool_)
+    if len(ordered):
+        opens[1:] = np.any([ordered[name][1:] != ordered[name][:-1] for name in ("maker", "kind", by)], axis=0)
+    return ordered, opens

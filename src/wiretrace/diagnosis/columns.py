@@ -1,11 +1,12 @@
 """Columns of the table `calls` that the figures are counted on, as numbers, and how calls are put into words.
 
-Of a call only numbers are in memory, some 24 bytes; every distinct word is there once. What is asked of all calls goes
-by whole columns; Python is asked only about distinct kinds and endings.
+Of a call only numbers are in memory, some 24 bytes; every distinct word is there once, in the `Vocabulary`. What is asked
+of all calls goes by columns, of the whole table or of one row group; Python is asked only about distinct kinds and endings.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,6 +28,18 @@ UNKNOWN = (Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes that say only what the capture lacks."""
 UNDECIDED = (Outcome.OK, *UNKNOWN)
 """Outcomes that are no failure."""
+NO_ANSWER = (
+    Outcome.REQUEST_LOST,
+    Outcome.RESPONSE_LOST,
+    Outcome.SERVER_SILENT,
+    Outcome.SERVER_RESET,
+    Outcome.SERVER_CLOSED,
+    Outcome.CLIENT_ABORTED,
+    Outcome.CLIENT_TIMEOUT,
+    Outcome.REFUSED,
+    Outcome.UNREACHABLE,
+)
+"""Outcomes of calls whose caller got no whole answer."""
 UNKNOWN_PARTY = "?"
 """Name of a party of which not even the address is known."""
 SET_UP = frozenset(
@@ -40,6 +53,14 @@ SET_UP = frozenset(
     }
 )  # fmt: skip
 """Operations with which clients find servers, and open and probe connections: never a request by themselves."""
+
+PROBE = re.compile(
+    r"""(?:GET|HEAD|OPTIONS)\ /(?:[\w.-]+/)*
+        (?:_?health(?:z|[-_]?check)?|livez?|liveness|readyz?|readiness|alive|ping|status|heartbeat|up|startupz?)/?$
+      | .*grpc\.health\.v1\.Health/(?:Check|Watch)$""",
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Operations by which load balancers and orchestrators ask whether a service is well."""
 
 
 class Kind(NamedTuple):
@@ -61,6 +82,26 @@ class Ending(NamedTuple):
     def failed(self) -> bool:
         """Whether it is a failure."""
         return self.outcome not in UNDECIDED
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the capture lacks the end."""
+        return self.outcome in UNKNOWN
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether its caller gave up, or got no whole answer."""
+        return self.outcome in NO_ANSWER
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its caller gave up before it had an answer."""
+        return self.outcome in (Outcome.CLIENT_ABORTED, Outcome.CLIENT_TIMEOUT)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server called the request wrong (HTTP 4xx but 408 and 429): no failure of the system."""
+        return self.is_client_error and self.status not in ("408", "429")
 
     @property
     def word(self) -> str:
@@ -101,38 +142,122 @@ class Place(NamedTuple):
         return f"{machine}:{self.port}" if self.port else self.machine
 
 
+class Vocabulary:
+    """The distinct things that calls are made of, numbered in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._words = Names[str]()
+        self._operations = Names[str]()
+        self._places = Names[Place]()
+        self._parties = Names[str]()
+        self._kinds = Names[Kind]()
+        self._endings = Names[Ending]()
+        self._party_of_place: list[int] = []
+        self._callee_of_kind: list[int] = []
+
+    @property
+    def places(self) -> list[Place]:
+        """Ends of calls by number."""
+        return self._places.things
+
+    @property
+    def parties(self) -> list[str]:
+        """Names of callers and callees by number: service, or host, or address."""
+        return self._parties.things
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of call by number."""
+        return self._kinds.things
+
+    @property
+    def endings(self) -> list[Ending]:
+        """Ways to end by number."""
+        return self._endings.things
+
+    @property
+    def party_of_place(self) -> NDArray[np.int64]:
+        """Number in `parties` of each place."""
+        new = self.places[len(self._party_of_place) :]
+        self._party_of_place += [self._parties.code(place.party) for place in new]
+        return np.array(self._party_of_place, np.int64)
+
+    @property
+    def callee_of_kind(self) -> NDArray[np.int64]:
+        """Number in `parties` of the callee of each kind."""
+        new = self.kinds[len(self._callee_of_kind) :]
+        self._callee_of_kind += [self._parties.code(kind.service) for kind in new]
+        return np.array(self._callee_of_kind, np.int64)
+
+    @property
+    def sets_up(self) -> NDArray[np.bool_]:
+        """Whether calls of each kind only set up or probe a connection."""
+        return np.array([kind.operation in SET_UP for kind in self.kinds], np.bool_)
+
+    @property
+    def probes(self) -> NDArray[np.bool_]:
+        """Which kinds of call are health checks."""
+        return np.array([PROBE.match(kind.operation) is not None for kind in self.kinds], np.bool_)
+
+    def ended(self, how: Callable[[Ending], bool]) -> NDArray[np.bool_]:
+        """What `how` says of each ending."""
+        return np.array([how(ending) for ending in self.endings], np.bool_)
+
+    def places_of(self, calls: pa.Table, side: str) -> NDArray[np.int64]:
+        """The place of the caller or the callee ("client" or "server") of each call. Shape (n,)."""
+        words = self._words
+        named = [
+            (codes_of(calls.column(f"{side}_{what}"), words), words.things) for what in ("service", "host", "address")
+        ]
+        if side == "client":
+            return combined(named, lambda service, host, address: Place(service, host, address, 0), self._places)
+        ports = calls.column("server_port").to_numpy().clip(0)
+        return combined([*named, (ports, range(1 << 16))], Place, self._places)
+
+    def kinds_of(self, calls: pa.Table, callee: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The kind of each call; `callee` is the place where it was asked for. Shapes (n,)."""
+        asked = codes_of(calls.column("operation"), self._operations)
+        return combined(
+            [(callee, self.places), (asked, self._operations.things)],
+            lambda place, what: Kind(place.party, what),
+            self._kinds,
+        )
+
+    def endings_of(self, calls: pa.Table) -> NDArray[np.int64]:
+        """How each call ended. Shape (n,)."""
+        words = self._words
+        ended = [(codes_of(calls.column(name), words), words.things) for name in ("protocol", "outcome", "status")]
+        return combined(ended, Ending, self._endings)
+
+
+PLACE_COLUMNS = {
+    side: [f"{side}_{what}" for what in ("service", "host", "address")] + (["server_port"] if side == "server" else [])
+    for side in ("client", "server")
+}
+"""Columns that say where each end of a call is."""
+ENDING_COLUMNS = ["protocol", "outcome", "status"]
+"""Columns that say how a call ended."""
+
+
 class CallColumns:
     """All calls of a case, one entry a row of `calls`. Arrays have shape (n,)."""
 
     def __init__(self, case: Case) -> None:
-        """Read the calls of a case, a column at a time. Raises UserError if it is damaged."""
+        """Read the calls of a case, few columns at a time. Raises UserError if it is damaged."""
         self._case = case
-        words = Names[str]()
+        self.vocabulary = words = Vocabulary()
         self.start: NDArray[np.int64] = self._read("start_ns").to_numpy()
         self.end: NDArray[np.int64] = self._read("end_ns").to_numpy()
         self.is_root: NDArray[np.bool_] = self._read("basis").is_null().to_numpy()
         """Whether the case names no parent, not even in question."""
         self.question: NDArray[np.bool_] = self._read("question").fill_null(False).to_numpy()
         """Whether the parent is only a question."""
-        count = len(self.start)
-        places = Names[Place]()
-        callee, caller = (self._places(side, words, places) for side in ("server", "client"))
-        parties, operations = Names[str](), Names[str]()
-        kinds, endings = Names[Kind](), Names[Ending]()
-        asked = self._codes("operation", operations), operations.things
-        kind = combined([(callee, places.things), asked], lambda place, what: Kind(place.party, what), kinds)
-        ended = [(self._codes(name, words), words.things) for name in ("protocol", "outcome", "status")]
-        ending = combined(ended, Ending, endings)
-        party_of_place = np.array([parties.code(place.party) for place in places.things], np.int64)
+        callee, caller = (
+            words.places_of(case.columns("calls", PLACE_COLUMNS[side]), side) for side in ("server", "client")
+        )
+        kind = words.kinds_of(case.columns("calls", ["operation"]), callee)
+        ending = words.endings_of(case.columns("calls", ENDING_COLUMNS))
         self._trees = RowReader(case, "calls", ["tree"])
-        self.places: list[Place] = places.things
-        """Ends of calls by number."""
-        self.parties: list[str] = parties.things
-        """Names of callers and callees by number: service, or host, or address."""
-        self.kinds: list[Kind] = kinds.things
-        """Kinds of call by number."""
-        self.endings: list[Ending] = endings.things
-        """Ways to end by number."""
         self.callee_place = _narrow(callee)
         """Where it was asked for, by its number in `places`."""
         self.caller_place = _narrow(caller)
@@ -141,13 +266,21 @@ class CallColumns:
         """The kind, by its number in `kinds`."""
         self.ending = _narrow(ending)
         """The ending, by its number in `endings`."""
-        self.caller = _narrow(party_of_place[caller] if count else np.zeros(0, np.int64))
+        self.caller = _narrow(words.party_of_place[caller] if len(caller) else np.zeros(0, np.int64))
         """The caller, by its number in `parties`."""
-        self.callee_of_kind = np.array([parties.code(kind.service) for kind in self.kinds], np.int64)
+        self.callee_of_kind = words.callee_of_kind
         """Number in `parties` of the callee of each kind."""
-        self.sets_up = np.array([kind.operation in SET_UP for kind in self.kinds], np.bool_)
+        self.sets_up = words.sets_up
         """Whether calls of each kind only set up or probe a connection."""
-        self.failed: NDArray[np.bool_] = self._ended(lambda ending: ending.failed)
+        self.places = words.places
+        """Ends of calls by number."""
+        self.parties = words.parties
+        """Names of callers and callees by number: service, or host, or address."""
+        self.kinds = words.kinds
+        """Kinds of call by number."""
+        self.endings = words.endings
+        """Ways to end by number."""
+        self.failed: NDArray[np.bool_] = words.ended(lambda ending: ending.failed)[self.ending]
 
     def __len__(self) -> int:
         return len(self.start)
@@ -155,7 +288,7 @@ class CallColumns:
     @property
     def unknown(self) -> NDArray[np.bool_]:
         """Whether the capture lacks the end."""
-        return self._ended(lambda ending: ending.outcome in UNKNOWN)
+        return self.vocabulary.ended(lambda ending: ending.is_unknown)[self.ending]
 
     def tree_ids(self, rows: list[int]) -> list[str]:
         """The tree of each of the calls in `rows`. Raises UserError if the case is damaged."""
@@ -163,20 +296,6 @@ class CallColumns:
 
     def _read(self, column: str) -> pa.ChunkedArray:
         return self._case.columns("calls", [column]).column(column)
-
-    def _codes(self, column: str, names: Names[str]) -> NDArray[np.int64]:
-        return codes_of(self._read(column), names)
-
-    def _places(self, side: str, words: Names[str], places: Names[Place]) -> NDArray[np.int64]:
-        """The place of the caller or the callee ("client" or "server") of each call, by its number."""
-        named = [(self._codes(f"{side}_{what}", words), words.things) for what in ("service", "host", "address")]
-        if side == "client":
-            return combined(named, lambda service, host, address: Place(service, host, address, 0), places)
-        ports = self._read("server_port").to_numpy().clip(0)
-        return combined([*named, (ports, range(1 << 16))], Place, places)
-
-    def _ended(self, how: Callable[[Ending], bool]) -> NDArray[np.bool_]:
-        return np.array([how(ending) for ending in self.endings], np.bool_)[self.ending]
 
 
 def _narrow(codes: NDArray[np.int64]) -> NDArray[np.int16] | NDArray[np.int32]:

@@ -161,7 +161,7 @@ class Measured:
             for caller, kind in zip(routes.caller.tolist(), routes.kind.tolist(), strict=True)
         ]
         self.steps = steps.things
-        self.step_of = np.array(of_route or [0], np.int64)[routes.of_call[rows]]
+        self.step_of = np.array(of_route or [0], np.int64)[observed.route[rows]]
         self.parts = contributions_of(observed)[:, rows]
         self.failed_first = observed.failed_first[rows]
         # The set-up of a request's own connection comes before it; a request lasts from its first byte.

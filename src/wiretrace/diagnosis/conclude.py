@@ -1,18 +1,25 @@
-"""Makes findings: counts the requests that some calls touch, and picks the calls that are listed."""
+"""Makes findings: what a rule claims, what its evidence is, and how grave it is.
+
+A claim says which calls show it. These are gathered while whole trees go by, in memory that does not grow with their
+number: how many they are, how many requests they touch, when they were, and those that show most.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from wiretrace.model.finding import MOST_CALLS, ComponentKind, Finding, Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.diagnosis.rules.contract import Rule
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 CRITICAL_SHARE = 0.10
 """Share of the requests from which on harm is critical."""
@@ -28,60 +35,112 @@ FELT = 2
 """A request that took so many times as long as usual has been felt to be slow."""
 
 
-def conclude(
-    observed: Observed,
-    rule: Rule,
-    severity: Severity,
-    title: str,
-    detail: str,
-    component: tuple[ComponentKind, str],
-    rows: NDArray[np.integer[Any]],
-    next_step: str,
-    occurrences: int = -1,
-) -> Finding:
-    """A finding that the calls in `rows` show, those that show most first; there is at least one.
+@dataclass(slots=True)
+class Evidence:
+    """The calls that show something, gathered from portions of whole trees."""
 
-    `occurrences` is how many calls show it, where that is not their number.
-    """
-    start, end = observed.calls.start[rows], observed.calls.end[rows]
-    return Finding(
-        rule.code,
-        severity,
-        title,
-        detail,
-        *component,
-        touched(observed, rows),
-        len(rows) if occurrences < 0 else occurrences,
-        tuple(rows[:MOST_CALLS].tolist()),
-        int(start.min()),
-        int(end.max()),
-        next_step,
-    )
+    requests: int = 0
+    """Requests that they belong to."""
+    occurrences: int = 0
+    """How many calls they are."""
+    first_ns: int = -1
+    """Start of the earliest; -1 where there is none."""
+    last_ns: int = -1
+    """End of the latest."""
+    shown: list[tuple[int, int]] = field(default_factory=list)
+    """Ranks and rows of those that show most, the lowest rank first; at most `MOST_CALLS`."""
+
+    def add(
+        self, portion: Portion, places: NDArray[np.integer[Any]], rank: NDArray[np.integer[Any]] | None = None
+    ) -> None:
+        """Add calls at `places` of a portion. The lowest `rank` shows most; without, the first in the table. Shapes (n,)."""
+        if not len(places):
+            return
+        earliest, latest = int(portion.start[places].min()), int(portion.end[places].max())
+        self.first_ns = earliest if not self.occurrences else min(self.first_ns, earliest)
+        self.last_ns = latest if not self.occurrences else max(self.last_ns, latest)
+        self.requests += portion.touched(places)
+        self.occurrences += len(places)
+        rows = portion.row[places]
+        ranks = rows if rank is None else rank
+        best = np.lexsort((rows, ranks))[:MOST_CALLS]
+        both = [*self.shown, *zip(ranks[best].tolist(), rows[best].tolist(), strict=True)]
+        self.shown = sorted(both)[:MOST_CALLS]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the calls that show most."""
+        return tuple(row for _, row in self.shown)
+
+    @property
+    def first(self) -> int:
+        """Row of the call that shows most."""
+        return self.shown[0][1]
 
 
-def touched(observed: Observed, rows: NDArray[np.integer[Any]]) -> int:
-    """Requests that the calls in `rows` belong to."""
-    is_touched = np.zeros(len(observed), np.bool_)
-    is_touched[observed.request[rows]] = True
-    return int((is_touched & observed.entering).sum())
+class Told(NamedTuple):
+    """What a claim says once its evidence is known."""
+
+    severity: Severity
+    title: str
+    detail: str
+    next_step: str
+    occurrences: int = -1
+    """How many calls show it, where that is not the number of those that were gathered."""
 
 
-def harm(observed: Observed, requests: int) -> Severity:
+def always(told: Told) -> Callable[[Evidence], Told]:
+    """What is said whatever the evidence."""
+    return lambda _: told
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a rule claims, after it saw all calls."""
+
+    component: tuple[ComponentKind, str]
+    tell: Callable[[Evidence], Told | None]
+    """Puts it into words; None where the evidence says otherwise. There is at least one call of evidence."""
+    gather: Callable[[Portion, Evidence], None] | None = None
+    """Adds the calls of a portion of whole trees that show it; None where the evidence is there already."""
+    evidence: Evidence = field(default_factory=Evidence)
+
+    def finding(self, code: str) -> Finding | None:
+        """The finding of the rule `code`; None where there is none."""
+        evidence = self.evidence
+        told = self.tell(evidence) if evidence.occurrences else None
+        if told is None:
+            return None
+        return Finding(
+            code,
+            told.severity,
+            told.title,
+            told.detail,
+            *self.component,
+            evidence.requests,
+            evidence.occurrences if told.occurrences < 0 else told.occurrences,
+            evidence.rows,
+            evidence.first_ns,
+            evidence.last_ns,
+            told.next_step,
+        )
+
+
+def harm(whole: Whole, requests: int) -> Severity:
     """How grave it is that so many requests failed or waited."""
-    share = requests / max(int(observed.entering.sum()), 1)
+    share = requests / max(whole.requests, 1)
     if requests < WARNING_REQUESTS or share < WARNING_SHARE:
         return Severity.INFO
     return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
 
 
-def slow_harm(observed: Observed, rows: NDArray[np.int64], through: int) -> Severity:
-    """How grave it is that the calls in `rows`, of `through` of a component, were slow: by the requests that felt it."""
-    requests = observed.request[rows]
-    usual = observed.usual.typical[observed.calls.kind[requests]]
-    felt = rows[observed.failed[requests] | (observed.duration[requests] >= FELT * usual)]
-    return harm(observed, touched(observed, felt)) if len(felt) >= LARGE_SLOW_SHARE * through else Severity.INFO
+def slow_harm(whole: Whole, felt: Evidence, through: int) -> Severity:
+    """How grave it is that calls, of `through` of a component, were slow: by those that were `felt`."""
+    return harm(whole, felt.requests) if felt.occurrences >= LARGE_SLOW_SHARE * through else Severity.INFO
 
 
-def show_step(observed: Observed, row: int) -> str:
-    """Where to look: the command that shows one call."""
-    return f"Look at one of them: wiretrace show CASE {observed.call_id(row)} --why"
+def felt_calls(portion: Portion, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some calls of a portion of whole trees whose requests failed, or felt that they were slow."""
+    requests = portion.request[places]
+    usual = portion.whole.usual.typical[portion.kind[requests]]
+    return places[portion.failed[requests] | (portion.duration[requests] >= FELT * usual)]

@@ -11,18 +11,22 @@ import numpy as np
 import pyarrow as pa
 
 from wiretrace.case.calls import plain_list
+from wiretrace.case.files import temporary_folder
 from wiretrace.case.rows import RowReader
-from wiretrace.diagnosis.observed import Observed
+from wiretrace.diagnosis.attempts import AttemptFinder
+from wiretrace.diagnosis.examination import PORTION_CALLS, Examination
 from wiretrace.diagnosis.owners import Owners
+from wiretrace.diagnosis.pools import PoolBook
 from wiretrace.diagnosis.rules.registry import known_rules
-from wiretrace.diagnosis.suspects import suspect_rows
+from wiretrace.diagnosis.suspects import Suspect, SymptomTally, suspect_rows
 from wiretrace.model.finding import MOST_CALLS, Finding, Severity
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from wiretrace.case.reader import Case
+    from wiretrace.diagnosis.rules.contract import Rule
 
 SEVERITIES = list(Severity)
 """The gravest first."""
@@ -33,21 +37,52 @@ MOST_FRAMES = 24
 FRAME_COLUMNS = ("capture", "request_frames", "response_frames")
 
 
-def diagnose(case: Case) -> dict[str, pa.Table]:
-    """The tables `findings` and `suspects` of a case whose other tables are written. Raises UserError if it is damaged."""
-    observed = Observed(case)
+def diagnose(case: Case, portion_calls: int = PORTION_CALLS) -> dict[str, pa.Table]:
+    """The tables `findings` and `suspects` of a case whose other tables are written. Raises UserError if it is damaged.
+
+    `portion_calls`: how many calls are looked at once, more or less; a matter of memory only.
+    """
     owners = Owners(case)
-    found = sorted(_all_findings(observed), key=_impact) if len(observed) else []
-    suspects = suspect_rows(observed.suspicion, owners) if len(observed) else []
+    found, suspects = examined(case, list(known_rules().values()), portion_calls)
     return {
         "findings": pa.Table.from_pylist(list(_rows(case, found, owners)), table_schema("findings")),
-        "suspects": pa.Table.from_pylist(suspects, table_schema("suspects")),
+        "suspects": pa.Table.from_pylist(suspect_rows(suspects, owners), table_schema("suspects")),
     }
 
 
-def _all_findings(observed: Observed) -> Iterator[Finding]:
-    for rule in known_rules().values():
-        yield from rule.find(observed)
+def examined(
+    case: Case, rules: Sequence[type[Rule]], portion_calls: int = PORTION_CALLS
+) -> tuple[list[Finding], list[Suspect]]:
+    """What some rules find, in the order of its impact, and the suspects."""
+    if not int(case.group_starts("calls")[-1]):
+        return [], []
+    with temporary_folder() as folder:
+        examination = Examination(case, folder, portion_calls)
+        whole = examination.whole
+        looking = [rule(whole) for rule in rules]
+        attempts, pools = AttemptFinder(whole), PoolBook(whole)
+        for portion in examination.trees():
+            attempts.see_trees(portion)
+            pools.see_trees(portion)
+            for rule in looking:
+                rule.see_trees(portion)
+        symptoms = SymptomTally(whole)
+        for portion in examination.trees_with_symptoms():
+            symptoms.see_trees(portion)
+        for portion in examination.in_order():
+            whole.attempts = attempts.find(portion)
+            pools.see_in_order(portion)
+            for rule in looking:
+                rule.see_in_order(portion)
+        whole.pools, whole.suspicion = pools.pools(), symptoms.suspicion()
+        claims = [(rule.code, claim) for rule in looking for claim in rule.claims()]
+        for portion in examination.trees_again():
+            whole.suspicion.see_trees(portion)
+            for _, claim in claims:
+                if claim.gather is not None:
+                    claim.gather(portion, claim.evidence)
+        found = [claim.finding(code) for code, claim in claims]
+        return sorted((each for each in found if each is not None), key=_impact), whole.suspicion.suspects()
 
 
 def _impact(finding: Finding) -> tuple[Any, ...]:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.names import Names, combined, counts, distinct
+from wiretrace.diagnosis.names import distinct
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.ancestry import Ancestry
-    from wiretrace.diagnosis.columns import CallColumns, Ending, Kind
+    from wiretrace.diagnosis.columns import Ending, Kind, Vocabulary
 
 
 class Harm(enum.Enum):
@@ -63,58 +62,102 @@ class Failure:
     """Calls in that tree."""
 
 
-def find_failures(
-    columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool_], in_request: NDArray[np.bool_]
-) -> list[Failure]:
-    """Failures by kind: broken requests first, the requests' own errors (4xx) last among them, then the most frequent.
+class CallsOfTrees(NamedTuple):
+    """Calls of whole trees, in the order of their rows. Arrays have shape (n,)."""
 
-    `entering` are the requests that enter the system, and `in_request` the calls beneath them and they themselves.
-    Shapes (n,).
-    """
-    failed, parents = columns.failed, ancestry.parent
-    rows = np.flatnonzero(failed)
-    above = parents[rows]
-    rows = rows[~((above >= 0) & failed[above])]
-    causes = first_causes(rows, failed, parents, columns.end)
-    harms = np.where(in_request[rows], ABSORBED, OUTSIDE)
-    harms[columns.sets_up[columns.kind[rows]]] = SETS_UP
-    harms[entering[rows]] = BROKE_REQUEST
-    words, sentences = Names[str](), Names[str]()
-    word_of_ending = np.array([words.code(ending.word) for ending in columns.endings], np.int64)
-    told = combined(
-        [(columns.kind[causes], columns.kinds), (columns.ending[causes], columns.endings)], _told, sentences
-    )
-    told[causes == rows] = sentences.code("")
-    group, first = distinct([harms, columns.kind[rows], word_of_ending[columns.ending[rows]], told])
-    often = np.bincount(group, minlength=len(first))
-    called = counts(columns.kind, len(columns.kinds))
-    shown = rows[_first_of_each(group, -how_much_it_shows(ancestry.tree_size[rows]))]
-    failures = []
-    for number, (place, example) in enumerate(zip(first.tolist(), columns.tree_ids(shown.tolist()), strict=True)):
-        row = rows[place]
-        kind, ending = columns.kinds[columns.kind[row]], columns.endings[columns.ending[row]]
-        failures.append(
-            Failure(
-                HARMS[harms[place]],
-                kind.service,
-                kind.operation,
+    row: NDArray[np.integer[Any]]
+    kind: NDArray[np.integer[Any]]
+    ending: NDArray[np.integer[Any]]
+    end: NDArray[np.int64]
+    parent: NDArray[np.int32]
+    """Place of the parent among these calls; -1 for none."""
+    tree_size: NDArray[np.integer[Any]]
+    """Calls in the call's tree."""
+    entering: NDArray[np.bool_]
+    """Requests that enter the system."""
+    in_request: NDArray[np.bool_]
+    """These, and the calls beneath them."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Failures that are alike."""
+
+    count: int
+    first: tuple[int, bool]
+    """Row of the first of them, and whether the server says that it was wrong."""
+    example: tuple[int, int, int]
+    """How much the tree shows that shows most (less is more), a row of it, and the calls in it."""
+
+
+class FailureBook:
+    """Collects failures by kind while calls go by, in any order."""
+
+    def __init__(self, words: Vocabulary) -> None:
+        self._words = words
+        self._found: dict[tuple[int, int, str, str], _Kind] = {}
+
+    def add(self, calls: CallsOfTrees) -> None:
+        """Look at some whole trees."""
+        words = self._words
+        failed = words.ended(lambda ending: ending.failed)[calls.ending]
+        places = np.flatnonzero(failed)
+        above = calls.parent[places]
+        places = places[~((above >= 0) & failed[above])]
+        if not len(places):
+            return
+        causes = first_causes(places, failed, calls.parent, calls.end)
+        harms = np.where(calls.in_request[places], ABSORBED, OUTSIDE)
+        harms[words.sets_up[calls.kind[places]]] = SETS_UP
+        harms[calls.entering[places]] = BROKE_REQUEST
+        alone = causes == places
+        columns = [harms, calls.kind[places], calls.ending[places], calls.kind[causes], calls.ending[causes]]
+        group, first = distinct([*columns, alone])
+        often = np.bincount(group)
+        rank = -how_much_it_shows(calls.tree_size[places])
+        shown = _first_of_each(group, rank)
+        for number, place in enumerate(first.tolist()):
+            harm, kind, ending, below, cause = (int(column[place]) for column in columns)
+            told = "" if alone[place] else _told(words.kinds[below], words.endings[cause])
+            example = places[shown[number]]
+            found = _Kind(
                 int(often[number]),
-                int(called[columns.kind[row]]),
-                ending.word,
-                sentences.things[told[place]],
-                ending.is_client_error,
-                example,
-                int(ancestry.tree_size[shown[number]]),
+                (int(calls.row[places[place]]), words.endings[ending].is_client_error),
+                (int(rank[shown[number]]), int(calls.row[example]), int(calls.tree_size[example])),
             )
+            key = (harm, kind, words.endings[ending].word, told)
+            if (known := self._found.get(key)) is not None:
+                found.count += known.count
+                found.first = min(found.first, known.first)
+                found.example = min(found.example, known.example)
+            self._found[key] = found
+
+    def failures(self, often: NDArray[np.int64], tree_ids: Callable[[list[int]], list[str]]) -> list[Failure]:
+        """Failures by kind: broken requests first, the requests' own errors (4xx) last among them, then the most frequent.
+
+        `often` is how often each kind of call was made, `tree_ids` gives the trees of the calls in some rows.
+        """
+        examples = tree_ids([found.example[1] for found in self._found.values()])
+        failures = []
+        for ((harm, kind, word, cause), found), example in zip(self._found.items(), examples, strict=True):
+            service, operation = self._words.kinds[kind]
+            calls = int(often[kind])
+            failures.append(
+                Failure(
+                    *(HARMS[harm], service, operation, found.count, calls, word, cause, found.first[1]),
+                    *(example, found.example[2]),
+                )
+            )
+        return sorted(
+            failures, key=lambda each: (HARMS.index(each.harm), each.is_client_error, -each.failed, _name(each))
         )
-    return sorted(failures, key=lambda each: (HARMS.index(each.harm), each.is_client_error, -each.failed, _name(each)))
 
 
 EXAMPLE_CALLS = 24
 """Trees with more calls than this are not taken as the example where a smaller one shows the same."""
 
 
-def how_much_it_shows(calls: NDArray[np.int32]) -> NDArray[np.int32]:
+def how_much_it_shows(calls: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     """How much trees of so many calls show: a bigger one more, until it is too big to be drawn. Shapes (n,)."""
     return np.where(calls <= EXAMPLE_CALLS, calls, 1)
 
@@ -128,7 +171,7 @@ def _name(failure: Failure) -> Sequence[str]:
     return failure.service, failure.operation, failure.word, failure.cause
 
 
-def _first_of_each(group: NDArray[np.int64], rank: NDArray[np.int32]) -> NDArray[np.int64]:
+def _first_of_each(group: NDArray[np.int64], rank: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """The place of the lowest rank of each group, the first of equals; groups are numbered from 0."""
     order = np.lexsort((rank, group))
     return order[np.flatnonzero(np.diff(group[order], prepend=-1))]

@@ -36,6 +36,17 @@ class Names(Generic[Thing]):
         return code
 
 
+def numbered(names: Names[int], codes: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The number of each of some codes, which may be large ones. Shapes (n,)."""
+    number, first = distinct([codes])
+    return np.array([names.code(code) for code in codes[first].tolist()], np.int64)[number]
+
+
+def present(codes: NDArray[np.integer[Any]]) -> list[int]:
+    """The different ones of some small numbers (0 and above), rising."""
+    return np.flatnonzero(np.bincount(codes)).tolist()
+
+
 def codes_of(column: pa.ChunkedArray, names: Names[str], missing: str = "") -> NDArray[np.int64]:
     """The number of each word of a category column; `missing` stands for null and for the empty word. Shape (n,)."""
     combined = column.unify_dictionaries().combine_chunks()

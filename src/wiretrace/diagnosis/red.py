@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.names import Names, distinct
 from wiretrace.diagnosis.spectrum import told_kind
-from wiretrace.diagnosis.usual import quantiles_of_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,9 @@ def red_of(observed: Observed, cohort: str, bucket_ns: int = 0, with_probes: boo
     width = bucket_ns or max(last - first, 1) + 1
     piece = (calls.start[rows] - first) // width
     group, at = distinct([code, piece])
-    count, quantiles = quantiles_of_groups(group, observed.duration[rows], len(at), (0.5, 0.95, 0.99))
+    durations = Distributions()
+    durations.add(group, observed.duration[rows])
+    count, quantiles = durations.counts(len(at)), durations.percentiles(len(at), (50, 95, 99))
     errors = np.bincount(group, observed.failed[rows], len(at)).astype(np.int64)
     seconds = min(width, max(last - first, 1)) / 1e9
     often = np.bincount(code, minlength=len(names.things))
@@ -79,10 +81,10 @@ def _cohorts(observed: Observed, cohort: str, names: Names[str]) -> NDArray[np.i
     by_route = []
     for kind, caller, place in zip(routes.kind.tolist(), routes.caller.tolist(), routes.place.tolist(), strict=True):
         if cohort == "operation":
-            name = told_kind(calls, kind)
+            name = told_kind(calls.vocabulary, kind)
         elif cohort == "edge":
             name = f"{routes.callers[caller]} → {calls.kinds[kind].service}"
         else:
             name = f"{calls.kinds[kind].service} at {calls.places[place].instance}"
         by_route.append(names.code(name))
-    return np.array(by_route or [0], np.int64)[routes.of_call]
+    return np.array(by_route or [0], np.int64)[observed.route]

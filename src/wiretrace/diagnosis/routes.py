@@ -6,16 +6,19 @@ many, they are one caller: the people outside.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wiretrace.diagnosis.names import Names, distinct
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.columns import CallColumns, Place
+    from wiretrace.diagnosis.columns import Place, Vocabulary
 
 OUTSIDE = "outside"
 """Name of all callers that nobody calls, where they are many."""
@@ -27,19 +30,16 @@ DATA_PROTOCOLS = frozenset(
 """Protocols whose operations are statements or commands."""
 
 
-class Routes(NamedTuple):
-    """All routes. Arrays have shape (routes,) unless they say otherwise."""
+@dataclass(slots=True)
+class Routes:
+    """All routes, in the order of the first call that took each. Arrays have shape (routes,)."""
 
-    of_call: NDArray[np.int64]
-    """The route of each call, shape (n,)."""
-    calls: NDArray[np.int64]
-    """Calls that took it."""
     kind: NDArray[np.int64]
-    """Its kind of call, index into `CallColumns.kinds`."""
+    """Its kind of call, index into `Vocabulary.kinds`."""
     caller: NDArray[np.int64]
     """Its caller, index into `callers`."""
     place: NDArray[np.int64]
-    """Its callee, index into `CallColumns.places`."""
+    """Its callee, index into `Vocabulary.places`."""
     callers: list[str]
     """Services that call."""
     caller_machine: NDArray[np.int64]
@@ -48,39 +48,83 @@ class Routes(NamedTuple):
     """Host of the callee, index into `machines`."""
     machines: list[str]
     """Hosts by name, or by address."""
-    is_statement: NDArray[np.bool_]
-    """Whether its operation is a statement or command of a database, cache or queue."""
+    protocol: list[str]
+    """Protocol of the first call that took it."""
+    numbers: NDArray[np.int64]
+    """Index of each route by the number that `RouteBook.add` gave it."""
+
+    @property
+    def is_statement(self) -> NDArray[np.bool_]:
+        """Whether its operation is a statement or command of a database, cache or queue."""
+        return np.array([name in DATA_PROTOCOLS for name in self.protocol], np.bool_)
 
 
-def routes_of_calls(calls: CallColumns) -> Routes:
-    """Find the routes of all calls."""
-    places, answers = calls.places, {calls.places[code] for code in np.unique(calls.callee_place).tolist()}
-    known = {place.party for place in answers}
-    outside = {places[code].party for code in np.unique(calls.caller_place).tolist()} - known
-    if len(outside) <= MOST_CALLERS:
-        known |= outside
-    machines = Names[str]()
-    callers = Names[str]()
-    of_place = np.array([_caller(place, known, machines, callers) for place in places] or [(0, 0)], np.int64)
-    ends = Names[tuple[int, int]]()
-    end_of_place = np.array([ends.code((who, at)) for who, at in of_place.tolist()], np.int64)
-    group, first = distinct([end_of_place[calls.caller_place], calls.callee_place, calls.kind])
-    caller = of_place[calls.caller_place[first]]
-    place = calls.callee_place[first].astype(np.int64)
-    machine_of_place = np.array([machines.code(each.machine) for each in places] or [0], np.int64)
-    protocol = [calls.endings[code].protocol for code in calls.ending[first].tolist()]
-    return Routes(
-        group,
-        np.bincount(group, minlength=len(first)),
-        calls.kind[first].astype(np.int64),
-        caller[:, 0],
-        place,
-        callers.things,
-        caller[:, 1],
-        machine_of_place[place],
-        machines.things,
-        np.array([name in DATA_PROTOCOLS for name in protocol], np.bool_),
-    )
+class RouteBook:
+    """Numbers routes as calls come along, in any order."""
+
+    def __init__(self, vocabulary: Vocabulary, callers: Iterable[int], callees: Iterable[int]) -> None:
+        """`callers` and `callees` are the places that call and answer, by number."""
+        self._vocabulary = vocabulary
+        places = vocabulary.places
+        known = {places[code].party for code in callees}
+        outside = {places[code].party for code in callers} - known
+        if len(outside) <= MOST_CALLERS:
+            known |= outside
+        self._machines = Names[str]()
+        self._callers = Names[str]()
+        self._of_place = [_caller(place, known, self._machines, self._callers) for place in places]
+        ends = Names[tuple[int, int]]()
+        self._end_of_place = np.array([ends.code(end) for end in self._of_place], np.int64)
+        self._ends = ends.things
+        self._known = Names[tuple[int, int, int]]()
+        self._first: list[tuple[int, int]] = []
+
+    def add(
+        self,
+        caller_place: NDArray[np.integer[Any]],
+        callee_place: NDArray[np.integer[Any]],
+        kind: NDArray[np.integer[Any]],
+        ending: NDArray[np.integer[Any]],
+        row: NDArray[np.integer[Any]],
+    ) -> NDArray[np.int64]:
+        """The number of the route of each call; `row` is rising. Shapes (n,)."""
+        if not len(kind):
+            return np.zeros(0, np.int64)
+        columns = [self._end_of_place[caller_place], callee_place, kind]
+        group, first = distinct(columns)
+        codes = []
+        for key, at, how in zip(
+            zip(*(column[first].tolist() for column in columns), strict=True),
+            row[first].tolist(),
+            ending[first].tolist(),
+            strict=True,
+        ):
+            code = self._known.code(key)
+            if code == len(self._first):
+                self._first.append((at, how))
+            self._first[code] = min(self._first[code], (at, how))
+            codes.append(code)
+        return np.array(codes, np.int64)[group]
+
+    def routes(self) -> Routes:
+        """All routes so far."""
+        places, endings = self._vocabulary.places, self._vocabulary.endings
+        order = np.argsort(np.array([row for row, _ in self._first], np.int64), kind="stable")
+        numbers = np.empty(len(order), np.int64)
+        numbers[order] = np.arange(len(order))
+        known = [self._known.things[number] for number in order.tolist()]
+        ends = [self._ends[end] for end, _, _ in known]
+        return Routes(
+            np.array([kind for _, _, kind in known], np.int64),
+            np.array([caller for caller, _ in ends], np.int64),
+            np.array([place for _, place, _ in known], np.int64),
+            self._callers.things,
+            np.array([machine for _, machine in ends], np.int64),
+            np.array([self._machines.code(places[place].machine) for _, place, _ in known], np.int64),
+            self._machines.things,
+            [endings[self._first[number][1]].protocol for number in order.tolist()],
+            numbers,
+        )
 
 
 def _caller(place: Place, known: set[str], machines: Names[str], callers: Names[str]) -> tuple[int, int]:
@@ -88,10 +132,3 @@ def _caller(place: Place, known: set[str], machines: Names[str], callers: Names[
     if place.party not in known:
         return callers.code(OUTSIDE), -1
     return callers.code(place.party), machines.code(place.machine)
-
-
-def statement_or_operation(routes: Routes, kinds: int) -> NDArray[np.bool_]:
-    """Whether each kind of call is a statement or command. Shape (kinds,)."""
-    found: NDArray[Any] = np.zeros(kinds, np.bool_)
-    found[routes.kind[routes.is_statement]] = True
-    return found

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.columns import Kind
+    from wiretrace.diagnosis.portion import Portion
 
 BOOKKEEPING = frozenset(
     {"BEGIN", "COMMIT", "ROLLBACK", "START TRANSACTION", "MULTI", "EXEC", "SAVEPOINT", "RELEASE", "SET", "SHOW"}
@@ -25,62 +26,45 @@ SQL_PROTOCOLS = frozenset({"postgresql", "mysql", "tds"})
 
 
 class Repeated(NamedTuple):
-    """Calls of one kind that calls of one kind repeat. Arrays have shape (parents,)."""
+    """Calls that repeat calls of one kind. Arrays have shape (repetitions,), one entry a parent and kind."""
 
-    parent_kind: int
-    kind: int
-    parents: NDArray[np.int64]
-    """Rows of the calls that repeat."""
-    counts: NDArray[np.int64]
-    """How often each does."""
+    parent: NDArray[np.int64]
+    """Places of the calls that repeat, in the portion."""
+    often: NDArray[np.int64]
+    """How often each does, one after the other."""
     spent: NDArray[np.int64]
-    """Nanoseconds that its repeated calls took together."""
-    example: int
-    """Row of one of the repeated calls."""
+    """Nanoseconds that the repeated calls took together."""
+    first: NDArray[np.int64]
+    """Place of the first of the repeated calls."""
 
 
-def countable_kinds(observed: Observed) -> NDArray[np.bool_]:
-    """Kinds of call whose repetition, or absence, means something. Shape (kinds,)."""
-    calls, routes = observed.calls, observed.routes
-    protocol: dict[int, str] = {}
-    rows = np.unique(routes.kind, return_index=True)
-    first_call = np.zeros(len(routes.kind), np.int64)
-    first_call[routes.of_call[::-1]] = np.arange(len(routes.of_call) - 1, -1, -1)
-    for kind, place in zip(*(each.tolist() for each in rows), strict=True):
-        protocol[kind] = calls.endings[calls.ending[first_call[place]]].protocol
-    found = ~calls.sets_up & ~observed.probe_kinds
-    for number, kind in enumerate(calls.kinds):
+def countable_kinds(
+    kinds: Sequence[Kind], protocol_of_kind: dict[int, str], excluded: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Kinds of call whose repetition, or absence, means something. Shapes (kinds,)."""
+    found = ~excluded
+    for number, kind in enumerate(kinds):
         words = kind.operation.replace(";", " ").split()
         frames = bool(words) and all(word in BOOKKEEPING or word.isdigit() for word in words)
-        if kind.operation.startswith("PREPARE ") or (frames and protocol.get(number) in SQL_PROTOCOLS):
+        if kind.operation.startswith("PREPARE ") or (frames and protocol_of_kind.get(number) in SQL_PROTOCOLS):
             found[number] = False
     return found
 
 
-def repeated_siblings(observed: Observed, fewest: int) -> Iterator[Repeated]:
-    """Kinds of call that one call makes at least `fewest` times, one after the other; those beside each other count once."""
-    calls = observed.calls
-    countable = countable_kinds(observed)
-    child = np.flatnonzero((observed.parent >= 0) & countable[calls.kind] & observed.in_request & ~observed.failed)
-    kinds = max(len(calls.kinds), 1)
-    key = observed.parent[child].astype(np.int64) * kinds + calls.kind[child]
-    order = np.lexsort((calls.start[child], key)) if len(child) else child
+def repeated_siblings(portion: Portion, fewest: int) -> Repeated:
+    """Calls of one kind that one call of whole trees makes at least `fewest` times; those beside each other count once."""
+    eligible = portion.has_parent & portion.whole.countable[portion.kind] & portion.in_request & ~portion.failed
+    child = np.flatnonzero(eligible & (portion.siblings >= fewest))
+    key = portion.parent[child].astype(np.int64) * portion.whole.kinds + portion.kind[child]
+    order = np.lexsort((portion.start[child], key))
     child, key = child[order], key[order]
-    opens = np.flatnonzero(np.diff(key, prepend=-1))
-    lengths = np.diff(np.append(opens, len(key)))
-    enough = np.repeat(lengths >= fewest, lengths)
-    child, key = child[enough], key[enough]
     if not len(child):
-        return
-    is_first = np.diff(key, prepend=-1) != 0
-    waits = is_first | (calls.start[child] >= np.append(0, calls.end[child][:-1]))
+        return Repeated(child, child, child, child)
+    is_first = np.append(True, key[1:] != key[:-1])
+    waits = is_first | (portion.start[child] >= np.append(0, portion.end[child][:-1]))
     opens = np.flatnonzero(is_first)
     counts = np.add.reduceat(waits.astype(np.int64), opens)
-    spent = np.add.reduceat(observed.duration[child], opens)
-    parents = key[opens] // kinds
-    pair = calls.kind[parents].astype(np.int64) * kinds + key[opens] % kinds
-    for one in np.unique(pair[counts >= fewest]).tolist():
-        chosen = np.flatnonzero((pair == one) & (counts >= fewest))
-        yield Repeated(
-            one // kinds, one % kinds, parents[chosen], counts[chosen], spent[chosen], int(child[opens[chosen[0]]])
-        )
+    spent = np.add.reduceat(portion.duration[child], opens)
+    enough = counts >= fewest
+    first = child[opens][enough]
+    return Repeated(portion.parent[first].astype(np.int64), counts[enough], spent[enough], first)

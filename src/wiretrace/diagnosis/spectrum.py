@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.columns import CallColumns
+    from wiretrace.diagnosis.columns import Vocabulary
     from wiretrace.diagnosis.routes import Routes
 
 MOST_FAULTS = 4
@@ -99,23 +99,23 @@ class Tally:
             counts[scope][np.array(wrong, np.int64)[:, None], np.flatnonzero(routes)] = 0
 
 
-def hypotheses(calls: CallColumns, routes: Routes, tally: Tally) -> list[Hypothesis]:
+def hypotheses(words: Vocabulary, routes: Routes, tally: Tally) -> list[Hypothesis]:
     """Every component that some call goes through; of what nothing tells apart, what a person would name first comes first.
 
     Operations, of which there may be thousands, and pairs of hosts only where bad calls go through them.
     """
     is_bad = np.any([counts.any(axis=0) for counts in tally.bad.values()], axis=0)
-    return list(_hypotheses(calls, routes, is_bad))
+    return list(_hypotheses(words, routes, is_bad))
 
 
-def _hypotheses(calls: CallColumns, routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
-    service = calls.callee_of_kind[routes.kind] if len(calls.kinds) else routes.kind
+def _hypotheses(words: Vocabulary, routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
+    service = words.callee_of_kind[routes.kind] if len(words.kinds) else routes.kind
     instances = Names[str]()
-    instance = np.array([instances.code(calls.places[place].instance) for place in routes.place.tolist()], np.int64)
+    instance = np.array([instances.code(words.places[place].instance) for place in routes.place.tolist()], np.int64)
     edges = Names[tuple[int, int]]()
     edge = np.array([edges.code(ends) for ends in zip(routes.caller.tolist(), service.tolist(), strict=True)], np.int64)
     for code in np.unique(service).tolist():
-        yield Hypothesis(ComponentKind.SERVICE, calls.parties[code], Scope.CALLEE, service == code)
+        yield Hypothesis(ComponentKind.SERVICE, words.parties[code], Scope.CALLEE, service == code)
     for code, name in enumerate(instances.things):
         yield Hypothesis(ComponentKind.INSTANCE, name, Scope.CALLEE, instance == code)
     for code in np.unique(routes.callee_machine).tolist():
@@ -123,9 +123,9 @@ def _hypotheses(calls: CallColumns, routes: Routes, is_bad: NDArray[np.bool_]) -
     for code in np.unique(routes.kind[is_bad]).tolist():
         through = routes.kind == code
         kind = ComponentKind.STATEMENT if routes.is_statement[through].any() else ComponentKind.OPERATION
-        yield Hypothesis(kind, told_kind(calls, code), Scope.CALLEE, through)
+        yield Hypothesis(kind, told_kind(words, code), Scope.CALLEE, through)
     for code, (caller, callee) in enumerate(edges.things):
-        name = f"{routes.callers[caller]} → {calls.parties[callee]}"
+        name = f"{routes.callers[caller]} → {words.parties[callee]}"
         for scope in Scope:
             yield Hypothesis(ComponentKind.EDGE, name, scope, edge == code)
     yield from _ways(routes, is_bad)
@@ -146,9 +146,9 @@ def _ways(routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
         yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.WAY, passes)
 
 
-def told_kind(calls: CallColumns, kind: int) -> str:
+def told_kind(words: Vocabulary, kind: int) -> str:
     """A kind of call in words: "GET /orders/{id} (shop)"."""
-    return f"{calls.kinds[kind].operation} ({calls.kinds[kind].service})"
+    return f"{words.kinds[kind].operation} ({words.kinds[kind].service})"
 
 
 def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:

@@ -13,6 +13,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.diagnosis.distribution import Values
+
 TERMS = 500
 """Terms of a series, or steps of a continued fraction, until it stands still."""
 CLOSE_ENOUGH = 1e-14
@@ -20,15 +22,27 @@ CLOSE_ENOUGH = 1e-14
 
 def rank_sum_p(values: NDArray[np.int64], is_one: NDArray[np.bool_]) -> float:
     """Whether two groups of values differ in size (Mann-Whitney U, normal approximation with ties). Shapes (n,)."""
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    opens = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
-    lengths = np.diff(np.append(opens, len(ordered)))
-    ranks = np.empty(len(values))
-    ranks[order] = np.repeat(opens + (lengths + 1) / 2, lengths)
-    one, other = int(is_one.sum()), int((~is_one).sum())
+    different, number = np.unique(values, return_inverse=True)
+    ones, others = (np.bincount(number[which], minlength=len(different)) for which in (is_one, ~is_one))
+    return _rank_sum_p(ones, others)
+
+
+def rank_sum_p_of_values(one: Values, other: Values) -> float:
+    """The same of values that are counted already."""
+    different = np.union1d(one.value, other.value)
+    counts = np.zeros((2, len(different)), np.int64)
+    for each, values in zip(counts, (one, other), strict=True):
+        np.add.at(each, np.searchsorted(different, values.value), values.often)
+    return _rank_sum_p(*counts)
+
+
+def _rank_sum_p(ones: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+    """The same of how often each of some rising values is in the one group and in the other. Shapes (values,)."""
+    lengths = ones + others
+    ranks = np.cumsum(lengths) - lengths + (lengths + 1) / 2
+    one, other = int(ones.sum()), int(others.sum())
     both = one + other
-    statistic = float(ranks[is_one].sum()) - one * (one + 1) / 2
+    statistic = float((ranks * ones).sum()) - one * (one + 1) / 2
     ties = float((lengths.astype(float) ** 3 - lengths).sum())
     variance = one * other / 12 * (both + 1 - ties / (both * (both - 1)))
     if variance <= 0:

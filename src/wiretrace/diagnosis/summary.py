@@ -10,28 +10,31 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.calls import plain_list
+from wiretrace.case.files import temporary_folder
 from wiretrace.case.forest import topmost_calls
-from wiretrace.diagnosis.ancestry import ancestry_of_calls, depths_of_calls
-from wiretrace.diagnosis.columns import CallColumns, Kind
-from wiretrace.diagnosis.failures import Failure, Harm, find_failures, how_much_it_shows
-from wiretrace.diagnosis.names import counts, nearest_rank
-from wiretrace.diagnosis.requests import entering_calls
+from wiretrace.case.rows import RowReader
+from wiretrace.diagnosis.ancestry import depths_of_calls
+from wiretrace.diagnosis.columns import Kind
+from wiretrace.diagnosis.distribution import Distributions
+from wiretrace.diagnosis.examination import PORTION_CALLS, Examination
+from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Harm, how_much_it_shows
+from wiretrace.diagnosis.names import counts
+from wiretrace.diagnosis.portion import groups_of
 from wiretrace.model.analysis import unexplained_bytes
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from wiretrace.case.reader import Case
-    from wiretrace.diagnosis.ancestry import Ancestry
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
-SEVERAL_SERVICES = 3
-"""Services that the example tree asks, where there is such a tree."""
-TREES_TRIED = 64
-"""Trees that are looked at first for an example."""
+SERVICES_OF_EXAMPLES = (3, 1)
+"""Services that the example tree asks, and how many will do where there is no such tree."""
 
 
 @dataclass(slots=True)
@@ -94,7 +97,7 @@ class Summary:
     findings: list[tuple[str, str, str]] = field(default_factory=list)
     """Severity, title and detail of each finding, the worst first."""
     failures: list[Failure] = field(default_factory=list)
-    """The gravest first; see `find_failures`."""
+    """The gravest first; see `FailureBook`."""
     unknown_outcomes: int = 0
     """Calls whose end the capture lacks."""
     times: list[OperationTimes] = field(default_factory=list)
@@ -123,8 +126,11 @@ class Summary:
     """Which calls are the requests, by row of the table `calls`. Shape (n,)."""
 
 
-def summarize(case: Case) -> Summary:
-    """Count everything that the terminal summary says. Raises UserError if the case is damaged."""
+def summarize(case: Case, portion_calls: int = PORTION_CALLS) -> Summary:
+    """Count everything that the terminal summary says. Raises UserError if the case is damaged.
+
+    `portion_calls`: how many calls are looked at once, more or less; a matter of memory only.
+    """
     captures = case.table("captures")
     summary = Summary(
         calls=int(case.group_starts("calls")[-1]),
@@ -147,23 +153,18 @@ def summarize(case: Case) -> Summary:
     )
     if not summary.calls:
         return summary
-    ancestry = ancestry_of_calls(case)
-    columns = CallColumns(case)
-    entering = entering_calls(columns)
-    in_request = entering[topmost_calls(ancestry.parent)]
-    summary.entering = entering
-    summary.requests = int(entering.sum())
-    summary.failed_requests = int((entering & columns.failed).sum())
-    summary.outside = int((~in_request).sum())
-    summary.outside_kinds = _repeated(columns, ~in_request & (ancestry.parent < 0))
-    summary.first_ns = int(columns.start.min())
-    summary.last_ns = int(columns.end.max())
-    summary.unknown_outcomes = int(columns.unknown.sum())
-    summary.services = _services(columns, ancestry)
-    summary.times = _times(columns, entering)
-    summary.failures = find_failures(columns, ancestry, entering, in_request)
-    _count_links(case, columns, summary)
-    summary.example = _example(columns, ancestry, entering, summary)
+    summary.entering = np.zeros(summary.calls, np.bool_)
+    with temporary_folder() as folder:
+        examination = Examination(case, folder, portion_calls, details=False)
+        figures = _Figures(examination.whole)
+        for portion in examination.trees():
+            figures.see_trees(portion, summary)
+        figures.tell(summary)
+        examples = _Examples(examination.whole, summary)
+        for portion in examination.trees_again():
+            examples.see_trees(portion)
+    summary.example = examples.best()
+    _count_links(case, summary)
     return summary
 
 
@@ -180,105 +181,161 @@ def _spread(offsets: pa.ChunkedArray) -> float:
     return 0.0 if ends["min"] is None else float(ends["max"] - ends["min"])
 
 
-def _services(columns: CallColumns, ancestry: Ancestry) -> list[ServiceFigures]:
-    """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
-    kinds, parties = len(columns.kinds), len(columns.parties)
-    calling = counts(columns.caller, parties)
-    called, failed, depth = (
-        counts(columns.callee_of_kind, parties, counts(columns.kind, kinds, weights))
-        for weights in (None, columns.failed, depths_of_calls(ancestry.parent))
-    )
-    found = [
-        (
-            depth[party] / called[party],
-            ServiceFigures(name, *(int(count[party]) for count in (called, calling, failed))),
+class _Figures:
+    """Counts while whole trees go by."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._whole = whole
+        kinds, parties = whole.kinds, len(whole.parties)
+        self._outside = np.zeros(kinds, np.int64)
+        """Calls of each kind that stand at the top of what belongs to no request."""
+        self._calling = np.zeros(parties, np.int64)
+        """Calls that each party makes."""
+        self._failed = np.zeros(kinds, np.int64)
+        self._depth = np.zeros(kinds, np.int64)
+        """Failed calls of each kind, and calls above all calls of it."""
+        self._times = Distributions()
+        self._longest = np.zeros(kinds, np.int64)
+        """How long the requests of each kind take."""
+        self._failures = FailureBook(whole.vocabulary)
+
+    def see_trees(self, portion: Portion, summary: Summary) -> None:
+        """Count a portion; what is no more than a number goes to `summary` at once."""
+        whole, kind = self._whole, portion.kind
+        entering = whole.enters(kind, portion.caller_place, portion.is_root)
+        in_request = entering[portion.request]
+        summary.entering[portion.row[entering]] = True
+        summary.requests += int(entering.sum())
+        summary.failed_requests += int((entering & portion.not_ok).sum())
+        summary.outside += int((~in_request).sum())
+        self._outside += np.bincount(kind[~in_request & ~portion.has_parent], minlength=whole.kinds)
+        self._calling += np.bincount(portion.caller, minlength=len(self._calling))
+        self._failed += np.bincount(kind[portion.not_ok], minlength=whole.kinds)
+        np.add.at(self._depth, kind, depths_of_calls(portion.parent))
+        took = portion.duration[entering]
+        self._times.add(kind[entering], took)
+        np.maximum.at(self._longest, kind[entering], took)
+        _, size = trees_of(portion)
+        self._failures.add(
+            CallsOfTrees(portion.row, kind, portion.ending, portion.end, portion.parent, size, entering, in_request)
         )
-        for party, name in enumerate(columns.parties)
-        if called[party]
-    ]
-    return [each for _, each in sorted(found, key=lambda of: (not of[1].calls_out, of[0], of[1].name))]
 
+    def tell(self, summary: Summary) -> None:
+        """Put what was counted into the summary."""
+        whole = self._whole
+        summary.first_ns, summary.last_ns = whole.first_ns, whole.last_ns
+        summary.unknown_outcomes = whole.unknown
+        found = [
+            Repeated(*whole.vocabulary.kinds[kind], int(self._outside[kind])) for kind in np.flatnonzero(self._outside)
+        ]
+        summary.outside_kinds = sorted(found, key=lambda kind: (-kind.calls, kind.service, kind.operation))
+        summary.services = self._services()
+        summary.times = self._times_of_operations()
+        summary.failures = self._failures.failures(whole.often, lambda rows: _tree_ids(whole.case, rows))
 
-def _repeated(columns: CallColumns, wanted: NDArray[np.bool_]) -> list[Repeated]:
-    often = counts(columns.kind[wanted], len(columns.kinds)).tolist()
-    found = [Repeated(*kind, count) for kind, count in zip(columns.kinds, often, strict=True) if count]
-    return sorted(found, key=lambda kind: (-kind.calls, kind.service, kind.operation))
-
-
-def _times(columns: CallColumns, entering: NDArray[np.bool_]) -> list[OperationTimes]:
-    rows = np.flatnonzero(entering)
-    kinds = columns.kind[rows]
-    durations = columns.end[rows] - columns.start[rows]
-    durations = durations[np.lexsort((durations, kinds))]
-    calls = counts(kinds, len(columns.kinds))
-    first = np.cumsum(calls) - calls
-    times = []
-    for kind in np.flatnonzero(calls).tolist():
-        median, p95, longest = (
-            int(durations[nearest_rank(first[kind], calls[kind], percent)]) for percent in (50, 95, 100)
+    def _services(self) -> list[ServiceFigures]:
+        """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
+        callee, parties = self._whole.callee_of_kind, self._whole.parties
+        called, failed, depth = (
+            counts(callee, len(parties), of_kind) for of_kind in (self._whole.often, self._failed, self._depth)
         )
-        times.append(OperationTimes(*columns.kinds[kind], int(calls[kind]), median, p95, longest))
-    return sorted(times, key=lambda kind: (-kind.p95_ns, kind.operation, kind.service))
+        found = [
+            (
+                depth[party] / called[party],
+                ServiceFigures(parties[party], *(int(count[party]) for count in (called, self._calling, failed))),
+            )
+            for party in np.flatnonzero(called).tolist()
+        ]
+        return [each for _, each in sorted(found, key=lambda of: (not of[1].calls_out, of[0], of[1].name))]
+
+    def _times_of_operations(self) -> list[OperationTimes]:
+        kinds = self._whole.kinds
+        calls = self._times.counts(kinds)
+        median, p95 = self._times.percentiles(kinds, (50, 95))
+        times = [
+            OperationTimes(
+                *self._whole.vocabulary.kinds[kind],
+                *(int(figure[kind]) for figure in (calls, median, p95, self._longest)),
+            )
+            for kind in np.flatnonzero(calls).tolist()
+        ]
+        return sorted(times, key=lambda kind: (-kind.p95_ns, kind.operation, kind.service))
 
 
-def _count_links(case: Case, columns: CallColumns, summary: Summary) -> None:
+class _Examples:
+    """Looks for the tree that shows most: of the gravest failure, or else a typical one of the slowest kind of request."""
+
+    def __init__(self, whole: Whole, summary: Summary) -> None:
+        self._whole = whole
+        harmful = (Harm.BROKE_REQUEST, Harm.ABSORBED)
+        shown = [each.example for each in summary.failures if each.harm in harmful and each.example_calls > 1]
+        self._told = shown[0] if shown else ""
+        """The tree of the gravest failure; empty where that does not show much."""
+        self._otherwise = summary.failures[0].example if summary.failures else ""
+        kinds = {kind: number for number, kind in enumerate(whole.vocabulary.kinds)}
+        self._median = {kinds[Kind(times.service, times.operation)]: times.median_ns for times in summary.times}
+        """By kind of request, the slowest first."""
+        self._typical: dict[tuple[int, int], tuple[int, int]] = {}
+        """How far from the median the most typical request is, and its row, by services that it needs and kind."""
+        self._slowest = (1, -1)
+        """Minus the longest duration of a request, and its row."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Look at some whole trees."""
+        if self._told:
+            return
+        entering = np.flatnonzero(self._whole.enters(portion.kind, portion.caller_place, portion.is_root))
+        took, rows = portion.duration[entering], portion.row[entering]
+        if len(entering):
+            slowest = int(np.argmax(took))
+            self._slowest = min(self._slowest, (-int(took[slowest]), int(rows[slowest])))
+        root, size = trees_of(portion)
+        parties = len(self._whole.parties)
+        asked = np.unique(root.astype(np.int64) * parties + portion.callee)
+        services = np.bincount(asked // max(parties, 1), minlength=len(portion))[root[entering]]
+        services[how_much_it_shows(size[entering]) <= 1] = 0
+        for kind, places in groups_of(portion.kind[entering], np.arange(len(entering))):
+            off = np.abs(took[places] - self._median[kind])
+            for least in SERVICES_OF_EXAMPLES:
+                enough = services[places] >= least
+                if enough.any():
+                    nearest = places[enough][np.lexsort((rows[places[enough]], off[enough]))[0]]
+                    found = int(abs(took[nearest] - self._median[kind])), int(rows[nearest])
+                    self._typical[least, kind] = min(self._typical.get((least, kind), found), found)
+
+    def best(self) -> str:
+        """Id of the tree. All trees went by."""
+        if self._told:
+            return self._told
+        for least in SERVICES_OF_EXAMPLES:
+            for kind in self._median:
+                if (least, kind) in self._typical:
+                    return _tree_ids(self._whole.case, [self._typical[least, kind][1]])[0]
+        return self._otherwise or _tree_ids(self._whole.case, [self._slowest[1]])[0]
+
+
+def trees_of(portion: Portion) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The place of the root of each call's tree, which reaches through questions, and the calls in it. Shapes (n,)."""
+    root = topmost_calls(portion.likely)
+    return root, np.bincount(root, minlength=len(root))[root]
+
+
+def _tree_ids(case: Case, rows: list[int]) -> list[str]:
+    """The tree of each of the calls in `rows`. Raises UserError if the case is damaged."""
+    return RowReader(case, "calls", ["tree"]).take(np.array(rows, np.int64)).column("tree").to_pylist()  # type: ignore[no-any-return]
+
+
+def _count_links(case: Case, summary: Summary) -> None:
     """Count the links of a summary by what they rest on."""
-    linked = ~columns.is_root & ~columns.question
-    summary.questions = int((~columns.is_root & columns.question).sum())
     bases, inferred, confidence = Counter[str](), 0, 0.0
-    starts = case.group_starts("calls").tolist()
-    for begin, end, piece in zip(starts, starts[1:], case.pieces("calls", ["basis", "confidence"]), strict=False):
-        links = piece.filter(pa.array(linked[begin:end]))
+    for piece in case.pieces("calls", ["basis", "question", "confidence"]):
+        named = piece.filter(pc.is_valid(piece.column("basis")))
+        is_question = pc.fill_null(named.column("question"), False)
+        summary.questions += pc.sum(is_question).as_py() or 0
+        links = named.filter(pc.invert(is_question))
         bases.update(plain_list(links.column("basis")))
         known = links.filter(pc.equal(links.column("basis"), "inferred")).column("confidence").drop_null()
         inferred += len(known)
         confidence += pc.sum(known).as_py() or 0.0
     summary.links_by_basis = dict(bases)
     summary.mean_confidence = confidence / inferred if inferred else 1.0
-
-
-def _example(columns: CallColumns, ancestry: Ancestry, entering: NDArray[np.bool_], summary: Summary) -> str:
-    """The tree that shows most: of the gravest failure, or else a typical one of the slowest kind of request."""
-    for failure in summary.failures:
-        if failure.harm in (Harm.BROKE_REQUEST, Harm.ABSORBED) and failure.example_calls > 1:
-            return failure.example
-    rows = np.flatnonzero(entering & (how_much_it_shows(ancestry.tree_size) > 1))
-    typical = {Kind(times.service, times.operation): times.median_ns for times in summary.times}
-    kinds = [(columns.kinds.index(kind), median) for kind, median in typical.items()]
-    for least in (SEVERAL_SERVICES, 1):
-        for kind, median in kinds:
-            found = _typical(columns, ancestry, rows[columns.kind[rows] == kind], median, least)
-            if found >= 0:
-                return columns.tree_ids([found])[0]
-    if summary.failures:
-        return summary.failures[0].example
-    slowest = np.flatnonzero(entering)
-    durations = columns.end[slowest] - columns.start[slowest]
-    return columns.tree_ids([int(slowest[np.argmax(durations)])])[0]
-
-
-def _typical(columns: CallColumns, ancestry: Ancestry, rows: NDArray[np.int64], median_ns: int, least: int) -> int:
-    """Of `rows`, the call whose duration is nearest to the median, and whose tree asks at least so many services.
-
-    -1 where there is none. Looks at few trees at first: most often one of them will do.
-    """
-    nearest = rows[np.argsort(np.abs(columns.end[rows] - columns.start[rows] - median_ns), kind="stable")]
-    begin, count = 0, TREES_TRIED
-    while begin < len(nearest):
-        tried = nearest[begin : begin + count]
-        services = _services_of_trees(columns, ancestry.root, ancestry.root[tried])
-        enough = np.flatnonzero(services >= least)
-        if len(enough):
-            return int(tried[enough[0]])
-        begin, count = begin + count, count * 8
-    return -1
-
-
-def _services_of_trees(columns: CallColumns, root: NDArray[np.int32], trees: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Different services that are asked in each of `trees`, rows of roots. Shape (m,)."""
-    is_wanted = np.zeros(len(root), np.bool_)
-    is_wanted[trees] = True
-    calls = np.flatnonzero(is_wanted[root])
-    pairs = root[calls].astype(np.int64) * len(columns.parties) + columns.callee_of_kind[columns.kind[calls]]
-    asked, services = np.unique(np.unique(pairs) // len(columns.parties), return_counts=True)
-    return services[np.searchsorted(asked, trees)]

@@ -11,20 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wiretrace.diagnosis.spectrum import FAILED, WRONG, Hypothesis, Scope, Tally, find_causes, hypotheses, told_kind
-from wiretrace.diagnosis.symptoms import Symptoms, symptoms_of_calls
+from wiretrace.diagnosis.spectrum import FAILED, WRONG, Hypothesis, Scope, Tally, find_causes, hypotheses
 from wiretrace.model.finding import ComponentKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
     from wiretrace.diagnosis.owners import Owners
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 MOST_SUSPECTS = 8
 """Suspects that are told, causes included."""
 MOST_CLEARED = 12
 """Cleared components that are told."""
+MOST_LOOKED_AT = 64
+"""Components of which it is counted whether they are cleared: those that most calls go through."""
 CLEARING_TREES = 5
 """Good request trees that clear a component that no trouble began in."""
 CLEARED_KINDS = (ComponentKind.SERVICE, ComponentKind.INSTANCE, ComponentKind.HOST, ComponentKind.EDGE)
@@ -45,70 +47,128 @@ class Suspect:
     next_step: str = ""
 
 
-@dataclass(slots=True)
 class Suspicion:
-    """What may have caused the bad requests."""
+    """What may have caused the bad requests, and which request trees used it."""
 
-    symptoms: Symptoms
-    ranked: list[Hypothesis]
-    """Hypotheses that bad calls go through, the likeliest first."""
-    suspects: list[Suspect]
-    """Those that are told, and then those that are cleared."""
+    def __init__(self, whole: Whole, tally: Tally) -> None:
+        """`tally`: calls, and those with symptoms, of each route."""
+        self._whole = whole
+        self._tally = tally
+        self.ranked: list[Hypothesis] = []
+        """Hypotheses that bad calls go through, the likeliest first."""
+        self._told: list[_Usage] = []
+        self._clear: list[_Usage] = []
+        if not any(counts.any() for counts in tally.bad.values()):
+            return
+        every = hypotheses(whole.vocabulary, whole.routes, tally)
+        self.ranked = find_causes(every, tally)
+        self._told = [_Usage(each, whole.kinds) for each in _distinct(self.ranked)[:MOST_SUSPECTS]]
+        self._clear = [_Usage(each, whole.kinds) for each in _may_be_cleared(every, self._told, tally)]
+        self._asked = np.zeros(whole.kinds, np.int64)
 
     @property
     def causes(self) -> list[Hypothesis]:
         """Hypotheses that are taken for causes."""
         return [each for each in self.ranked if each.sure]
 
+    def calls_through(self, hypothesis: Hypothesis) -> int:
+        """Calls that go through a component and are judged."""
+        return int(self._tally.calls[hypothesis.scope][FAILED, hypothesis.routes].sum())
 
-def suspicion_of(observed: Observed) -> Suspicion:
-    """Find the suspects of a case."""
-    symptoms = symptoms_of_calls(observed)
-    routes = observed.routes
-    if not (symptoms.in_callee.any() or symptoms.delayed.any()):
-        return Suspicion(symptoms, [], [])
+    def see_trees(self, portion: Portion) -> None:
+        """Last pass: count which trees use the components."""
+        if not self._told and not self._clear:
+            return
+        requests = np.flatnonzero(portion.entering)
+        is_bad = portion.late[requests]
+        is_good = ~is_bad & ~portion.unknown[requests] & ~portion.not_ok[requests]
+        kinds = portion.kind[requests]
+        self._asked += np.bincount(kinds, minlength=self._whole.kinds)
+        uses = np.zeros(len(portion), np.bool_)
+        for usage in (*self._told, *self._clear):
+            uses[:] = False
+            uses[portion.request[usage.hypothesis.routes[portion.route]]] = True
+            usage.add(uses[requests], is_bad, is_good, kinds)
 
-    def by_route(*wrong: NDArray[np.bool_]) -> NDArray[np.int64]:
-        return np.array([np.bincount(routes.of_call[which], minlength=len(routes.kind)) for which in wrong])
+    def suspects(self) -> list[Suspect]:
+        """Those that are told, and then those that are cleared. All passes were made."""
+        told = [_suspect(usage, self._tally) for usage in self._told]
+        if told:
+            told[0].next_step = self._next_question()
+        cleared = [_cleared(usage) for usage in self._clear if usage.good >= CLEARING_TREES]
+        return [*told, *cleared[:MOST_CLEARED]]
 
-    lost = symptoms.delayed & ~symptoms.failed
-    tally = Tally(
-        {
-            Scope.CALLEE: by_route(*[symptoms.judged] * len(WRONG)),
-            Scope.WAY: by_route(*[symptoms.measured] * len(WRONG)),
-        },
-        {
-            Scope.CALLEE: by_route(symptoms.failed, symptoms.slow),
-            Scope.WAY: by_route(symptoms.delayed & symptoms.failed, lost),
-        },
-    )
-    every = hypotheses(observed.calls, routes, tally)
-    ranked = find_causes(every, tally)
-    usage = _Usage(observed)
-    told = [_suspect(each, usage, tally) for each in _distinct(ranked)[:MOST_SUSPECTS]]
-    if told:
-        told[0].next_step = _next_question(observed, usage, told)
-    return Suspicion(symptoms, ranked, [*told, *_cleared(every, told, usage, tally)])
+    def _next_question(self) -> str:
+        """The kind of request whose answer best halves the suspicion, in a sentence; empty where none does."""
+        if len(self._told) < 2:
+            return ""
+        weights = np.array([usage.hypothesis.ochiai for usage in self._told])
+        if not weights.sum():
+            return ""
+        weights /= weights.sum()
+        share = [usage.by_kind / np.maximum(self._asked, 1) for usage in self._told]
+        used = weights @ np.array(share)
+        used[self._asked == 0] = 2.0
+        best = int(np.argmin(np.abs(used - 0.5)))
+        if abs(used[best] - 0.5) > 0.5 - WORTH_ASKING / 2:
+            return ""
+        names = [usage.hypothesis.name for usage in self._told]
+        through = [name for name, shares in zip(names, share, strict=True) if shares[best] >= 0.5]
+        past = [name for name, shares in zip(names, share, strict=True) if shares[best] < 0.5]
+        if not through or not past:
+            return ""
+        return (
+            f"Ask for {self._whole.told_kind(best)}: it goes through {', '.join(through[:3])}, and not through "
+            f"{', '.join(past[:3])}. If it is well, the first are cleared."
+        )
+
+
+class SymptomTally:
+    """Counts symptoms by route while whole trees go by, once it is known what is usual."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._whole = whole
+        self._calls: dict[Scope, NDArray[np.int64]] = {}
+        self._bad: dict[Scope, NDArray[np.int64]] = {}
+
+    def see_trees(self, portion: Portion) -> None:
+        """Count a portion."""
+        symptoms = portion.symptoms
+        lost = symptoms.delayed & ~symptoms.failed
+        for counts, scope, wrong in (
+            (self._calls, Scope.CALLEE, [symptoms.judged] * len(WRONG)),
+            (self._calls, Scope.WAY, [symptoms.measured] * len(WRONG)),
+            (self._bad, Scope.CALLEE, [symptoms.failed, symptoms.slow]),
+            (self._bad, Scope.WAY, [symptoms.delayed & symptoms.failed, lost]),
+        ):
+            routes = len(self._whole.routes.kind)
+            found = np.array([np.bincount(portion.route[which], minlength=routes) for which in wrong])
+            counts[scope] = counts.get(scope, 0) + found
+
+    def suspicion(self) -> Suspicion:
+        """What may have caused the symptoms."""
+        return Suspicion(self._whole, Tally(self._calls, self._bad))
 
 
 class _Usage:
     """Which request trees use a component."""
 
-    def __init__(self, observed: Observed) -> None:
-        self._of_call = observed.routes.of_call
-        self._request = observed.request
-        self.rows = np.flatnonzero(observed.entering)
-        """Rows of the requests."""
-        unknown = observed.calls.unknown[self.rows]
-        self.is_bad = observed.bad_request[self.rows]
-        self.is_good = ~self.is_bad & ~unknown & ~observed.calls.failed[self.rows]
+    def __init__(self, hypothesis: Hypothesis, kinds: int) -> None:
+        self.hypothesis = hypothesis
+        self.failing = 0
+        """Bad ones."""
+        self.good = 0
+        """Good ones."""
+        self.by_kind = np.zeros(kinds, np.int64)
+        """All of them, by the kind of their request."""
 
-    def by_tree(self, routes: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Whether each request's tree takes one of `routes`. Shape (requests,)."""
-        uses = np.zeros(len(self._request), np.bool_)
-        uses[self._request[routes[self._of_call]]] = True
-        found: NDArray[np.bool_] = uses[self.rows]
-        return found
+    def add(
+        self, uses: NDArray[np.bool_], is_bad: NDArray[np.bool_], is_good: NDArray[np.bool_], kinds: NDArray[np.int32]
+    ) -> None:
+        """Add some requests: whether each uses it, is bad, or good, and its kind. Shapes (requests,)."""
+        self.failing += int((uses & is_bad).sum())
+        self.good += int((uses & is_good).sum())
+        self.by_kind += np.bincount(kinds[uses], minlength=len(self.by_kind))
 
 
 def _distinct(ranked: list[Hypothesis]) -> list[Hypothesis]:
@@ -122,9 +182,8 @@ def _distinct(ranked: list[Hypothesis]) -> list[Hypothesis]:
     return found
 
 
-def _suspect(hypothesis: Hypothesis, usage: _Usage, tally: Tally) -> Suspect:
-    uses = usage.by_tree(hypothesis.routes)
-    failing, good = int((uses & usage.is_bad).sum()), int((uses & usage.is_good).sum())
+def _suspect(usage: _Usage, tally: Tally) -> Suspect:
+    hypothesis = usage.hypothesis
     wrong = int(tally.bad[hypothesis.scope][:, hypothesis.routes].sum())
     calls = int(tally.calls[hypothesis.scope][FAILED, hypothesis.routes].sum())
     everywhere = int(tally.bad[hypothesis.scope].sum())
@@ -132,11 +191,11 @@ def _suspect(hypothesis: Hypothesis, usage: _Usage, tally: Tally) -> Suspect:
     words = f"{wrong:,} of {calls:,} calls through it {what}: {wrong:,} of {everywhere:,} such calls in all."
     if hypothesis.also:
         words += f" The same calls go through {', '.join(hypothesis.also)}: nothing tells them apart."
-    return Suspect(hypothesis, failing, good, False, words)
+    return Suspect(hypothesis, usage.failing, usage.good, False, words)
 
 
-def _cleared(every: list[Hypothesis], told: list[Suspect], usage: _Usage, tally: Tally) -> list[Suspect]:
-    """Components that good trees used and in which no trouble began, those that most trees used first."""
+def _may_be_cleared(every: list[Hypothesis], told: list[_Usage], tally: Tally) -> list[Hypothesis]:
+    """Components in which no trouble began, those that most calls went through first."""
     suspected = {(each.hypothesis.kind, each.hypothesis.name) for each in told}
     suspected |= {(each.kind, each.name) for each in every if _troubled(each, tally)}
     candidates = {
@@ -145,18 +204,13 @@ def _cleared(every: list[Hypothesis], told: list[Suspect], usage: _Usage, tally:
         if each.kind in CLEARED_KINDS and each.scope is Scope.CALLEE and (each.kind, each.name) not in suspected
     }
     often = sorted(candidates.values(), key=lambda each: -int(tally.calls[Scope.CALLEE][FAILED, each.routes].sum()))
-    found = []
-    for each in often:
-        uses = usage.by_tree(each.routes)
-        failing, good = int((uses & usage.is_bad).sum()), int((uses & usage.is_good).sum())
-        if good < CLEARING_TREES:
-            continue
-        words = f"{good:,} good requests used it, and no trouble began there"
-        words += f"; {failing:,} bad ones used it, too." if failing else "."
-        found.append(Suspect(each, failing, good, True, words))
-        if len(found) == MOST_CLEARED:
-            break
-    return found
+    return often[:MOST_LOOKED_AT]
+
+
+def _cleared(usage: _Usage) -> Suspect:
+    words = f"{usage.good:,} good requests used it, and no trouble began there"
+    words += f"; {usage.failing:,} bad ones used it, too." if usage.failing else "."
+    return Suspect(usage.hypothesis, usage.failing, usage.good, True, words)
 
 
 def _troubled(hypothesis: Hypothesis, tally: Tally) -> bool:
@@ -164,35 +218,7 @@ def _troubled(hypothesis: Hypothesis, tally: Tally) -> bool:
     return bool(tally.bad[hypothesis.scope][:, hypothesis.routes].any())
 
 
-def _next_question(observed: Observed, usage: _Usage, told: list[Suspect]) -> str:
-    """The kind of request whose answer best halves the suspicion, in a sentence; empty where none does."""
-    if len(told) < 2:
-        return ""
-    weights = np.array([each.hypothesis.ochiai for each in told])
-    if not weights.sum():
-        return ""
-    weights /= weights.sum()
-    kinds = observed.calls.kind[usage.rows]
-    asked = np.bincount(kinds, minlength=len(observed.calls.kinds))
-    share = [
-        np.bincount(kinds, usage.by_tree(each.hypothesis.routes), len(asked)) / np.maximum(asked, 1) for each in told
-    ]
-    used = weights @ np.array(share)
-    used[asked == 0] = 2.0
-    best = int(np.argmin(np.abs(used - 0.5)))
-    if abs(used[best] - 0.5) > 0.5 - WORTH_ASKING / 2:
-        return ""
-    through = [each.hypothesis.name for each, shares in zip(told, share, strict=True) if shares[best] >= 0.5]
-    past = [each.hypothesis.name for each, shares in zip(told, share, strict=True) if shares[best] < 0.5]
-    if not through or not past:
-        return ""
-    return (
-        f"Ask for {told_kind(observed.calls, best)}: it goes through {', '.join(through[:3])}, and not through "
-        f"{', '.join(past[:3])}. If it is well, the first are cleared."
-    )
-
-
-def suspect_rows(suspicion: Suspicion, owners: Owners) -> list[dict[str, Any]]:
+def suspect_rows(suspects: list[Suspect], owners: Owners) -> list[dict[str, Any]]:
     """The rows of the table `suspects`."""
     return [
         {
@@ -208,5 +234,5 @@ def suspect_rows(suspicion: Suspicion, owners: Owners) -> list[dict[str, Any]]:
             "words": each.words,
             "next_step": each.next_step,
         }
-        for rank, each in enumerate(suspicion.suspects, 1)
+        for rank, each in enumerate(suspects, 1)
     ]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.usual import FEWEST, usual_values
+from wiretrace.diagnosis.usual import FEWEST
 from wiretrace.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.portion import Portion
 
 ON_THE_WAY = (
     Outcome.REFUSED,
@@ -56,32 +56,37 @@ class Symptoms(NamedTuple):
         return self.failed | self.slow
 
 
-def symptoms_of_calls(observed: Observed) -> Symptoms:
-    """Find the symptoms of all calls."""
-    calls, parts = observed.calls, observed.parts
-    kinds = len(calls.kinds)
-    judged = observed.in_request & ~calls.unknown
-    settled = judged & ~calls.failed
-    on_the_way = np.array([ending.outcome in ON_THE_WAY for ending in calls.endings], np.bool_)[calls.ending]
-    measured = judged & ((parts.network >= 0) | on_the_way)
-    typical = observed.usual.typical[calls.kind]
-    excess = np.maximum(observed.duration - typical, 0)
-    waited = (
-        observed.entering & ~calls.unknown & (excess >= WAITED * typical) & (observed.usual.known[calls.kind] >= FEWEST)
-    )
-    late = (observed.bad_request | waited)[observed.request]
+def settled_calls(portion: Portion) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Calls that tell what is usual: for the callee itself, and for the way to it. Shapes (n,)."""
+    settled = portion.in_request & ~portion.unknown & ~portion.not_ok
+    return settled, settled & (portion.network >= 0)
+
+
+def symptoms_of_calls(portion: Portion) -> Symptoms:
+    """Find the symptoms of all calls of a portion of whole trees."""
+    kind, usual_whole = portion.kind, portion.whole.usual
+    judged = portion.in_request & ~portion.unknown
+    on_the_way = portion.whole.endings.on_the_way[portion.ending]
+    measured = judged & ((portion.network >= 0) | on_the_way)
+    typical = usual_whole.typical[kind]
+    excess = np.maximum(portion.duration - typical, 0)
+    waited = portion.entering & ~portion.unknown & (excess >= WAITED * typical) & (usual_whole.known[kind] >= FEWEST)
+    late = portion.late | waited[portion.request]
+    settled, known_way = settled_calls(portion)
     beyond, wrong = [], []
-    for values, is_known in ((parts.own, settled), (parts.network, settled & (parts.network >= 0))):
-        usual = usual_values(calls.kind[is_known], values[is_known], observed.slices[is_known], kinds)
-        beyond.append(values - usual.typical[calls.kind])
-        wrong.append(is_known & late & (values > usual.limit[calls.kind]))
-    largest = np.zeros(len(calls), np.int64)
+    for values, usual, is_known in (
+        (portion.own, portion.whole.usual_own, settled),
+        (portion.network, portion.whole.usual_network, known_way),
+    ):
+        beyond.append(values - usual.typical[kind])
+        wrong.append(is_known & late & (values > usual.limit[kind]))
+    largest = np.zeros(len(portion), np.int64)
     for each, of_part in zip(beyond, wrong, strict=True):
-        np.maximum.at(largest, observed.request[of_part], each[of_part])
-    enough = LARGE_SHARE * np.minimum(largest, excess)[observed.request]
-    lost = np.zeros(len(calls), np.int64)
+        np.maximum.at(largest, portion.request[of_part], each[of_part])
+    enough = LARGE_SHARE * np.minimum(largest, excess)[portion.request]
+    lost = np.zeros(len(portion), np.int64)
     for each, of_part in zip(beyond, wrong, strict=True):
         of_part &= each >= enough
         lost[of_part] += each[of_part]
-    failed = judged & observed.failed_first
+    failed = judged & portion.failed_first
     return Symptoms(judged, measured, failed, wrong[0], wrong[1] | (failed & on_the_way), lost)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wiretrace.diagnosis.failures import Failure, Harm, find_failures
+from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Harm
+from wiretrace.diagnosis.names import counts
 from wiretrace.model.finding import Severity
 from wiretrace.model.outcome import Outcome
 from wiretrace.model.words import counted
@@ -36,7 +37,15 @@ UNANSWERED = frozenset(str(outcome).replace("_", " ") for outcome in Outcome)
 
 def failure_rows(figures: CallFigures) -> list[dict[str, Any]]:
     """The kinds of failure, the gravest first, ready for JSON."""
-    failures = find_failures(figures.columns, figures.ancestry, figures.request, figures.in_request)
+    columns, ancestry = figures.columns, figures.ancestry
+    book = FailureBook(columns.vocabulary)
+    book.add(
+        CallsOfTrees(
+            *(np.arange(len(columns)), columns.kind, columns.ending, columns.end, ancestry.parent, ancestry.tree_size),
+            *(figures.request, figures.in_request),
+        )
+    )
+    failures = book.failures(counts(columns.kind, len(columns.kinds)), columns.tree_ids)
     return [_row(failure) for failure in failures[:FAILURES_SHOWN]]
 
 

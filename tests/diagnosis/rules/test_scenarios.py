@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from tests.diagnosis.rules.scenarios import SCENARIOS, steady
+from tests.support.examined import found
 from tests.support.system import System
 
 from wiretrace.diagnosis.diagnose import diagnose
-from wiretrace.diagnosis.observed import Observed
 from wiretrace.diagnosis.rules.registry import known_rules
 from wiretrace.model.finding import Severity
-
-if TYPE_CHECKING:
-    from wiretrace.model.finding import Finding
-
-
-def found(code: str, system) -> list[Finding]:
-    return list(known_rules()[code].find(Observed(system.case())))
 
 
 def test_every_rule_has_a_scenario() -> None:

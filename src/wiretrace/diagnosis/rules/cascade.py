@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, slow_harm, touched
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, harm, slow_harm
+from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import SURE_GAIN, log_likelihoods
 from wiretrace.model.finding import ComponentKind, Severity
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST_SERVICES = 3
 """Services that are ill in the end, at least."""
@@ -50,65 +51,109 @@ class Cascade(Rule):
         "network as a whole), failed: then the onsets are at the same moment.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """At most one finding."""
-        calls = observed.calls
-        judged = observed.in_request & ~calls.unknown
-        bad = judged & (observed.failed | observed.slow)
-        if bad.sum() < FEWEST_SERVICES * FEWEST_BAD:
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        services = len(whole.parties)
+        self._judged = np.zeros(services, np.int64)
+        self._bad = np.zeros(services, np.int64)
+        """Calls of each service that are judged, and that are bad."""
+        self._seen = np.zeros(services, np.int64)
+        self._seen_bad = np.zeros(services, np.int64)
+        """The same of those that went by in order."""
+        self._onset: dict[int, int] = {}
+        """When each service fell ill."""
+        self._own = np.zeros(services, np.int64)
+        """Bad calls of each service from its onset on in which trouble began."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Count the bad calls of each service."""
+        judged, bad = _bad_calls(portion)
+        self._judged += np.bincount(portion.callee[judged], minlength=len(self._judged))
+        self._bad += np.bincount(portion.callee[bad], minlength=len(self._bad))
+
+    def see_in_order(self, portion: Portion) -> None:
+        """Look for the onset of each service."""
+        if self._bad.sum() < FEWEST_SERVICES * FEWEST_BAD:
             return
-        service = calls.callee_of_kind[calls.kind]
-        begin, end = int(calls.start.min()), int(calls.end.max())
-        origin = observed.suspicion.symptoms.in_callee | observed.suspicion.symptoms.delayed
-        ill: list[tuple[int, int, int]] = []
-        for one in np.unique(service[bad]).tolist():
-            rows = np.flatnonzero(judged & (service == one))
-            rows = rows[np.argsort(calls.start[rows], kind="stable")]
-            onset = onset_of(bad[rows])
-            if onset >= 0 and calls.start[rows[onset]] - begin >= WELL_BEFORE * (end - begin):
-                from_here = rows[onset:]
-                ill.append((int(calls.start[rows[onset]]), int((origin & bad)[from_here].sum()), one))
-        if len(ill) < FEWEST_SERVICES:
-            return
-        ill.sort()
-        movers = [each for each in ill if each[1] >= FEWEST_BAD]
-        if not movers:
-            return
-        first = movers[0]
-        others = [each for each in ill if each is not first]
-        rows = np.flatnonzero(bad & (service == first[2]) & (calls.start >= first[0]))
-        rows = rows[np.argsort(calls.start[rows], kind="stable")]
-        name = calls.parties[first[2]]
-        asked = int((judged & (service == first[2])).sum())
-        is_slow = 2 * int(observed.failed[rows].sum()) < len(rows)
-        grave = slow_harm(observed, rows[origin[rows]], asked) if is_slow else harm(observed, touched(observed, rows))
-        order = ", then ".join(f"{calls.parties[one]} ({_later(at - first[0])})" for at, _, one in others)
-        yield conclude(
-            observed,
-            self,
-            Severity.INFO if grave is Severity.INFO else Severity.WARNING,
-            f"Trouble began in {name} and spread to {counted(len(others), 'service')}.",
-            f"First {name}, then {order}. In {name}, {first[1]:,} calls went wrong by themselves.",
-            (ComponentKind.SERVICE, name),
-            rows,
-            f"Mend {name} first; the others need it. {show_step(observed, int(rows[0]))}",
+        judged, bad = _bad_calls(portion)
+        origin = portion.is_origin
+        judged &= self._bad[portion.callee] >= FEWEST_BAD
+        for service, places in groups_of(portion.callee, np.flatnonzero(judged)):
+            is_bad = bad[places]
+            if service not in self._onset:
+                at = onset_of(
+                    is_bad,
+                    (int(self._seen[service]), int(self._seen_bad[service])),
+                    (int(self._judged[service]), int(self._bad[service])),
+                )
+                if at >= 0:
+                    self._onset[service] = int(portion.start[places[at]])
+                    self._own[service] += int((origin[places] & is_bad)[at:].sum())
+            else:
+                self._own[service] += int((origin[places] & is_bad).sum())
+            self._seen[service] += len(places)
+            self._seen_bad[service] += int(is_bad.sum())
+
+    def claims(self) -> Iterator[Claim]:
+        """At most one claim."""
+        parties, well = self.whole.parties, WELL_BEFORE * (self.whole.last_ns - self.whole.first_ns)
+        ill = sorted(
+            (at, int(self._own[one]), one) for one, at in self._onset.items() if at - self.whole.first_ns >= well
         )
+        movers = [each for each in ill if each[1] >= FEWEST_BAD]
+        if len(ill) < FEWEST_SERVICES or not movers:
+            return
+        since, own, service = movers[0]
+        others = [each for each in ill if each is not movers[0]]
+        name = parties[service]
+        order = ", then ".join(f"{parties[one]} ({_later(at - since)})" for at, _, one in others)
+
+        felt, failed = Evidence(), [0]
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = np.flatnonzero(_bad_calls(portion)[1] & (portion.callee == service) & (portion.start >= since))
+            evidence.add(portion, places, portion.start[places])
+            symptoms = portion.symptoms
+            felt.add(portion, felt_calls(portion, places[(symptoms.in_callee | symptoms.delayed)[places]]))
+            failed[0] += int(portion.failed[places].sum())
+
+        def tell(evidence: Evidence) -> Told:
+            is_slow = 2 * failed[0] < evidence.occurrences
+            asked = int(self._judged[service])
+            grave = slow_harm(self.whole, felt, asked) if is_slow else harm(self.whole, evidence.requests)
+            return Told(
+                Severity.INFO if grave is Severity.INFO else Severity.WARNING,
+                f"Trouble began in {name} and spread to {counted(len(others), 'service')}.",
+                f"First {name}, then {order}. In {name}, {own:,} calls went wrong by themselves.",
+                f"Mend {name} first; the others need it. {self.whole.show_step(evidence.first)}",
+            )
+
+        yield Claim((ComponentKind.SERVICE, name), tell, gather)
 
 
-def onset_of(bad: NDArray[np.bool_]) -> int:
-    """Index from which on a series is bad, and before which it is well; -1 where there is none. Shape (m,)."""
-    total = int(bad.sum())
+def _bad_calls(portion: Portion) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Calls that are judged, and those of them that are bad. Shapes (n,)."""
+    judged = portion.in_request & ~portion.unknown
+    return judged, judged & (portion.failed | portion.slow)
+
+
+def onset_of(bad: NDArray[np.bool_], seen: tuple[int, int], all_calls: tuple[int, int]) -> int:
+    """Index in `bad` from which on a series is bad, and before which it is well; -1 where it is not here. Shape (m,).
+
+    `seen` are the calls, and the bad ones, of the series before these; `all_calls` those of the whole series.
+    """
+    count, total = all_calls
     if total < FEWEST_BAD:
         return -1
-    count = len(bad)
-    before: NDArray[np.int64] = np.cumsum(bad) - bad
-    places = np.flatnonzero(bad)
-    share_after = (total - before[places]) / (count - places)
-    share_before = before[places] / np.maximum(places, 1)
+    index = np.flatnonzero(bad)
+    before = seen[1] + np.arange(len(index))
+    places = seen[0] + index
+    share_after = (total - before) / (count - places)
+    share_before = before / np.maximum(places, 1)
     fits = (share_after >= SHARE_BAD) & (share_after >= TIMES_BETTER_BEFORE * share_before)
-    fits &= (total - before[places]) >= FEWEST_BAD
-    fits &= _gains(before[places], places, total, count) >= SURE_GAIN + np.log(count)
-    return int(places[np.argmax(fits)]) if fits.any() else -1
+    fits &= (total - before) >= FEWEST_BAD
+    fits &= _gains(before, places, total, count) >= SURE_GAIN + np.log(count)
+    return int(index[np.argmax(fits)]) if fits.any() else -1
 
 
 def _gains(before: NDArray[np.int64], places: NDArray[np.int64], total: int, count: int) -> NDArray[np.float64]:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.conclude import Claim, Told, harm
+from wiretrace.diagnosis.distribution import Distributions, Values
+from wiretrace.diagnosis.names import Names, numbered
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST = 3
 """Calls that were given up after the same wait, at least."""
@@ -25,8 +28,8 @@ SAME_WAIT = 1.05
 """Waits that differ by no more than this factor are the same."""
 MOST_OF_THEM = 0.5
 """Share of the calls that were given up to which this wait has to belong."""
-EARLY = 0.1
-"""The timeout is what the first of these waits show: a busy caller notices late that the time is over, never early."""
+EARLY = 10
+"""The timeout is this percentile of these waits: a busy caller notices late that the time is over, never early."""
 SHORTEST_NS = 20_000_000
 """No timeout is shorter."""
 
@@ -50,45 +53,58 @@ class ClientTimeout(Rule):
         false_alarm="Where people close their browser, the waits differ; equal waits are a program's.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each caller and callee."""
-        calls = observed.calls
-        given_up = np.flatnonzero(observed.given_up)
-        if not len(given_up):
-            return
-        waits = observed.waits_until_given_up(given_up)
-        callee = calls.callee_of_kind[calls.kind[given_up]]
-        edge = calls.caller[given_up].astype(np.int64) * len(calls.parties) + callee
-        for one in np.unique(edge).tolist():
-            of_edge = np.flatnonzero((edge == one) & (waits >= SHORTEST_NS))
-            same = largest_cluster(waits[of_edge])
-            if len(same) < FEWEST or len(same) < MOST_OF_THEM * len(of_edge):
-                continue
-            rows = given_up[of_edge[same]]
-            wait = int(np.quantile(waits[of_edge[same]], EARLY, method="inverted_cdf"))
-            caller, name = calls.parties[one // len(calls.parties)], calls.parties[one % len(calls.parties)]
-            grave = harm(observed, touched(observed, rows))
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._edges = Names[int]()
+        self._waits = Distributions()
+
+    def see_trees(self, portion: Portion) -> None:
+        """Count the waits by caller and callee."""
+        places = _given_up(portion)
+        self._waits.add(numbered(self._edges, portion.edge[places]), portion.wait[places])
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each caller and callee."""
+        for number, edge in enumerate(self._edges.things):
+            waits = self._waits.of(number)
+            same = largest_cluster(waits)
+            if same.total >= FEWEST and same.total >= MOST_OF_THEM * waits.total:
+                yield self._claim(edge, same, waits.total)
+
+    def _claim(self, edge: int, same: Values, every: int) -> Claim:
+        caller, name = self.whole.ends_of_edge(edge)
+        wait = same.percentile(EARLY)
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = _given_up(portion)
+            waits = portion.wait[places]
+            is_same = (portion.edge[places] == edge) & (waits >= same.lowest) & (waits <= same.highest)
+            evidence.add(portion, places[is_same], waits[is_same])
+
+        def tell(evidence: Evidence) -> Told:
+            grave = harm(self.whole, evidence.requests)
+            return Told(
                 Severity.WARNING if grave is Severity.INFO else grave,
-                f"{caller} gives up on {name} after {duration(wait)}: {counted(len(rows), 'call')}.",
-                f"{len(rows):,} of {counted(len(of_edge), 'call')} that it gave up ended "
-                f"{duration(int(waits[of_edge[same]].min()))} "
-                f"to {duration(int(waits[of_edge[same]].max()))} after their request: the same wait again and again.",
-                (ComponentKind.EDGE, f"{caller} → {name}"),
-                rows,
-                f"Find out why {name} takes longer than {duration(wait)}. {show_step(observed, int(rows[0]))}",
+                f"{caller} gives up on {name} after {duration(wait)}: {counted(evidence.occurrences, 'call')}.",
+                f"{evidence.occurrences:,} of {counted(every, 'call')} that it gave up ended {duration(same.lowest)} "
+                f"to {duration(same.highest)} after their request: the same wait again and again.",
+                f"Find out why {name} takes longer than {duration(wait)}. {self.whole.show_step(evidence.first)}",
             )
 
+        return Claim((ComponentKind.EDGE, f"{caller} → {name}"), tell, gather)
 
-def largest_cluster(waits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Indices of the most waits that differ by no more than `SAME_WAIT`. Shape (m,)."""
-    order = np.argsort(waits, kind="stable")
-    ordered = waits[order].astype(float)
-    last = np.searchsorted(ordered, ordered * SAME_WAIT, "right")
-    size = last - np.arange(len(ordered))
+
+def _given_up(portion: Portion) -> NDArray[np.int64]:
+    """Places of the calls that were given up after long enough a wait."""
+    return np.flatnonzero(portion.given_up & (portion.wait >= SHORTEST_NS))
+
+
+def largest_cluster(waits: Values) -> Values:
+    """The most waits that differ by no more than `SAME_WAIT`."""
+    last = np.searchsorted(waits.value.astype(float), waits.value * SAME_WAIT, "right")
+    ends = np.append(0, np.cumsum(waits.often))
+    size = ends[last] - ends[:-1]
     if not len(size):
-        return order
+        return waits
     first = int(np.argmax(size))
-    return order[first : int(last[first])]
+    return waits.part(first, int(last[first]))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
@@ -14,10 +15,9 @@ from wiretrace.model.words import counted, duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST_UNANSWERED = 3
 """Calls in a row, up to the last one, that got no answer."""
@@ -38,59 +38,73 @@ class ComponentGone(Rule):
         false_alarm="Where the capture ended while the instance was being restarted.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each host, or instance, that is gone."""
-        calls = observed.calls
-        dead = np.flatnonzero(observed.unanswered)
-        gone: dict[int, int] = {}
-        places = np.unique(calls.callee_place[dead]).tolist()
-        instances = {calls.places[place].instance: [] for place in places}  # type: dict[str, list[int]]
-        for place in places:
-            instances[calls.places[place].instance].append(place)
-        every = np.unique(calls.callee_place).tolist()
-        alive_on: dict[str, set[int]] = {}
-        for place in every:
-            alive_on.setdefault(calls.places[place].machine, set()).add(place)
-        rows_of: dict[int, NDArray[np.int64]] = {}
-        for place in places:
-            rows = np.flatnonzero((calls.callee_place == place) & ~calls.unknown)
-            rows = rows[np.argsort(calls.start[rows], kind="stable")]
-            answered = np.flatnonzero(~observed.unanswered[rows])
-            since = int(answered[-1]) + 1 if len(answered) else 0
-            if len(rows) - since >= FEWEST_UNANSWERED:
-                gone[place] = since
-                rows_of[place] = rows[since:]
-        told: set[int] = set()
-        for machine, there in alive_on.items():
-            lost = [place for place in there if place in gone]
-            if lost and len(lost) == len(there):
-                told.update(lost)
-                rows = np.concatenate([rows_of[place] for place in lost])
-                yield self._finding(observed, (ComponentKind.HOST, machine), rows[np.argsort(calls.start[rows])])
-        for place, rows in rows_of.items():
-            if place not in told:
-                yield self._finding(observed, (ComponentKind.INSTANCE, calls.places[place].instance), rows)
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._fails = np.zeros(len(whole.vocabulary.places), np.bool_)
+        """Places where some call got no answer."""
+        self._since: dict[int, tuple[int, int]] = {}
+        """Calls to a place since its last answer, and the start of the first of them."""
 
-    def _finding(self, observed: Observed, component: tuple[ComponentKind, str], rows: NDArray[np.int64]) -> Finding:
-        calls = observed.calls
-        answered = (calls.start < calls.start[rows[0]]) & ~observed.unanswered
-        before = answered & np.isin(calls.callee_place, np.unique(calls.callee_place[rows]))
-        last = int(calls.end[before].max()) if before.any() else -1
-        how = sorted({calls.endings[code].word for code in calls.ending[rows].tolist()})
-        since = (
-            f" Its last answer came {duration(int(calls.start[rows[-1]]) - last)} before the last attempt."
-            if last >= 0
-            else " It never answered while the capture ran."
-        )
-        silence = int(calls.start[rows[-1]] - calls.start[rows[0]])
-        return conclude(
-            observed,
-            self,
-            Severity.CRITICAL,
-            f"{component[0].value.capitalize()} {component[1]} is gone: it answers nobody any more.",
-            f"The last {counted(len(rows), 'call')} to it, over {duration(silence)}, were not answered "
-            f"({', '.join(how)}).{since}",
-            component,
-            rows,
-            show_step(observed, int(rows[0])),
-        )
+    def see_trees(self, portion: Portion) -> None:
+        """Learn where calls get no answer."""
+        self._fails[portion.callee_place[portion.unanswered]] = True
+
+    def see_in_order(self, portion: Portion) -> None:
+        """Count the calls since the last answer."""
+        places = np.flatnonzero(self._fails[portion.callee_place] & ~portion.unknown)
+        for place, calls in groups_of(portion.callee_place, places):
+            answered = np.flatnonzero(~portion.unanswered[calls])
+            if len(answered):
+                calls = calls[answered[-1] + 1 :]
+                self._since.pop(place, None)
+            if len(calls):
+                count, first = self._since.get(place, (0, int(portion.start[calls[0]])))
+                self._since[place] = (count + len(calls), first)
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each host, or instance, that is gone."""
+        places = self.whole.vocabulary.places
+        gone = {place: first for place, (count, first) in self._since.items() if count >= FEWEST_UNANSWERED}
+        there: dict[str, set[int]] = {}
+        for place in np.unique(self.whole.routes.place).tolist():
+            there.setdefault(places[place].machine, set()).add(place)
+        for machine, on_it in there.items():
+            lost = {place: gone[place] for place in on_it if place in gone}
+            if lost and len(lost) == len(on_it):
+                yield self._claim((ComponentKind.HOST, machine), lost)
+            else:
+                for place, first in lost.items():
+                    yield self._claim((ComponentKind.INSTANCE, places[place].instance), {place: first})
+
+    def _claim(self, component: tuple[ComponentKind, str], lost: dict[int, int]) -> Claim:
+        first = np.full(len(self._fails), np.iinfo(np.int64).max)
+        for place, start in lost.items():
+            first[place] = start
+        earliest = min(lost.values())
+        words: set[str] = set()
+        ends = {"answer": -1, "attempt": earliest}
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            is_here = np.isin(portion.callee_place, list(lost))
+            places = np.flatnonzero(portion.unanswered & (portion.start >= first[portion.callee_place]))
+            answers = portion.end[is_here & ~portion.unanswered & (portion.start < earliest)]
+            words.update(portion.of_ending(code).word for code in np.unique(portion.ending[places]).tolist())
+            ends["answer"] = max(ends["answer"], int(answers.max(initial=-1)))
+            ends["attempt"] = max(ends["attempt"], int(portion.start[places].max(initial=earliest)))
+            evidence.add(portion, places, portion.start[places])
+
+        def tell(evidence: Evidence) -> Told:
+            since = (
+                f" Its last answer came {duration(ends['attempt'] - ends['answer'])} before the last attempt."
+                if ends["answer"] >= 0
+                else " It never answered while the capture ran."
+            )
+            return Told(
+                Severity.CRITICAL,
+                f"{component[0].value.capitalize()} {component[1]} is gone: it answers nobody any more.",
+                f"The last {counted(evidence.occurrences, 'call')} to it, over "
+                f"{duration(ends['attempt'] - evidence.first_ns)}, were not answered ({', '.join(sorted(words))}).{since}",
+                self.whole.show_step(evidence.first),
+            )
+
+        return Claim(component, tell, gather)

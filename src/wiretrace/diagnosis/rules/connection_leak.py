@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
@@ -14,8 +15,8 @@ from wiretrace.model.words import counted, duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.pools import Pool
+
 
 FEWEST_LEAKED = 5
 """Connections that are forgotten, at least."""
@@ -42,31 +43,33 @@ class ConnectionLeak(Rule):
         false_alarm="Where a pool was filled by a burst of load, and has a long idle time until it shrinks.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each caller and instance between which connections leak."""
-        end = int(observed.calls.end.max()) if len(observed) else 0
-        for pool in observed.pools:
-            span = max(end - int(pool.begin.min()), 1)
-            forgotten = (pool.closed >= end) & (end - pool.last_used >= FORGOTTEN * span)
-            if forgotten.sum() < FEWEST_LEAKED:
-                continue
-            still_open = int((pool.closed >= end).sum())
-            # Each third of the time opens more, though those opened before lie unused.
-            thirds = np.bincount(((pool.opened - pool.begin.min()) * 3 // (span + 1)).clip(0, 2), minlength=3)
-            if still_open < SEVERAL_TIMES_IN_USE * pool.most or not thirds[1:].all():
-                continue
-            idle = duration(float((end - pool.last_used[forgotten]).mean()))
-            yield conclude(
-                observed,
-                self,
-                Severity.WARNING,
-                f"{pool.caller} leaks connections to {pool.instance} ({pool.callee}): {still_open:,} are open, "
-                f"and at most {pool.most:,} were in use at once.",
-                f"{counted(int(forgotten.sum()), 'connection')} lie unused for {idle} on average, while new ones "
-                "are opened: "
-                f"{', '.join(f'{count:,}' for count in thirds.tolist())} in each third of the time.",
-                (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}"),
-                pool.call[::-1],
-                f"Look in {pool.caller} for a way on which a connection is not given back, and restart it before "
-                "it runs out.",
-            )
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each caller and instance between which connections leak."""
+        for pool in self.whole.pools:
+            told = self._told(pool)
+            if told is not None:
+                component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
+                yield Claim(component, always(told), functools.partial(pool.gather, latest_first=True))
+
+    def _told(self, pool: Pool) -> Told | None:
+        end = self.whole.last_ns
+        span = max(end - pool.begin_ns, 1)
+        forgotten = (pool.closed >= end) & (end - pool.last_used >= FORGOTTEN * span)
+        if forgotten.sum() < FEWEST_LEAKED:
+            return None
+        still_open = int((pool.closed >= end).sum())
+        # Each third of the time opens more, though those opened before lie unused.
+        thirds = np.bincount(((pool.opened - pool.begin_ns) * 3 // (span + 1)).clip(0, 2), minlength=3)
+        if still_open < SEVERAL_TIMES_IN_USE * pool.most or not thirds[1:].all():
+            return None
+        idle = duration(float((end - pool.last_used[forgotten]).mean()))
+        return Told(
+            Severity.WARNING,
+            f"{pool.caller} leaks connections to {pool.instance} ({pool.callee}): {still_open:,} are open, "
+            f"and at most {pool.most:,} were in use at once.",
+            f"{counted(int(forgotten.sum()), 'connection')} lie unused for {idle} on average, while new ones "
+            "are opened: "
+            f"{', '.join(f'{count:,}' for count in thirds.tolist())} in each third of the time.",
+            f"Look in {pool.caller} for a way on which a connection is not given back, and restart it before "
+            "it runs out.",
+        )

@@ -1,9 +1,10 @@
-"""What a rule is: it looks at all calls of a case, and yields what it concludes. ONE FILE A RULE.
+"""What a rule is: it sees all calls of a case go by, a portion at a time, and says what it concludes. ONE FILE A RULE.
 
-Rules: a rule works on whole columns, and in Python only on what is few (kinds of call, instances, pools). It claims
-nothing that the packets do not show, says less than `warning` unless a request was harmed, and puts no captured value
-into words but names of services, hosts, operations and statuses, which are redacted already. The same case gives the
-same findings in the same order.
+Rules: a rule works on the columns of a portion, and in Python only on what is few (kinds of call, instances, pools). What
+it remembers does not grow with the number of calls: counts, distributions (`Distributions`), calls that are under way, at
+most a bit a call (`RowSet`). It finds the same however the calls are cut into portions. It claims nothing that the packets
+do not show, says less than `warning` unless a request was harmed, and puts no captured value into words but names of
+services, hosts, operations and statuses, which are redacted already.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Claim
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ HEADINGS = {
 
 
 class Rule(ABC):
-    """A rule. Instances hold no state."""
+    """A rule. An instance looks at one case, and holds what it has seen of it so far."""
 
     code: ClassVar[str]
     """Its stable code, in small letters and hyphens: users' scripts name it."""
@@ -52,6 +54,22 @@ class Rule(ABC):
     page: ClassVar[Page]
     """Its documentation."""
 
+    def __init__(self, whole: Whole) -> None:
+        """`whole` is what is known of all calls: their words, what is usual, and more after each pass."""
+        self.whole = whole
+
+    def see_trees(self, portion: Portion) -> None:  # noqa: B027 (most rules need one of the passes only)
+        """First pass: look at some whole trees. They come in any order."""
+
+    def see_in_order(self, portion: Portion) -> None:  # noqa: B027
+        """Third pass: look at some calls; all calls come in the order of their start.
+
+        In the second pass, symptoms are found: see `Portion.is_origin`.
+        """
+
     @abstractmethod
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """What the rule concludes from a case. Raises UserError where the case is damaged."""
+    def claims(self) -> Iterator[Claim]:
+        """What the rule claims after these passes. Raises UserError where the case is damaged.
+
+        In a last pass, over whole trees again, each claim gathers the calls that show it, and then tells.
+        """

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.rowset import RowSet
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 EFFECT = re.compile(
     r"(INSERT|UPDATE|DELETE|MERGE|REPLACE)\b|(LPUSH|RPUSH|INCR|INCRBY|DECR|XADD|PUBLISH)$|publish\b|insert\b"
@@ -42,45 +41,61 @@ class DuplicateWrite(Rule):
         "transaction was rolled back afterwards.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each kind of request that took effect twice."""
-        calls, attempts = observed.calls, observed.attempts
-        if not len(attempts.later):
-            return
-        writes = self._attempts_that_wrote(observed)
-        twice = writes[attempts.earlier] & writes[attempts.later]
-        earlier, later = attempts.earlier[twice], attempts.later[twice]
-        for kind in np.unique(calls.kind[later]).tolist():
-            of_kind = calls.kind[later] == kind
-            rows = np.stack([earlier[of_kind], later[of_kind]], axis=1).ravel()
-            pairs = len(rows) // 2
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        kinds = whole.vocabulary.kinds
+        self._writes = np.array([EFFECT.match(kind.operation) is not None for kind in kinds], np.bool_)
+        self._undoes = np.array([kind.operation.startswith("ROLLBACK") for kind in kinds], np.bool_)
+        self._wrote = RowSet(whole.calls)
+        """Calls that are, or have beneath them, a write that succeeded and was not rolled back."""
+        self._twice = RowSet(whole.calls)
+        """Attempts that wrote, and whose repetition, or predecessor, did."""
+        self._pairs = np.zeros(whole.kinds, np.int64)
+
+    def see_trees(self, portion: Portion) -> None:
+        """Note which calls wrote."""
+        parent, has_parent = portion.parent, portion.has_parent
+        wrote = self._writes[portion.kind] & ~portion.not_ok & ~portion.unknown
+        gave_back = np.zeros(len(portion), np.bool_)
+        gave_back[parent[self._undoes[portion.kind] & has_parent]] = True
+        wrote &= ~(gave_back[np.maximum(parent, 0)] & has_parent)
+        places = np.flatnonzero(wrote)
+        while len(places):
+            causes = np.unique(parent[places])
+            places = causes[causes >= 0].astype(np.int64)
+            places = places[~wrote[places]]
+            wrote[places] = True
+        self._wrote.add(portion.row[wrote])
+
+    def see_in_order(self, portion: Portion) -> None:
+        """Look for repetitions of which both wrote."""
+        attempts = self.whole.attempts
+        later = portion.row[attempts.later]
+        twice = self._wrote.has(attempts.earlier) & self._wrote.has(later)
+        self._twice.add(attempts.earlier[twice])
+        self._twice.add(later[twice])
+        self._pairs += np.bincount(portion.kind[attempts.later[twice]], minlength=len(self._pairs))
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each kind of request that took effect twice."""
+        for kind in np.flatnonzero(self._pairs).tolist():
+            yield self._claim(kind, int(self._pairs[kind]))
+
+    def _claim(self, kind: int, pairs: int) -> Claim:
+        name = self.whole.told_kind(kind)
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = np.flatnonzero((portion.kind == kind) & self._twice.has(portion.row))
+            evidence.add(portion, places, portion.start[places])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.CRITICAL,
-                f"{told_kind(calls, kind)} took effect twice {counted(pairs, 'time')}: it was repeated after an attempt "
+                f"{name} took effect twice {counted(pairs, 'time')}: it was repeated after an attempt "
                 "that had already written.",
                 "The attempts have the same content and the same caller, and each has a successful write beneath it.",
-                (ComponentKind.OPERATION, told_kind(calls, kind)),
-                rows,
-                show_step(observed, int(rows[0])),
-                occurrences=pairs,
+                self.whole.show_step(evidence.first),
+                pairs,
             )
 
-    def _attempts_that_wrote(self, observed: Observed) -> NDArray[np.bool_]:
-        """Whether each call is, or has beneath it, a write that succeeded and was not rolled back. Shape (n,)."""
-        calls = observed.calls
-        is_write = np.array([EFFECT.match(kind.operation) is not None for kind in calls.kinds], np.bool_)
-        wrote: NDArray[np.bool_] = is_write[calls.kind] & ~calls.failed & ~calls.unknown
-        undone = np.array([kind.operation.startswith("ROLLBACK") for kind in calls.kinds], np.bool_)[calls.kind]
-        above = observed.parent[undone & (observed.parent >= 0)]
-        gave_back = np.zeros(len(calls), np.bool_)
-        gave_back[above] = True
-        wrote &= ~(gave_back[np.maximum(observed.parent, 0)] & (observed.parent >= 0))
-        rows = np.flatnonzero(wrote)
-        while len(rows):
-            causes = np.unique(observed.parent[rows])
-            rows = causes[causes >= 0].astype(np.int64)
-            rows = rows[~wrote[rows]]
-            wrote[rows] = True
-        return wrote
+        return Claim((ComponentKind.OPERATION, name), tell, gather)

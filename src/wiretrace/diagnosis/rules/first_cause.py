@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told
 from wiretrace.diagnosis.failures import first_causes
 from wiretrace.diagnosis.names import distinct
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
-from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.model.finding import Severity
 from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.columns import Ending
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 NAMED = 3
 """Kinds of request that are named; further ones are counted."""
@@ -48,53 +47,73 @@ class FirstCause(Rule):
         "requests is none.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each kind of first failure."""
-        calls = observed.calls
-        broken = np.flatnonzero(observed.entering & calls.failed)
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._asked = np.zeros(whole.kinds, np.int64)
+        """Requests of each kind."""
+        self._causes: dict[tuple[int, str, bool], _Cause] = {}
+        """By kind of the call that failed first, how it failed, and whether the request was refused."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Go down from the requests that failed."""
+        self._asked += np.bincount(portion.kind[portion.entering], minlength=len(self._asked))
+        broken = np.flatnonzero(portion.entering & portion.not_ok)
         if not len(broken):
             return
-        causes = first_causes(broken, calls.failed, observed.parent, calls.end)
-        words = np.array([_word_number(calls.endings, number) for number in range(len(calls.endings))])
-        group, first = distinct([calls.kind[causes], words[calls.ending[causes]], observed.refused[broken]])
+        causes = first_causes(broken, portion.not_ok, portion.parent, portion.end)
+        group, first = distinct([portion.kind[causes], portion.ending[causes], portion.refused[broken]])
         for number, place in enumerate(first.tolist()):
             of_group = np.flatnonzero(group == number)
-            row = int(causes[place])
-            kind, word = told_kind(calls, int(calls.kind[row])), calls.endings[calls.ending[row]].word
-            requests = broken[of_group]
-            kinds = Counter(told_kind(calls, code) for code in calls.kind[requests].tolist())
-            named = ", ".join(f"{name} ({count:,} times)" for name, count in kinds.most_common(NAMED))
-            asked = int(np.isin(calls.kind[observed.entering], calls.kind[requests]).sum())
-            more = f" and {len(kinds) - NAMED} more kinds of request" if len(kinds) > NAMED else ""
-            alone = bool((causes[of_group] == requests).all())
-            is_refused = bool(observed.refused[broken[place]])
-            share = percent(len(requests) / asked)
-            title = f"{kind} fails with {word}" + ("" if alone else ", and what needs it fails with it") + "."
-            often = int((calls.kind == calls.kind[row]).sum())
-            yield conclude(
-                observed,
-                self,
-                Severity.INFO if is_refused else failure_severity(len(requests), asked),
-                title,
-                f"It broke {counted(len(requests), 'request')}, {share} of their kinds: {named}{more}. "
-                f"It was called {counted(often, 'time')}.",
-                (component_kind(observed, row), kind),
-                causes[of_group],
-                show_step(observed, int(requests[0])),
+            requests, cause = broken[of_group], int(causes[place])
+            word = portion.of_ending(int(portion.ending[cause])).word
+            key = (int(portion.kind[cause]), word, bool(portion.refused[broken[place]]))
+            found = self._causes.setdefault(key, _Cause())
+            found.kinds.update(portion.kind[requests].tolist())
+            found.alone &= bool((causes[of_group] == requests).all())
+            found.evidence.add(portion, causes[of_group], portion.row[requests])
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each kind of first failure."""
+        for (kind, word, is_refused), cause in self._causes.items():
+            yield self._claim(kind, word, is_refused, cause)
+
+    def _claim(self, kind: int, word: str, is_refused: bool, cause: _Cause) -> Claim:
+        name, whole = self.whole.told_kind(kind), self.whole
+        broken = cause.evidence.occurrences
+        kinds = sorted(((count, whole.told_kind(code)) for code, count in cause.kinds.items()), key=_often_first)
+        named = ", ".join(f"{told} ({count:,} times)" for count, told in kinds[:NAMED])
+        more = f" and {len(kinds) - NAMED} more kinds of request" if len(kinds) > NAMED else ""
+        asked = int(self._asked[list(cause.kinds)].sum())
+
+        def tell(evidence: Evidence) -> Told:
+            first_request = evidence.shown[0][0]
+            return Told(
+                Severity.INFO if is_refused else failure_severity(broken, asked),
+                f"{name} fails with {word}" + ("" if cause.alone else ", and what needs it fails with it") + ".",
+                f"It broke {counted(broken, 'request')}, {percent(broken / asked)} of their kinds: {named}{more}. "
+                f"It was called {counted(int(whole.often[kind]), 'time')}.",
+                whole.show_step(first_request),
             )
 
+        return Claim((whole.component_kind(kind), name), tell, evidence=cause.evidence)
 
-def component_kind(observed: Observed, row: int) -> ComponentKind:
-    """Whether a call is a statement or another operation."""
-    is_statement = observed.routes.is_statement[observed.routes.of_call[row]]
-    return ComponentKind.STATEMENT if is_statement else ComponentKind.OPERATION
+
+@dataclass(slots=True)
+class _Cause:
+    """What one kind of first failure broke."""
+
+    evidence: Evidence = field(default_factory=Evidence)
+    """The calls that failed first, in the order of their requests."""
+    kinds: Counter[int] = field(default_factory=Counter)
+    """Kinds of the requests."""
+    alone: bool = True
+    """Whether the requests themselves failed first."""
+
+
+def _often_first(kind: tuple[int, str]) -> tuple[int, str]:
+    return -kind[0], kind[1]
 
 
 def failure_severity(broken: int, asked: int) -> Severity:
     """A failure is never mere information; it is critical where it breaks one in a hundred of its kinds of request."""
     return Severity.CRITICAL if broken >= FEWEST_CRITICAL and broken >= CRITICAL_SHARE * asked else Severity.WARNING
-
-
-def _word_number(endings: list[Ending], number: int) -> int:
-    """The first ending that is told in the same word."""
-    return next(other for other in range(number + 1) if endings[other].word == endings[number].word)

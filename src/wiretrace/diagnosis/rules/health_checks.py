@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude
+from wiretrace.diagnosis.conclude import Claim, Told
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST_FAILED = 2
 """Failed checks of a service that are worth a warning, ..."""
@@ -40,27 +40,41 @@ class HealthChecks(Rule):
         "requests, and this finding tells so.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each service that is checked."""
-        calls = observed.calls
-        rows = np.flatnonzero(observed.probe_kinds[calls.kind])
-        for service in np.unique(calls.callee_of_kind[calls.kind[rows]]).tolist():
-            of_service = rows[calls.callee_of_kind[calls.kind[rows]] == service]
-            failed = calls.failed[of_service]
-            kinds = sorted({told_kind(calls, code) for code in calls.kind[of_service].tolist()})
-            name = calls.parties[service]
-            is_ill = failed.sum() >= FEWEST_FAILED and failed.mean() >= SHARE_FAILED
-            shown = of_service[np.argsort(~failed, kind="stable")]
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._checks = np.zeros(len(whole.parties), np.int64)
+        self._failed = np.zeros(len(whole.parties), np.int64)
+        """Health checks of each service, and those that failed."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Count health checks."""
+        for counts, which in ((self._checks, portion.is_probe), (self._failed, portion.is_probe & portion.not_ok)):
+            counts += np.bincount(portion.callee[which], minlength=len(counts))
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each service that is checked."""
+        for service in np.flatnonzero(self._checks).tolist():
+            yield self._claim(service, int(self._checks[service]), int(self._failed[service]))
+
+    def _claim(self, service: int, checks: int, failed: int) -> Claim:
+        whole, name = self.whole, self.whole.parties[service]
+        of_service = np.flatnonzero(whole.probes & (whole.callee_of_kind == service)).tolist()
+        kinds = sorted(whole.told_kind(kind) for kind in of_service)
+        is_ill = failed >= FEWEST_FAILED and failed >= SHARE_FAILED * checks
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = np.flatnonzero(portion.is_probe & (portion.callee == service))
+            # Those that failed come first.
+            evidence.add(portion, places, portion.row[places] + whole.calls * ~portion.not_ok[places])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.WARNING if is_ill else Severity.INFO,
-                f"{percent(float(failed.mean()))} of the health checks of {name} fail."
+                f"{percent(failed / checks)} of the health checks of {name} fail."
                 if is_ill
-                else f"{counted(len(rows if len(rows) == len(of_service) else of_service), 'health check')} of {name} "
-                "set apart from the requests.",
-                f"They are {', '.join(kinds[:3])}: {len(of_service):,} calls, {int(failed.sum()):,} failed.",
-                (ComponentKind.SERVICE, name),
-                shown,
+                else f"{counted(checks, 'health check')} of {name} set apart from the requests.",
+                f"They are {', '.join(kinds[:3])}: {checks:,} calls, {failed:,} failed.",
                 "Nothing, where they are health checks." if not is_ill else f"Look at the instances of {name}.",
             )
+
+        return Claim((ComponentKind.SERVICE, name), tell, gather)

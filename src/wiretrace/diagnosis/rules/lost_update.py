@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
-from wiretrace.diagnosis.written_rows import Access, accesses_of
-from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.diagnosis.written_rows import Access, WrittenRows
+from wiretrace.model.finding import MOST_CALLS, Severity
 from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST_WARNING = 3
 """Updates that may be lost from which on it is a warning."""
@@ -42,33 +41,47 @@ class LostUpdate(Rule):
         "overlap like this.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each kind of write that lost updates."""
-        calls = observed.calls
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._written = WrittenRows(whole)
+
+    def see_trees(self, portion: Portion) -> None:
+        """Look for calls that read a row and then wrote it."""
+        self._written.see_trees(portion)
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each kind of write that lost updates."""
         lost: dict[int, list[tuple[Access, Access]]] = {}
-        for history in accesses_of(observed):
+        for history in self._written.histories():
             pairs = overlapping(history)
             if pairs:
-                lost.setdefault(int(calls.kind[pairs[0][0].write]), []).extend(pairs)
+                lost.setdefault(pairs[0][0].kind, []).extend(pairs)
         for kind, pairs in sorted(lost.items()):
-            rows = np.array([row for one, other in pairs for row in (one.read, other.read, one.write, other.write)])
-            apart = int(
-                np.median([abs(int(calls.start[other.write] - calls.start[one.write])) for one, other in pairs])
-            )
-            is_statement = observed.routes.is_statement[observed.routes.of_call[rows[2]]]
-            yield conclude(
-                observed,
-                self,
+            yield self._claim(kind, pairs)
+
+    def _claim(self, kind: int, pairs: list[tuple[Access, Access]]) -> Claim:
+        name = self.whole.told_kind(kind)
+        apart = int(np.median([abs(other.write_start_ns - one.write_start_ns) for one, other in pairs]))
+        accesses = [access for pair in pairs for access in pair]
+        rows = [row for one, other in pairs for row in (one.read, other.read, one.write, other.write)]
+        evidence = Evidence(
+            len({access.request for access in accesses if access.request >= 0}),
+            len(pairs),
+            min(access.read_start_ns for access in accesses),
+            max(max(access.write_ns, access.read_ns) for access in accesses),
+            list(enumerate(dict.fromkeys(rows)))[:MOST_CALLS],
+        )
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.WARNING if len(pairs) >= FEWEST_WARNING else Severity.INFO,
-                f"{told_kind(calls, kind)}: {counted(len(pairs), 'update')} may be lost, for two writers read the "
-                "same row or "
+                f"{name}: {counted(len(pairs), 'update')} may be lost, for two writers read the same row or "
                 "key before either wrote it.",
                 f"The two writes are {duration(apart)} apart in the middle.",
-                (ComponentKind.STATEMENT if is_statement else ComponentKind.OPERATION, told_kind(calls, kind)),
-                rows,
-                f"Write with one statement, a lock or a version check. {show_step(observed, int(rows[0]))}",
-                occurrences=len(pairs),
+                f"Write with one statement, a lock or a version check. {self.whole.show_step(evidence.first)}",
             )
+
+        return Claim((self.whole.component_kind(kind), name), tell, evidence=evidence)
 
 
 def overlapping(history: list[Access]) -> list[tuple[Access, Access]]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude
+from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.names import Names, numbered
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, percent
@@ -14,8 +15,11 @@ from wiretrace.model.words import counted, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST = 20
 """Connections between a caller and a callee, at least."""
@@ -40,33 +44,57 @@ class NoKeepAlive(Rule):
         false_alarm="Where calls are so rare that an idle connection would be closed between them.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each caller and callee."""
-        calls = observed.calls
-        connection = observed.connection
-        counted_calls = observed.in_request & (observed.parent >= 0) & (connection >= 0) & ~calls.sets_up[calls.kind]
-        rows = np.flatnonzero(counted_calls)
-        if not len(rows):
-            return
-        callee = calls.callee_of_kind[calls.kind[rows]]
-        edge = calls.caller[rows].astype(np.int64) * len(calls.parties) + callee
-        carried = np.bincount(connection[rows], minlength=int(connection.max()) + 1)
-        for one in np.unique(edge).tolist():
-            of_edge = rows[edge == one]
-            used = np.unique(connection[of_edge])
-            single = carried[used] == 1
-            if len(used) < FEWEST or single.mean() < SHARE or len(of_edge) > 2 * len(used):
-                continue
-            caller, name = calls.parties[one // len(calls.parties)], calls.parties[one % len(calls.parties)]
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._edges = Names[int]()
+        self._calls: list[int] = []
+        """Calls of each edge."""
+        connections = int(whole.case.group_starts("connections")[-1])
+        self._carried = np.zeros(connections, np.int32)
+        """Calls that each connection carried."""
+        self._edge = np.full(connections, -1, np.int32)
+        """The edge that each connection belongs to."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Count what the connections carry."""
+        places = _counted(portion)
+        edge = numbered(self._edges, portion.edge[places])
+        self._calls += [0] * (len(self._edges.things) - len(self._calls))
+        for number, count in zip(*np.unique(edge, return_counts=True), strict=True):
+            self._calls[number] += int(count)
+        np.add.at(self._carried, portion.connection[places], 1)
+        self._edge[portion.connection[places]] = edge
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each caller and callee."""
+        is_used = self._carried > 0
+        used = np.bincount(self._edge[is_used], minlength=len(self._calls))
+        single = np.bincount(self._edge[is_used & (self._carried == 1)], minlength=len(self._calls))
+        for number, edge in enumerate(self._edges.things):
+            connections, calls = int(used[number]), self._calls[number]
+            share = float(single[number] / connections) if connections else 0.0
+            if connections >= FEWEST and share >= SHARE and calls <= 2 * connections:
+                yield self._claim(edge, connections, share)
+
+    def _claim(self, edge: int, connections: int, share: float) -> Claim:
+        caller, name = self.whole.ends_of_edge(edge)
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = _counted(portion)
+            evidence.add(portion, places[portion.edge[places] == edge])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.INFO,
                 f"{caller} opens a new connection to {name} for nearly every call.",
-                f"{counted(len(of_edge), 'call')} over {counted(len(used), 'connection')}; "
-                f"{percent(float(single.mean()))} of "
+                f"{counted(evidence.occurrences, 'call')} over {counted(connections, 'connection')}; {percent(share)} of "
                 "these carried a single call.",
-                (ComponentKind.EDGE, f"{caller} → {name}"),
-                of_edge,
                 f"Let {caller} keep its connections to {name}.",
             )
+
+        return Claim((ComponentKind.EDGE, f"{caller} → {name}"), tell, gather)
+
+
+def _counted(portion: Portion) -> NDArray[np.int64]:
+    """Places of the calls that count."""
+    return np.flatnonzero(portion.in_request & portion.has_parent & (portion.connection >= 0) & ~portion.sets_up)

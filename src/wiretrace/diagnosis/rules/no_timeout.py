@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told
+from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration
@@ -14,8 +15,8 @@ from wiretrace.model.words import counted, duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FAR_TOO_LONG_NS = 30_000_000_000
 """A wait that nobody wants to be possible."""
@@ -41,28 +42,40 @@ class NoTimeout(Rule):
         "longer than the capture shows.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each caller and callee."""
-        calls = observed.calls
-        waited = np.where(
-            calls.unknown & (observed.exchange >= 0), calls.end.max(initial=0) - calls.start, observed.duration
-        )
-        beyond = (waited >= FAR_TOO_LONG_NS) & (waited >= TIMES_USUAL * observed.usual.typical[calls.kind])
-        beyond &= observed.in_request & ~observed.given_up & (observed.usual.known[calls.kind] > 0)
-        callee = calls.callee_of_kind[calls.kind]
-        edge = calls.caller.astype(np.int64) * len(calls.parties) + callee
-        patient = np.setdiff1d(np.unique(edge[beyond]), np.unique(edge[observed.given_up]))
-        for one in patient.tolist():
-            rows = np.flatnonzero(beyond & (edge == one))
-            rows = rows[np.argsort(-waited[rows], kind="stable")]
-            caller, name = calls.parties[one // len(calls.parties)], calls.parties[one % len(calls.parties)]
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._waited: dict[int, Evidence] = {}
+        """Calls that were waited for far too long, by caller and callee; the longest waits first."""
+        self._impatient: set[int] = set()
+        """Callers and callees where some call was given up."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Look for long waits, and for calls that were given up."""
+        usual = self.whole.usual
+        is_open = portion.unknown & (portion.exchange >= 0)
+        waited = np.where(is_open, self.whole.last_ns - portion.start, portion.duration)
+        beyond = (waited >= FAR_TOO_LONG_NS) & (waited >= TIMES_USUAL * usual.typical[portion.kind])
+        beyond &= portion.in_request & ~portion.given_up & (usual.known[portion.kind] > 0)
+        self._impatient.update(np.unique(portion.edge[portion.given_up]).tolist())
+        for edge, places in groups_of(portion.edge, np.flatnonzero(beyond)):
+            self._waited.setdefault(edge, Evidence()).add(portion, places, -waited[places])
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each caller and callee."""
+        for edge, evidence in self._waited.items():
+            if edge not in self._impatient:
+                yield self._claim(edge, evidence)
+
+    def _claim(self, edge: int, evidence: Evidence) -> Claim:
+        caller, name = self.whole.ends_of_edge(edge)
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.WARNING,
-                f"{caller} has no timeout for {name}: it waited up to {duration(int(waited[rows[0]]))}.",
-                f"{counted(len(rows), 'call')} waited for {duration(FAR_TOO_LONG_NS)} or more, and none was given up.",
-                (ComponentKind.EDGE, f"{caller} → {name}"),
-                rows,
-                f"Give {caller} a timeout for {name}. {show_step(observed, int(rows[0]))}",
+                f"{caller} has no timeout for {name}: it waited up to {duration(-evidence.shown[0][0])}.",
+                f"{counted(evidence.occurrences, 'call')} waited for {duration(FAR_TOO_LONG_NS)} or more, and none was "
+                "given up.",
+                f"Give {caller} a timeout for {name}. {self.whole.show_step(evidence.first)}",
             )
+
+        return Claim((ComponentKind.EDGE, f"{caller} → {name}"), tell, evidence=evidence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wiretrace.diagnosis.conclude import conclude
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.rules.pool_size import is_limited
 from wiretrace.model.finding import ComponentKind, Severity
@@ -13,8 +13,6 @@ from wiretrace.model.words import counted, duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
 
 FULL_SHARE = 0.2
 """Share of the time in which no connection is free, from which on a pool is exhausted."""
@@ -37,22 +35,19 @@ class PoolExhausted(Rule):
         false_alarm="Where a batch job uses all connections of its own pool on purpose.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each exhausted pool."""
-        for pool in observed.pools:
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each exhausted pool."""
+        for pool in self.whole.pools:
             share = pool.full_ns / max(pool.span_ns, 1)
             if not is_limited(pool) or share < FULL_SHARE or pool.handed_on < WAITING_SHARE:
                 continue
-            held = duration(float((pool.end - pool.begin).mean()))
-            yield conclude(
-                observed,
-                self,
+            told = Told(
                 Severity.WARNING,
                 f"The pool of {pool.caller} to {pool.instance} ({pool.callee}) is exhausted: all "
                 f"{pool.most} connections are in use {percent(share)} of the time.",
-                f"{percent(pool.handed_on)} of {counted(len(pool.begin), 'use')} waited for another to end; a connection is "
-                f"held for {held} on average.",
-                (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}"),
-                pool.call,
+                f"{percent(pool.handed_on)} of {counted(pool.uses, 'use')} waited for another to end; a connection is "
+                f"held for {duration(pool.held_ns / pool.uses)} on average.",
                 f"Find what holds the connections of {pool.caller} for long, or make its pool larger than {pool.most}.",
             )
+            component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
+            yield Claim(component, always(told), pool.gather)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wiretrace.diagnosis.conclude import conclude
+from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, percent
@@ -12,9 +12,7 @@ from wiretrace.model.words import counted, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
     from wiretrace.diagnosis.pools import Pool
-    from wiretrace.model.finding import Finding
 
 OFTEN_FULL = 3
 """Times that all connections of a pool were in use, at least, before its size is told."""
@@ -42,20 +40,18 @@ class PoolSize(Rule):
         false_alarm="Where the caller has as many threads as that, or the load has as many users, the limit is theirs.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each pool that was seen at its limit."""
-        for pool in observed.pools:
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each pool that was seen at its limit."""
+        for pool in self.whole.pools:
             if not is_limited(pool):
                 continue
-            yield conclude(
-                observed,
-                self,
+            told = Told(
                 Severity.INFO,
                 f"The pool of {pool.caller} to {pool.instance} ({pool.callee}) has {counted(pool.most, 'connection')}.",
                 f"All were in use {counted(pool.full_times, 'time')}, "
                 f"{percent(pool.full_ns / max(pool.span_ns, 1))} of the time; "
-                f"{percent(pool.handed_on)} of {counted(len(pool.begin), 'use')} waited for one to be given back.",
-                (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}"),
-                pool.call,
+                f"{percent(pool.handed_on)} of {counted(pool.uses, 'use')} waited for one to be given back.",
                 f"Compare with the pool that {pool.caller} is configured with.",
             )
+            component = (ComponentKind.EDGE, f"{pool.caller.partition(' on ')[0]} → {pool.callee}")
+            yield Claim(component, always(told), pool.gather)

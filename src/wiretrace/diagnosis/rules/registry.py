@@ -10,7 +10,7 @@ ENTRY_POINT_GROUP = "wiretrace.rules"
 
 
 @functools.cache
-def known_rules() -> dict[str, Rule]:
+def known_rules() -> dict[str, type[Rule]]:
     """All rules by code, in alphabetical order."""
-    found = {rule.code: rule() for rule in classes_found(rules, Rule, ENTRY_POINT_GROUP)}
+    found = {rule.code: rule for rule in classes_found(rules, Rule, ENTRY_POINT_GROUP)}
     return dict(sorted(found.items()))

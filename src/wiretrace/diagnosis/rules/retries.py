@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.distribution import Distributions
+from wiretrace.diagnosis.portion import groups_of
+from wiretrace.diagnosis.rowset import RowSet
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST = 2
 """Repetitions of one kind of call, at least."""
@@ -40,28 +43,54 @@ class Retries(Rule):
         "answers that blame the request do not count, so this is rare.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each kind of call that is repeated."""
-        calls, attempts = observed.calls, observed.attempts
-        for kind in np.unique(calls.kind[attempts.later]).tolist():
-            of_kind = calls.kind[attempts.later] == kind
-            earlier, later = attempts.earlier[of_kind], attempts.later[of_kind]
-            if len(later) < FEWEST:
-                continue
-            often = int((calls.kind == kind).sum())
-            share = len(later) / often
-            helped = int((~observed.failed[later] & ~observed.unanswered[later]).sum())
-            pause = int(np.median(calls.start[later] - calls.end[earlier]))
-            callers = sorted({calls.parties[code] for code in calls.caller[later].tolist()})
-            yield conclude(
-                observed,
-                self,
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._rows = RowSet(whole.calls)
+        """Repetitions."""
+        self._often = np.zeros(whole.kinds, np.int64)
+        self._helped = np.zeros(whole.kinds, np.int64)
+        """Repetitions of each kind, and those that were answered."""
+        self._pauses = Distributions()
+        self._callers: dict[int, set[int]] = {}
+        """Pauses before repetitions, and who makes them, by kind."""
+
+    def see_in_order(self, portion: Portion) -> None:
+        """Count repetitions."""
+        attempts = self.whole.attempts
+        self._rows.add(portion.row[attempts.later])
+        helped = ~portion.failed & ~portion.unanswered
+        kind = portion.kind[attempts.later]
+        self._pauses.add(kind, portion.start[attempts.later] - attempts.ended)
+        for one, later in groups_of(portion.kind, attempts.later):
+            self._often[one] += len(later)
+            self._helped[one] += int(helped[later].sum())
+            self._callers.setdefault(one, set()).update(portion.caller[later].tolist())
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each kind of call that is repeated."""
+        for kind in np.flatnonzero(self._often >= FEWEST).tolist():
+            yield self._claim(kind)
+
+    def _claim(self, kind: int) -> Claim:
+        whole, name = self.whole, self.whole.told_kind(kind)
+        often, helped = int(whole.often[kind]), int(self._helped[kind])
+        share = int(self._often[kind]) / often
+        callers = sorted(whole.parties[code] for code in self._callers[kind])
+        pause = int(self._pauses.of(kind).median)
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = np.flatnonzero((portion.kind == kind) & self._rows.has(portion.row))
+            evidence.add(portion, places, portion.start[places])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
                 Severity.WARNING if share >= MANY else Severity.INFO,
-                f"{', '.join(callers[:3])} repeats {told_kind(calls, kind)} after failures: "
-                f"{counted(len(later), 'retry', 'retries')}.",
+                f"{', '.join(callers[:3])} repeats {name} after failures: "
+                f"{counted(evidence.occurrences, 'retry', 'retries')}.",
                 f"{percent(share)} of {counted(often, 'call')} are repetitions; {helped:,} of them were answered. "
                 f"The pause before a repetition is {duration(pause)} in the middle.",
-                (ComponentKind.EDGE, f"{callers[0]} → {calls.kinds[kind].service}"),
-                later,
-                show_step(observed, int(later[0])),
+                whole.show_step(evidence.first),
             )
+
+        component = (ComponentKind.EDGE, f"{callers[0]} → {whole.vocabulary.kinds[kind].service}")
+        return Claim(component, tell, gather)

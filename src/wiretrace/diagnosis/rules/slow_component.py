@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step, slow_harm, touched
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
+from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
 from wiretrace.model.words import counted, duration, percent
@@ -14,8 +15,8 @@ from wiretrace.model.words import counted, duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.spectrum import Hypothesis
 
 
 class SlowComponent(Rule):
@@ -35,32 +36,41 @@ class SlowComponent(Rule):
         "component's own calls were not captured, their time counts as its own: the detail says what was captured.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each cause that is slow rather than failing."""
-        symptoms = observed.suspicion.symptoms
-        for cause in observed.suspicion.causes:
-            if cause.scope is not Scope.CALLEE:
-                continue
-            of_cause = cause.routes[observed.routes.of_call]
-            rows = np.flatnonzero(of_cause & symptoms.slow & ~symptoms.failed)
-            if not len(rows) or len(rows) < int((of_cause & symptoms.failed).sum()):
-                continue
-            rows = rows[np.argsort(-symptoms.lost[rows], kind="stable")]
-            requests = touched(observed, rows)
-            through = int((of_cause & symptoms.judged).sum())
-            lost = int(np.median(symptoms.lost[rows]))
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each cause that is slow rather than failing."""
+        for cause in self.whole.suspicion.causes:
+            if cause.scope is Scope.CALLEE:
+                yield self._claim(cause)
+
+    def _claim(self, cause: Hypothesis) -> Claim:
+        through = self.whole.suspicion.calls_through(cause)
+        lost = Distributions()
+        felt, failed = Evidence(), [0]
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            symptoms = portion.symptoms
+            of_cause = cause.routes[portion.route]
+            places = np.flatnonzero(of_cause & symptoms.slow & ~symptoms.failed)
+            failed[0] += int((of_cause & symptoms.failed).sum())
+            lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
+            evidence.add(portion, places, -symptoms.lost[places])
+            felt.add(portion, felt_calls(portion, places))
+
+        def tell(evidence: Evidence) -> Told | None:
+            count = evidence.occurrences
+            if count < failed[0]:
+                return None
+            more = duration(int(lost.of(0).median))
             same = (
                 f" The same calls go through {', '.join(cause.also)}: nothing tells them apart." if cause.also else ""
             )
-            yield conclude(
-                observed,
-                self,
-                slow_harm(observed, rows, through),
-                f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request "
-                f"{duration(lost)} more than usual.",
-                f"{len(rows):,} of {counted(through, 'call')} through it ({percent(len(rows) / through)}) took far longer "
-                f"than usual by themselves; {counted(requests, 'request')} waited for them.{same}",
-                (cause.kind, cause.name),
-                rows,
-                show_step(observed, int(rows[0])),
+            return Told(
+                slow_harm(self.whole, felt, through),
+                f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request {more} more than "
+                "usual.",
+                f"{count:,} of {counted(through, 'call')} through it ({percent(count / through)}) took far longer than "
+                f"usual by themselves; {counted(evidence.requests, 'request')} waited for them.{same}",
+                self.whole.show_step(evidence.first),
             )
+
+        return Claim((cause.kind, cause.name), tell, gather)

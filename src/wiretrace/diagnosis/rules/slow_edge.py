@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step, slow_harm, touched
+from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
+from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import Scope
 from wiretrace.model.finding import ComponentKind
@@ -15,8 +16,8 @@ from wiretrace.model.words import counted, duration, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.spectrum import Hypothesis
 
 
 class SlowEdge(Rule):
@@ -35,32 +36,41 @@ class SlowEdge(Rule):
         "and is slow in what it does itself as well.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each cause that lies on the way."""
-        symptoms = observed.suspicion.symptoms
-        for cause in observed.suspicion.causes:
-            if cause.scope is not Scope.WAY:
-                continue
-            of_cause = cause.routes[observed.routes.of_call]
-            rows = np.flatnonzero(of_cause & symptoms.delayed & ~symptoms.failed)
-            if not len(rows) or len(rows) < int((of_cause & symptoms.failed).sum()):
-                continue
-            rows = rows[np.argsort(-symptoms.lost[rows], kind="stable")]
-            requests = touched(observed, rows)
-            through = int((of_cause & symptoms.measured).sum())
-            lost = duration(int(np.median(symptoms.lost[rows])))
-            where = f"to and from host {cause.name}" if cause.kind is ComponentKind.HOST else cause.name
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each cause that lies on the way."""
+        for cause in self.whole.suspicion.causes:
+            if cause.scope is Scope.WAY:
+                yield self._claim(cause)
+
+    def _claim(self, cause: Hypothesis) -> Claim:
+        through = self.whole.suspicion.calls_through(cause)
+        lost = Distributions()
+        felt, failed = Evidence(), [0]
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            symptoms = portion.symptoms
+            of_cause = cause.routes[portion.route]
+            places = np.flatnonzero(of_cause & symptoms.delayed & ~symptoms.failed)
+            failed[0] += int((of_cause & symptoms.failed).sum())
+            lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
+            evidence.add(portion, places, -symptoms.lost[places])
+            felt.add(portion, felt_calls(portion, places))
+
+        def tell(evidence: Evidence) -> Told | None:
+            count = evidence.occurrences
+            if count < failed[0]:
+                return None
+            more = duration(int(lost.of(0).median))
             same = (
                 f" The same calls go through {', '.join(cause.also)}: nothing tells them apart." if cause.also else ""
             )
-            yield conclude(
-                observed,
-                self,
-                slow_harm(observed, rows, through),
-                f"The network {where} is slow: a call that it delays is {lost} longer on its way than usual.",
-                f"{len(rows):,} of {counted(through, 'call')} on this way ({percent(len(rows) / through)}) were late; "
-                f"{counted(requests, 'request')} waited for them. The callees answered as fast as ever.{same}",
-                (cause.kind, cause.name),
-                rows,
-                show_step(observed, int(rows[0])),
+            where = f"to and from host {cause.name}" if cause.kind is ComponentKind.HOST else cause.name
+            return Told(
+                slow_harm(self.whole, felt, through),
+                f"The network {where} is slow: a call that it delays is {more} longer on its way than usual.",
+                f"{count:,} of {counted(through, 'call')} on this way ({percent(count / through)}) were late; "
+                f"{counted(evidence.requests, 'request')} waited for them. The callees answered as fast as ever.{same}",
+                self.whole.show_step(evidence.first),
             )
+
+        return Claim((cause.kind, cause.name), tell, gather)

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, show_step
+from wiretrace.diagnosis.conclude import Claim, Told
+from wiretrace.diagnosis.distribution import Distributions
+from wiretrace.diagnosis.routes import DATA_PROTOCOLS
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
-from wiretrace.diagnosis.usual import quantiles_of_groups
 from wiretrace.model.finding import ComponentKind, Severity
 from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from numpy.typing import NDArray
+
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 LARGE_SHARE = 0.2
 """Share of the requests' time that calls of one statement take, at least."""
@@ -46,28 +49,51 @@ class SlowStatement(Rule):
         "see lock-wait.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each such statement."""
-        calls = observed.calls
-        is_statement = np.zeros(len(calls.kinds), np.bool_)
-        is_statement[observed.routes.kind[observed.routes.is_statement]] = True
-        well = observed.in_request & ~calls.unknown & is_statement[calls.kind] & ~calls.sets_up[calls.kind]
-        kinds = len(calls.kinds)
-        spent = np.bincount(calls.kind[well], observed.duration[well], kinds)
-        whole = max(float(observed.duration[observed.entering].sum()), 1.0)
-        known, (middle, high) = quantiles_of_groups(calls.kind[well], observed.duration[well], kinds, (0.5, 0.95))
-        found = (spent >= LARGE_SHARE * whole) & (high >= SLOW_NS) & (known >= FEWEST)
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        statements = [kind for kind, protocol in whole.protocol_of_kind.items() if protocol in DATA_PROTOCOLS]
+        self._is_statement = np.isin(np.arange(whole.kinds), statements) & ~whole.sets_up
+        self._times = Distributions()
+        self._spent = np.zeros(whole.kinds, np.int64)
+        """Time that the calls of each kind took."""
+        self._all = 0
+        """Time that all requests took."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Add up times."""
+        places = self._statements(portion)
+        kind, took = portion.kind[places], portion.duration[places]
+        self._times.add(kind, took)
+        np.add.at(self._spent, kind, took)
+        self._all += int(portion.duration[portion.entering].sum())
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each such statement."""
+        kinds = self.whole.kinds
+        middle, high = self._times.percentiles(kinds, (50, 95))
+        share = self._spent / max(self._all, 1)
+        found = (share >= LARGE_SHARE) & (high >= SLOW_NS) & (self._times.counts(kinds) >= FEWEST)
         for kind in np.flatnonzero(found).tolist():
-            rows = np.flatnonzero(well & (calls.kind == kind))
-            rows = rows[np.argsort(-observed.duration[rows], kind="stable")]
-            yield conclude(
-                observed,
-                self,
-                Severity.WARNING if middle[kind] >= VERY_SLOW_NS else Severity.INFO,
-                f"{told_kind(calls, kind)} takes {percent(min(spent[kind] / whole, 1.0))} of the time of all requests.",
-                f"{counted(len(rows), 'call')}: {duration(int(middle[kind]))} in the middle, {duration(int(high[kind]))} at "
-                f"the 95th percentile, {duration(int(observed.duration[rows[0]]))} at most.",
-                (ComponentKind.STATEMENT, told_kind(calls, kind)),
-                rows,
-                f"EXPLAIN it on the database. {show_step(observed, int(rows[0]))}",
+            yield self._claim(kind, float(share[kind]), int(middle[kind]), int(high[kind]))
+
+    def _claim(self, kind: int, share: float, middle: int, high: int) -> Claim:
+        name = self.whole.told_kind(kind)
+
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            places = self._statements(portion)
+            places = places[portion.kind[places] == kind]
+            evidence.add(portion, places, -portion.duration[places])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
+                Severity.WARNING if middle >= VERY_SLOW_NS else Severity.INFO,
+                f"{name} takes {percent(min(share, 1.0))} of the time of all requests.",
+                f"{counted(evidence.occurrences, 'call')}: {duration(middle)} in the middle, {duration(high)} at "
+                f"the 95th percentile, {duration(-evidence.shown[0][0])} at most.",
+                f"EXPLAIN it on the database. {self.whole.show_step(evidence.first)}",
             )
+
+        return Claim((ComponentKind.STATEMENT, name), tell, gather)
+
+    def _statements(self, portion: Portion) -> NDArray[np.int64]:
+        return np.flatnonzero(portion.in_request & ~portion.unknown & self._is_statement[portion.kind])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import conclude, harm, show_step, touched
+from wiretrace.diagnosis.conclude import Claim, Told, harm
+from wiretrace.diagnosis.distribution import Distributions, Values, joined
+from wiretrace.diagnosis.names import Names, numbered
 from wiretrace.diagnosis.rules.contract import Page, Rule
-from wiretrace.diagnosis.spectrum import told_kind
-from wiretrace.diagnosis.statistics import rank_sum_p, table_p
+from wiretrace.diagnosis.statistics import rank_sum_p_of_values, table_p
 from wiretrace.model.finding import ComponentKind
 from wiretrace.model.words import counted, duration, percent
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
-    from wiretrace.model.finding import Finding
+    from wiretrace.diagnosis.conclude import Evidence
+    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.whole import Whole
 
 FEWEST = 20
 """Calls of a kind that each of the two sides has, at least."""
@@ -50,69 +52,100 @@ class UnevenInstance(Rule):
         "their calls are not alike though they are of one kind.",
     )
 
-    def find(self, observed: Observed) -> Iterator[Finding]:
-        """One finding for each instance and the kind of call in which it differs most."""
-        calls, routes = observed.calls, observed.routes
+    def __init__(self, whole: Whole) -> None:
+        super().__init__(whole)
+        self._instances = Names[int]()
+        """A kind of call and a place that answers it, as one number."""
+        self._own = Distributions()
+        """What the callee took by itself where it did not fail, by instance."""
+        self._calls: list[int] = []
+        self._failed: list[int] = []
+        """Calls, and those that failed, by instance."""
+
+    def see_trees(self, portion: Portion) -> None:
+        """Learn how long each instance takes, and how often it fails."""
+        places = np.flatnonzero(_counted(portion))
+        pair = portion.kind[places].astype(np.int64) * len(self.whole.vocabulary.places) + portion.callee_place[places]
+        number = numbered(self._instances, pair)
+        failed = portion.failed[places]
+        self._own.add(number[~failed], portion.own[places[~failed]])
+        for counts, which in ((self._calls, number), (self._failed, number[failed])):
+            counts += [0] * (len(self._instances.things) - len(counts))
+            for one, count in zip(*np.unique(which, return_counts=True), strict=True):
+                counts[one] += int(count)
+
+    def claims(self) -> Iterator[Claim]:
+        """One claim for each instance and the kind of call in which it differs most."""
+        routes = self.whole.routes
         instances_of: dict[int, set[int]] = {}
         for kind, place in zip(routes.kind.tolist(), routes.place.tolist(), strict=True):
             instances_of.setdefault(kind, set()).add(place)
         shared = {kind: sorted(places) for kind, places in instances_of.items() if len(places) > 1}
         comparisons = 2 * sum(len(places) for places in shared.values())
-        worst: dict[str, tuple[float, Finding]] = {}
+        numbers = {pair: number for number, pair in enumerate(self._instances.things)}
+        width = len(self.whole.vocabulary.places)
+        worst: dict[str, tuple[float, Claim]] = {}
         for kind, places in shared.items():
-            rows = np.flatnonzero((calls.kind == kind) & observed.in_request & ~calls.unknown)
-            place_of, own = calls.callee_place[rows], observed.parts.own[rows]
-            failed = observed.failed[rows]
-            for place in places:
-                here = place_of == place
-                if here.sum() < FEWEST or (~here).sum() < FEWEST:
-                    continue
-                name = calls.places[place].instance
-                for p, title, detail, bad in (
-                    self._slower(own[~failed], here[~failed]),
-                    self._fails_more(failed, here),
-                ):
-                    if p * comparisons >= SURE:
+            known = {place: numbers[kind * width + place] for place in places if kind * width + place in numbers}
+            for place in known:
+                others = [number for other, number in known.items() if other != place]
+                name = self.whole.vocabulary.places[place].instance
+                for difference in (self._slower(known[place], others), self._fails_more(known[place], others)):
+                    if difference is None or difference[0] * comparisons >= SURE:
                         continue
-                    shown = rows[here & (failed if bad else ~failed)]
-                    shown = shown[np.argsort(-observed.duration[shown], kind="stable")]
-                    finding = conclude(
-                        observed,
-                        self,
-                        harm(observed, touched(observed, shown)),
-                        f"Instance {name} of {calls.kinds[kind].service} {title} than its siblings.",
-                        f"{told_kind(calls, kind)}: {detail}; {counted(int(here.sum()), 'call')} here, "
-                        f"{int((~here).sum()):,} there; p = {p * comparisons:.1e}.",
-                        (ComponentKind.INSTANCE, name),
-                        shown,
-                        f"Take {name} out of service and see whether requests recover. {show_step(observed, int(shown[0]))}",
-                    )
-                    if name not in worst or p < worst[name][0]:
-                        worst[name] = (p, finding)
-        for _, finding in worst.values():
-            yield finding
+                    if name not in worst or difference[0] < worst[name][0]:
+                        there = sum(self._calls[other] for other in others)
+                        p, title, detail, is_failing = difference
+                        detail += f"; {counted(self._calls[known[place]], 'call')} here, {there:,} there"
+                        detail += f"; p = {p * comparisons:.1e}."
+                        worst[name] = p, self._claim((kind, place), title, detail, is_failing)
+        for _, claim in worst.values():
+            yield claim
 
-    def _slower(
-        self,
-        own: NDArray[np.int64],
-        here: NDArray[np.bool_],
-    ) -> tuple[float, str, str, bool]:
-        if here.sum() < FEWEST or (~here).sum() < FEWEST:
-            return 1.0, "", "", False
-        middle, others = float(np.median(own[here])), float(np.median(own[~here]))
-        if middle < TIMES_SLOWER * others or middle - others < SLOWER_NS:
-            return 1.0, "", "", False
-        return rank_sum_p(own, here), "is slower", f"{duration(middle)} in the middle against {duration(others)}", False
+    def _claim(self, where: tuple[int, int], title: str, detail: str, is_failing: bool) -> Claim:
+        whole, (kind, place) = self.whole, where
+        name = whole.vocabulary.places[place].instance
 
-    def _fails_more(
-        self,
-        failed: NDArray[np.bool_],
-        here: NDArray[np.bool_],
-    ) -> tuple[float, str, str, bool]:
-        share, others = float(failed[here].mean()), float(failed[~here].mean())
-        if share - others < FAILS_MORE:
-            return 1.0, "", "", True
-        table = np.array(
-            [[(failed & here).sum(), (~failed & here).sum()], [(failed & ~here).sum(), (~failed & ~here).sum()]]
-        )
-        return table_p(table), "fails more often", f"{percent(share)} fail against {percent(others)}", True
+        def gather(portion: Portion, evidence: Evidence) -> None:
+            is_here = _counted(portion) & (portion.kind == kind) & (portion.callee_place == place)
+            places = np.flatnonzero(is_here & (portion.failed == is_failing))
+            evidence.add(portion, places, -portion.duration[places])
+
+        def tell(evidence: Evidence) -> Told:
+            return Told(
+                harm(whole, evidence.requests),
+                f"Instance {name} of {whole.vocabulary.kinds[kind].service} {title} than its siblings.",
+                f"{whole.told_kind(kind)}: {detail}",
+                f"Take {name} out of service and see whether requests recover. {whole.show_step(evidence.first)}",
+            )
+
+        return Claim((ComponentKind.INSTANCE, name), tell, gather)
+
+    def _slower(self, number: int, others: list[int]) -> tuple[float, str, str, bool] | None:
+        """Probability that it is no slower than the others, and the words for it; None where it is not."""
+        here: Values = self._own.of(number)
+        there = joined([self._own.of(other) for other in others])
+        if here.total < FEWEST or there.total < FEWEST:
+            return None
+        middle, usual = here.median, there.median
+        if middle < TIMES_SLOWER * usual or middle - usual < SLOWER_NS:
+            return None
+        words = f"{duration(middle)} in the middle against {duration(usual)}"
+        return rank_sum_p_of_values(here, there), "is slower", words, False
+
+    def _fails_more(self, number: int, others: list[int]) -> tuple[float, str, str, bool] | None:
+        """Probability that it fails no more often than the others, and the words for it; None where it does not."""
+        calls, failed = self._calls[number], self._failed[number]
+        other_calls, other_failed = (sum(counts[each] for each in others) for counts in (self._calls, self._failed))
+        if calls < FEWEST or other_calls < FEWEST:
+            return None
+        share, usual = failed / calls, other_failed / other_calls
+        if share - usual < FAILS_MORE:
+            return None
+        table = np.array([[failed, calls - failed], [other_failed, other_calls - other_failed]])
+        return table_p(table), "fails more often", f"{percent(share)} fail against {percent(usual)}", True
+
+
+def _counted(portion: Portion) -> NDArray[np.bool_]:
+    """Which calls count."""
+    return portion.in_request & ~portion.unknown
