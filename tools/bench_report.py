@@ -161,7 +161,7 @@ def measure_flat(page: Page, path: Path) -> bool:
     thread = PageThread(page)
     met = timed("tree opens", page.evaluate(OPEN, f"#/tree/{root}"), thread.spent(), 1000)
     page.keyboard.press("u")
-    return met & frames(page, True)
+    return met & frames(page, False)
 
 
 class PageThread:
@@ -196,13 +196,13 @@ def frames(page: Page, strict: bool) -> bool:
     thread = PageThread(page)
     times: Sequence[float] = page.evaluate(SCROLL, SCROLL_SECONDS)
     cost = thread.spent() / len(times)
-    row(
+    shown = row(
         f"frames a second (load {load():.1f})",
         1000 * len(times) / sum(times),
-        50 if load() < BUSY else None,
+        50 if strict and load() < BUSY else None,
         least=True,
     )
-    return row("cost of a frame, ms of CPU", cost, 1000 / 50 if strict else None)
+    return row("cost of a frame, ms of CPU", cost, 1000 / 50 if strict else None) and shown
 
 
 def row(name: str, value: float, goal: float | None, *, least: bool = False) -> bool:

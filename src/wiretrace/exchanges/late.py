@@ -17,7 +17,7 @@ from wiretrace.model.note import NoteKind, Notes
 from wiretrace.tcp.connections import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -65,17 +65,28 @@ class LateAcknowledgements:
 
     def settle(self, spool: Spool, acknowledged: NDArray[np.int64]) -> Spool:
         """The spool, with the acknowledgements that came later. `acknowledged` as above. Raises OSError."""
-        changed: dict[int, pa.RecordBatch] = {}
+        late: list[tuple[str, NDArray[np.int64]]] = []
         for column, known in zip(COLUMNS, self._known, strict=True):
-            if not known:
-                continue
-            row, stream, end = np.concatenate(known, axis=1)
-            row = row[acknowledged[stream] >= end]
-            number = np.searchsorted(spool.firsts, row, "right") - 1
-            for each in np.unique(number).tolist():
-                part = changed[each] if each in changed else spool.part(each)
-                values = part.column(column).to_numpy(zero_copy_only=False).copy()
-                values[row[number == each] - spool.firsts[each]] = True
-                place = part.schema.get_field_index(column)
-                changed[each] = part.set_column(place, part.schema.field(place), pa.array(values))
-        return replace_parts(spool, changed) if changed else spool
+            if known:
+                row, stream, end = np.concatenate(known, axis=1)
+                late.append((column, row[acknowledged[stream] >= end]))
+        rows = np.concatenate([np.zeros(0, np.int64), *(row for _, row in late)])
+        return replace_parts(spool, _corrected(spool, late, rows)) if len(rows) else spool
+
+
+def _corrected(
+    spool: Spool, late: Sequence[tuple[str, NDArray[np.int64]]], rows: NDArray[np.int64]
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Part by part, as memory has no room for all: the parts that hold any of `rows`, and their numbers.
+
+    `late` holds columns and the rows that are true in them.
+    """
+    for number in np.unique(np.searchsorted(spool.firsts, rows, "right") - 1).tolist():
+        part = spool.part(number)
+        first, behind = spool.firsts[number : number + 2]
+        for column, row in late:
+            values = part.column(column).to_numpy(zero_copy_only=False).copy()
+            values[row[(row >= first) & (row < behind)] - first] = True
+            place = part.schema.get_field_index(column)
+            part = part.set_column(place, part.schema.field(place), pa.array(values))
+        yield number, part

@@ -21,6 +21,8 @@ from wiretrace.exchanges.spool import Spool, replace_parts
 from wiretrace.protocols.sql_message import PREPARED_BEFORE, STATEMENT_NAME, STATEMENT_PARAMETERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from wiretrace.protocols.sql_message import Description, Statements
 
 KNOWN_ELSEWHERE = "prepared before the capture; its text is that of another connection, where the name is the same"
@@ -37,15 +39,16 @@ def pair_of(client: bytes, server: bytes, port: int) -> str:
 
 def recognise_statements(spool: Spool, statements: dict[str, Statements]) -> Spool:
     """The spool, with the texts of statements that `statements` (by protocol) tells. Raises OSError."""
-    if not statements:
-        return spool
-    changed = {}
+    return replace_parts(spool, _recognised(spool, statements)) if statements else spool
+
+
+def _recognised(spool: Spool, statements: dict[str, Statements]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The parts in which texts became known, and their numbers."""
     for number, part in enumerate(spool.parts()):
         rows = _unknown(part)
         texts = {row: text for row in rows if (text := _text(part, row, statements)) is not None}
         if texts:
-            changed[number] = _with_texts(part, texts)
-    return replace_parts(spool, changed) if changed else spool
+            yield number, _with_texts(part, texts)
 
 
 def _unknown(part: pa.RecordBatch) -> list[int]:

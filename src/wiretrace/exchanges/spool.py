@@ -15,7 +15,7 @@ import pyarrow as pa
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -63,11 +63,14 @@ class Spool:
         return pa.Table.from_batches(taken, schema)
 
 
-def replace_parts(spool: Spool, parts: Mapping[int, pa.RecordBatch]) -> Spool:
-    """The spool with other parts in the place of some, by their numbers; each has as many rows as the one before."""
+def replace_parts(spool: Spool, parts: Iterable[tuple[int, pa.RecordBatch]]) -> Spool:
+    """The spool with other parts in the place of some: their numbers, and parts of as many rows as those before.
+
+    They are written one by one, and may come from the spool itself.
+    """
     offsets = list(spool.offsets)
     with spool.path.open("ab") as sink:
-        for number, part in parts.items():
+        for number, part in parts:
             offsets[number] = sink.tell()
             with pa.ipc.new_stream(sink, part.schema) as stream:
                 stream.write_batch(part)
