@@ -111,6 +111,7 @@ COVERED_BY = {
         "diagnosis/observed",
         "diagnosis/pools",
         "diagnosis/routes",
+        "diagnosis/slow_cause",
         "diagnosis/siblings",
         "diagnosis/symptoms",
         "diagnosis/waits",

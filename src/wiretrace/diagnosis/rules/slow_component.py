@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
-from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.rules.contract import Page, Rule
+from wiretrace.diagnosis.slow_cause import slow_claim
 from wiretrace.diagnosis.spectrum import Scope
-from wiretrace.model.words import counted, duration, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wiretrace.diagnosis.portion import Portion
+    from wiretrace.diagnosis.conclude import Claim
     from wiretrace.diagnosis.spectrum import Hypothesis
 
 
@@ -43,34 +39,14 @@ class SlowComponent(Rule):
                 yield self._claim(cause)
 
     def _claim(self, cause: Hypothesis) -> Claim:
-        through = self.whole.suspicion.calls_through(cause)
-        lost = Distributions()
-        felt, failed = Evidence(), [0]
-
-        def gather(portion: Portion, evidence: Evidence) -> None:
-            symptoms = portion.symptoms
-            of_cause = cause.routes[portion.route]
-            places = np.flatnonzero(of_cause & symptoms.slow & ~symptoms.failed)
-            failed[0] += int((of_cause & symptoms.failed).sum())
-            lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
-            evidence.add(portion, places, -symptoms.lost[places])
-            felt.add(portion, felt_calls(portion, places))
-
-        def tell(evidence: Evidence) -> Told | None:
-            count = evidence.occurrences
-            if count < failed[0]:
-                return None
-            more = duration(int(lost.of(0).median))
-            same = (
-                f" The same calls go through {', '.join(cause.also)}: nothing tells them apart." if cause.also else ""
-            )
-            return Told(
-                slow_harm(self.whole, felt, through),
-                f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request {more} more than "
-                "usual.",
-                f"{count:,} of {counted(through, 'call')} through it ({percent(count / through)}) took far longer than "
-                f"usual by themselves; {counted(evidence.requests, 'request')} waited for them.{same}",
-                self.whole.show_step(evidence.first),
-            )
-
-        return Claim((cause.kind, cause.name), tell, gather)
+        return slow_claim(
+            self.whole,
+            cause,
+            lambda symptoms: symptoms.slow,
+            lambda calls: (
+                f"{cause.kind.value.capitalize()} {cause.name} is slow: it alone costs a slow request {calls.more} more "
+                "than usual.",
+                f"{calls.number} of {calls.through} through it ({calls.share}) took far longer than usual by themselves; "
+                f"{calls.requests} waited for them.{calls.same}",
+            ),
+        )
