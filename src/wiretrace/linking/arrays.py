@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     Number = TypeVar("Number", bound=np.generic)
 
 
+DENSE = 8
+"""Numbers below this many times their count are grouped by a table, which is quicker than sorting them."""
+
+
 def distinct(values: NDArray[Number]) -> NDArray[Number]:
     """The distinct values in rising order. By sorting: NumPy's hashing `unique` is many times slower on wide integers."""
     ordered = np.sort(values)
@@ -43,7 +47,7 @@ def run_starts(sorted_values: NDArray[Number]) -> NDArray[np.bool_]:
 
 def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
     """The distinct values in rising order, and for each value its index among them."""
-    if len(values) and int(values.min()) >= 0 and int(values.max()) < len(values):
+    if len(values) and int(values.min()) >= 0 and int(values.max()) < DENSE * len(values):
         present = np.zeros(int(values.max()) + 1, bool)
         present[values] = True
         number: NDArray[np.int64] = np.cumsum(present, dtype=np.int64) - 1
@@ -54,6 +58,13 @@ def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.
     group = np.empty(len(values), np.int64)
     group[order] = np.cumsum(starts) - 1
     return ordered[starts], group
+
+
+def ranks(values: NDArray[Number]) -> NDArray[np.int64]:
+    """Place of each value in rising order; of equal values in their own order, and of NaN behind all."""
+    rank = np.empty(len(values), np.int64)
+    rank[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return rank
 
 
 def spread(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -69,7 +80,7 @@ def joint_key(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np
     return (first.astype(np.int64) + 1) << 32 | (second.astype(np.int64) + 1)
 
 
-def find(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+def find(known: NDArray[Number], wanted: NDArray[Number]) -> NDArray[np.int64]:
     """Index of each of `wanted` among the rising numbers `known`, -1 where it is not among them."""
     if not len(known):
         return np.full(len(wanted), -1, np.int64)

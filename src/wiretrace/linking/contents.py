@@ -62,10 +62,10 @@ def weigh_contents(
         return Contents(weight, np.zeros(len(units), bool))
     said: list[tuple[Evidence, Pairs, Weighed]] = []
     settled = np.zeros(len(units), bool)
+    pairs, unit_pair = _call_pairs(observations, units)
     for number in range(PASSES):
         if number:
-            _drop_hopeless(units, weight, settled)
-        pairs, unit_pair = _call_pairs(observations, units)
+            pairs, unit_pair = _drop_hopeless(units, weight, settled, pairs, unit_pair)
         weight = np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
@@ -81,8 +81,17 @@ def weigh_contents(
     return Contents(weight, settled, said)
 
 
-def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
-    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from."""
+def _drop_hopeless(
+    units: Units,
+    weight: NDArray[np.float64],
+    settled: NDArray[np.bool_],
+    pairs: Pairs,
+    unit_pair: NDArray[np.int64],
+) -> tuple[Pairs, NDArray[np.int64]]:
+    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from.
+
+    Returns what is left of the `pairs` of calls and of `unit_pair`, the pair of `units` that each belongs to.
+    """
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
     hopeless = weight <= best[units.pair_unit] - HOPELESS
@@ -91,7 +100,10 @@ def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[n
     decided[:: len(decided) // SAMPLE + 1] = -1
     plain = np.zeros(len(units), bool)
     plain[decided[decided >= 0]] = True
-    units.keep(keep & ~(plain[units.pair_unit] & hopeless))
+    keep &= ~(plain[units.pair_unit] & hopeless)
+    units.keep(keep)
+    left = keep[unit_pair]
+    return pairs.kept(left), (np.cumsum(keep) - 1)[unit_pair[left]]
 
 
 def has_contents(observations: Observations) -> bool:
