@@ -57,8 +57,8 @@ MAJORITY = 0.5
 """What a larger share of the draws holds is chosen in place of what the likeliest assignment says, ..."""
 FAR_LIKELIER = 4.0
 """... if that is held by so much fewer of them."""
-UNSEEN_DRAWS = 0.5
-"""Draws imagined for and against every link, so that no confidence is 0 or 1."""
+UNSEEN_DRAWS = 0.25
+"""Draws imagined for and against every link, so that no confidence is 0 or 1. With more, few draws would be too unsure."""
 
 
 class Effort(NamedTuple):
@@ -84,7 +84,7 @@ class Effort(NamedTuple):
 
 THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
 """For a service that is learned."""
-QUICK = Effort(8_000, 2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
+QUICK = Effort(4_000, 2, 2.0, 20, 0.2, (0.5, 0.15, 0.03), 0.7, 0.7)
 """For a service in one of many stretches."""
 
 
@@ -135,12 +135,12 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
             first = hold(service, parent, everybody)
             model.plan.learn(service, first, everybody, np.ones(service.requests))
             model.regroup(first, everybody)
-        sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
+        sampler = _learn(service, model, parent, contested, active, held_alone, alone, effort, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
         sampler = _sampler(service, model, parent, contested, active, effort, generator)
     sampler.run(effort.settling)
-    sampler.refresh()
+    sampler.propose()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
     chosen[~_are_candidates(service, pair_unit, chosen)] = -1
@@ -178,10 +178,11 @@ def _learn(
     active: NDArray[np.int64],
     held_alone: NDArray[np.int64],
     alone: NDArray[np.int64],
+    effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
     """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
-    sampler = _sampler(service, model, parent, contested, _stretches(active), THOROUGH, generator)
+    sampler = _sampler(service, model, parent, contested, _stretches(active), effort, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)

@@ -99,6 +99,10 @@ class Sampler:
         self.likelihood[:-1] = self.model.log_likelihood(self.held[:, :-1], self.requests[:-1])
         if self.model.weighted:
             self.weight[:-1] = self._placed(self.held[:, :-1], self.requests[:-1])[0]
+        self.propose()
+
+    def propose(self) -> None:
+        """Propose according to the model, and to when the first chain has the events that calls wait for."""
         held = np.full((self.service.slots, self.service.requests), NO_UNIT, np.int64)
         held[:, self.active] = self.held[:, : len(self.active)]
         allowed = np.zeros(self.service.requests, bool)
