@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Number = TypeVar("Number", bound=np.generic)
@@ -31,6 +34,13 @@ def ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int
     [5, 6, 9, 10, 11]
     """
     return np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)
+
+
+def in_blocks(count: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Cuts things that take count[i] steps each into blocks of about `most` steps."""
+    number = offsets_of(count)[:-1] // most
+    for first, last in itertools.pairwise([*np.flatnonzero(run_starts(number)).tolist(), len(count)]):
+        yield slice(first, last)
 
 
 def offsets_of(count: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -7,12 +7,11 @@ up among the child's candidates, or its candidates among those who carry the val
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, find, number_groups, offsets_of, ranges, run_starts
+from wiretrace.linking.arrays import distinct, find, in_blocks, number_groups, ranges, run_starts
 from wiretrace.linking.evidence.contract import Match
 
 if TYPE_CHECKING:
@@ -207,27 +206,21 @@ def _shared(
     by_carrier, by_candidate = np.flatnonzero(few & (high > low)), np.flatnonzero(~few)
     pair_key = pairs.child * calls
     pair_key += rank[pairs.parent]
-    for block in _blocks(by_carrier, high - low):
+    for part in in_blocks((high - low)[by_carrier], BLOCK_LOOKUPS):
+        block = by_carrier[part]
         count = high[block] - low[block]
         of_wanted, place = np.repeat(block, count), ranges(low[block], count)
         child = children.call[wanted.child[of_wanted]]
         pair = find(pair_key, child * calls + carriers.place[place] % calls)
         found = pair >= 0
         yield of_wanted[found], pair[found], place[found]
-    for block in _blocks(by_candidate, end - begin):
+    for part in in_blocks((end - begin)[by_candidate], BLOCK_LOOKUPS):
+        block = by_candidate[part]
         count = end[block] - begin[block]
         of_wanted, pair = np.repeat(block, count), ranges(begin[block], count)
         place = find(carriers.place, wanted.value[of_wanted] * calls + rank[pairs.parent[pair]])
         found = place >= 0
         yield of_wanted[found], pair[found], place[found]
-
-
-def _blocks(chosen: NDArray[np.int64], lookups: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """The `chosen` in blocks of about `BLOCK_LOOKUPS` look-ups, of which chosen[i] takes lookups[chosen[i]]."""
-    number = offsets_of(lookups[chosen])[:-1] // BLOCK_LOOKUPS
-    bounds = [*np.flatnonzero(run_starts(number)).tolist(), len(chosen)]
-    for first, last in itertools.pairwise(bounds):
-        yield chosen[first:last]
 
 
 def _process_mix(process: NDArray[np.int32]) -> NDArray[np.uint64]:
