@@ -84,7 +84,7 @@ class Effort(NamedTuple):
 
 THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
 """For a service that is learned."""
-QUICK = Effort(4_000, 2, 2.0, 20, 0.2, (0.5, 0.15, 0.03), 0.7, 0.7)
+QUICK = Effort(8_000, 4, 2.0, 10, 0.4, (0.3, 0.05), 0.8, 0.8)
 """For a service in one of many stretches."""
 
 
@@ -138,7 +138,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
         sampler = _learn(service, model, parent, contested, active, held_alone, alone, effort, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
-        sampler = _sampler(service, model, parent, contested, active, effort, generator)
+        sampler = _sampler(service, model, parent, contested, active, _chains(active, effort), generator)
     sampler.run(effort.settling)
     sampler.propose()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
@@ -149,22 +149,26 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     return Posterior(model, contested, chosen, pair_share, none_share)
 
 
+def _chains(active: NDArray[np.int64], effort: Effort) -> int:
+    """How many chains over the requests `active` are drawn from."""
+    return int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
+
+
 def _sampler(
     service: Service,
     model: RequestModel,
     parent: NDArray[np.int64],
     contested: NDArray[np.bool_],
     active: NDArray[np.int64],
-    effort: Effort,
+    chains: int,
     generator: np.random.Generator,
 ) -> Sampler:
-    """Chains over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
+    """So many `chains` over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
     inside = np.zeros(service.requests + 1, bool)
     inside[active] = True
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
     movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
-    chains = int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
     sampler = Sampler(service, model, active, movable, chains, generator)
     sampler.start(np.where(inside[parent], parent, -1))
     return sampler
@@ -182,7 +186,10 @@ def _learn(
     generator: np.random.Generator,
 ) -> Sampler:
     """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
-    sampler = _sampler(service, model, parent, contested, _stretches(active), effort, generator)
+    learned_from = _stretches(active)
+    # Chains over a sample are not drawn from later.
+    chains = _chains(active, effort) if len(learned_from) == len(active) else LEARNING_CHAINS
+    sampler = _sampler(service, model, parent, contested, learned_from, chains, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)

@@ -31,7 +31,7 @@ MOST_OPENNESS = 3.0
 """Open choices a request beyond which no more is drawn: where hundreds of calls meet in one moment, nothing is told."""
 PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
-PROPOSALS_PER_OPENING = 0.3
+PROPOSALS_PER_OPENING = 0.5
 """Most proposals of a step, as a share of the open choices."""
 MOVE_SHARE = 0.35
 """Share of the proposals that move one unit, where a class may be called repeatedly."""
