@@ -72,26 +72,6 @@ def test_exactly_the_shared_values_are_found(monkeypatch, lookups) -> None:
         assert list(zip(found.pair.tolist(), found.shared.tolist(), found.chance.tolist(), strict=True)) == expected
 
 
-def test_what_was_compared_stays_known_of_the_pairs_that_are_kept() -> None:
-    """Of fewer pairs, a comparison that was made before says what a new one would."""
-    world = Simulation()
-    for number in range(6):
-        request = world.call("client", "app", "REQUEST", 0.1 * number, request_tokens=[number, 99])
-        request.respond = 2.0
-    for number in range(6):
-        world.call("app", "db", "SELECT", 1.0 + 0.01 * number, request_tokens=[number])
-    observations = observe(world.problem())
-    tokens = observations.problem.request_tokens
-    candidates = find_candidates(observations)
-    pairs = Pairs(candidates.child, candidates.parent)
-    matching.match_once(observations, pairs, "requests", tokens, tokens)
-    chosen = np.arange(len(pairs)) % 3 != 1
-    kept = pairs.kept(chosen)
-    anew = matching.match(observations, Pairs(kept.child, kept.parent), tokens, tokens)
-    assert all((a == b).all() for a, b in zip(kept.matches["requests"], anew, strict=True))
-    assert len(anew.pair)
-
-
 def test_a_value_counts_from_when_it_is_there() -> None:
     """A call that starts before its parent has the value shares nothing with it, and can not be compared with it."""
     world = Simulation()

@@ -8,12 +8,11 @@ value. `timing`, `plan` and `order` weigh whole requests instead of pairs, and b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from wiretrace.linking.observations import Observations
@@ -37,11 +36,6 @@ class Match(NamedTuple):
     comparable: NDArray[np.bool_]
     """Whether both sides of each pair carry any value, shape (pairs,)."""
 
-    def kept(self, chosen: NDArray[np.bool_], number: NDArray[np.int64]) -> Match:
-        """The same of the pairs that are `chosen`, whose new numbers are given; both (pairs,)."""
-        own = chosen[self.pair]
-        return Match(number[self.pair[own]], self.shared[own], self.chance[own], self.comparable[chosen])
-
 
 @dataclass(slots=True)
 class Pairs:
@@ -51,17 +45,13 @@ class Pairs:
     """Index of the outgoing call."""
     parent: NDArray[np.int64]
     """Index of an incoming call of the same process."""
-    matches: dict[str, Match] = field(default_factory=dict)
-    """What their calls were found to share, by the kind of values, so that it is not looked for twice."""
 
     def __len__(self) -> int:
         return len(self.child)
 
     def kept(self, chosen: NDArray[np.bool_]) -> Pairs:
         """The pairs that are `chosen` (pairs,)."""
-        number = np.cumsum(chosen) - 1
-        matches = {values: found.kept(chosen, number) for values, found in self.matches.items()}
-        return Pairs(self.child[chosen], self.parent[chosen], matches)
+        return Pairs(self.child[chosen], self.parent[chosen])
 
 
 @dataclass(slots=True)

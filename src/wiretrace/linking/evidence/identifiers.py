@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import number_groups, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match_once
+from wiretrace.linking.evidence.matching import match
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class Identifiers(Evidence):
         identifiers = problem.identifiers
         if not len(identifiers.values) or not len(pairs):
             return None
-        found = match_once(observations, pairs, self.kind, identifiers, identifiers)
+        found = match(observations, pairs, identifiers, identifiers)
         if isinstance(learned, float):
             passed_on = learned
         else:

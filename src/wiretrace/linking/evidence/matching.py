@@ -121,20 +121,6 @@ def _match(
     return Match(sharing, np.bincount(number, minlength=len(sharing)), chance, comparable)
 
 
-def match_once(
-    observations: Observations,
-    pairs: Pairs,
-    values: str,
-    of_child: Ragged,
-    of_parent: Ragged,
-    since: NDArray[np.float64] | None = None,
-) -> Match:
-    """What `match` says, remembered with `pairs` under the name of the `values`."""
-    if values not in pairs.matches:
-        pairs.matches[values] = match(observations, pairs, of_child, of_parent, since)
-    return pairs.matches[values]
-
-
 def _incoming(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The parents of `pairs` and a sample of the other incoming calls, and how many of these each process served."""
     callee = observations.problem.callee

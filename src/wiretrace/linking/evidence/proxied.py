@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wiretrace.linking.evidence.contract import Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match_once
+from wiretrace.linking.evidence.matching import match
 from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
@@ -36,7 +36,7 @@ class Proxied(Evidence):
         if not present.any() or not len(pairs):
             return None
         digests = Ragged(np.concatenate(([0], np.cumsum(present))), digest[present])
-        found = match_once(observations, pairs, self.kind, digests, digests)
+        found = match(observations, pairs, digests, digests)
         if not len(found.pair):
             return None
         operations = operation_pairs(observations, pairs)

@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match, match_once
+from wiretrace.linking.evidence.matching import match
 from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
@@ -72,16 +72,15 @@ def _flows(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -
     """What `pairs` share by each way that values can flow, and which way it is: an index into `FLOWS`."""
     requests, responses = observations.problem.request_tokens, observations.problem.response_tokens
     if len(requests.values):
-        yield 0, match_once(observations, pairs, "requests", requests, requests)
+        yield 0, match(observations, pairs, requests, requests)
     if len(responses.values):
-        yield 1, match_once(observations, pairs, "responses", responses, responses)
+        yield 1, match(observations, pairs, responses, responses)
     if len(requests.values) and len(responses.values):
         answers, answered = _answers(observations, known)
         if len(answers.values):
-            # The only flow that depends on what is known.
             yield 2, match(observations, pairs, requests, answers, answered)
         responded = np.repeat(observations.responds, np.diff(responses.offsets))
-        yield 3, match_once(observations, pairs, "left behind", requests, responses, responded)
+        yield 3, match(observations, pairs, requests, responses, responded)
 
 
 def _answers(observations: Observations, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
