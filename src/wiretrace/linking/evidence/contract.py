@@ -49,8 +49,8 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.child)
 
-    def kept(self, chosen: NDArray[np.bool_]) -> Pairs:
-        """The pairs that are `chosen` (pairs,)."""
+    def kept(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pairs:
+        """The pairs that are `chosen`: whether each is (pairs,), or their rising numbers."""
         return Pairs(self.child[chosen], self.parent[chosen])
 
 

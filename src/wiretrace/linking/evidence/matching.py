@@ -29,6 +29,8 @@ OTHER_CALLS = 4000
 """Incoming calls that no pair asks for, from which the commonness of values is measured."""
 UNSEEN_CARRIERS = 0.05
 """Other calls that are imagined to carry a value that only one was seen to carry."""
+MOST_TABLE_BITS = 22
+"""Leading bits of a value that the table of wanted values tells apart."""
 BLOCK_LOOKUPS = 200_000
 """Look-ups that are made at once; bounds the memory that they take."""
 COMMON_SHARE = 0.2
@@ -87,17 +89,15 @@ def match(
     starts before has nothing of it. None: from the beginning.
     """
     incoming, served = _incoming(observations, pairs)
-    carriers = _carriers(observations, incoming, of_parent, since)
+    comparable = _comparable(observations, pairs, of_child, of_parent, since)
+    # What can not be compared shares nothing: often that is nearly everything.
+    there = np.flatnonzero(comparable)
+    pairs = pairs.kept(there)
     begin = np.flatnonzero(run_starts(pairs.child))
     children = _Children(pairs.child[begin], begin, np.append(begin[1:], len(pairs)))
-    comparable = np.repeat(np.diff(of_child.offsets)[children.call] > 0, children.end - begin)
-    comparable &= (np.diff(of_parent.offsets) > 0)[pairs.parent]
-    if since is not None:
-        earliest = np.full(len(observations), np.inf)
-        np.minimum.at(earliest, np.repeat(np.arange(len(observations)), np.diff(of_parent.offsets)), since)
-        there = np.flatnonzero(comparable)
-        comparable[there] = earliest[pairs.parent[there]] <= observations.starts[pairs.child[there]]
-    wanted = _wanted(observations, carriers, children, of_child, served)
+    child, value = _values(observations, children, of_child)
+    carriers = _carriers(observations, incoming, of_parent, since, value)
+    wanted = _wanted(observations, carriers, children, served, child, value)
     found_wanted: list[NDArray[np.int64]] = []
     found_pair: list[NDArray[np.int64]] = []
     for of_wanted, pair, place in _shared(observations, pairs, carriers, children, wanted):
@@ -105,10 +105,28 @@ def match(
             in_time = carriers.since[place] <= observations.starts[pairs.child[pair]]
             of_wanted, pair = of_wanted[in_time], pair[in_time]
         found_wanted.append(of_wanted)
-        found_pair.append(pair)
+        found_pair.append(there[pair])
     return _match(
         comparable, wanted, np.concatenate(found_wanted or [NOTHING]), np.concatenate(found_pair or [NOTHING])
     )
+
+
+def _comparable(
+    observations: Observations,
+    pairs: Pairs,
+    of_child: Ragged,
+    of_parent: Ragged,
+    since: NDArray[np.float64] | None,
+) -> NDArray[np.bool_]:
+    """Whether both sides of each pair carry any value when the child starts, shape (pairs,)."""
+    comparable: NDArray[np.bool_] = (np.diff(of_parent.offsets) > 0)[pairs.parent]
+    comparable &= (np.diff(of_child.offsets) > 0)[pairs.child]
+    if since is not None:
+        earliest = np.full(len(observations), np.inf)
+        np.minimum.at(earliest, np.repeat(np.arange(len(observations)), np.diff(of_parent.offsets)), since)
+        there = np.flatnonzero(comparable)
+        comparable[there] = earliest[pairs.parent[there]] <= observations.starts[pairs.child[there]]
+    return comparable
 
 
 def _match(
@@ -132,15 +150,36 @@ def _incoming(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int6
     return incoming, np.bincount(callee[incoming])
 
 
+def _values(
+    observations: Observations, children: _Children, of_child: Ragged
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """The values of `children`, mixed with their processes, and whose each is: an index into `children`."""
+    counts = np.diff(of_child.offsets)[children.call]
+    child = np.repeat(np.arange(len(children.call)), counts)
+    value = of_child.values[ranges(of_child.offsets[children.call], counts)]
+    return child, value ^ _process_mix(observations.problem.caller[children.call[child]])
+
+
 def _carriers(
-    observations: Observations, incoming: NDArray[np.int64], of_parent: Ragged, since: NDArray[np.float64] | None
+    observations: Observations,
+    incoming: NDArray[np.int64],
+    of_parent: Ragged,
+    since: NDArray[np.float64] | None,
+    wanted: NDArray[np.uint64],
 ) -> _Carriers:
-    """The values of the calls `incoming`; of several times at which one has a value, the first counts."""
+    """Those `wanted` values that any of the calls `incoming` carries; when several times, from the first one on."""
     calls = len(observations)
     held = np.diff(of_parent.offsets)[incoming]
     owner = np.repeat(incoming, held)
     at = ranges(of_parent.offsets[incoming], held)
-    value, number = number_groups(of_parent.values[at] ^ _process_mix(observations.problem.callee[owner]))
+    value = of_parent.values[at] ^ _process_mix(observations.problem.callee[owner])
+    # The leading bits tell most of those that nobody wants.
+    shift = np.uint64(64 - min(MOST_TABLE_BITS, len(wanted).bit_length() + 4))
+    present = np.zeros(1 << (64 - int(shift)), bool)
+    present[wanted >> shift] = True
+    maybe = np.flatnonzero(present[value >> shift])
+    at, owner = at[maybe], owner[maybe]
+    value, number = number_groups(value[maybe])
     place = number * np.int64(calls) + observations.arrival_rank[owner]
     if since is None:
         place, of_place = distinct(place), None
@@ -155,24 +194,25 @@ def _wanted(
     observations: Observations,
     carriers: _Carriers,
     children: _Children,
-    of_child: Ragged,
     served: NDArray[np.int64],
+    child: NDArray[np.int64],
+    value: NDArray[np.uint64],
 ) -> _Wanted:
-    """The values of `children` that are looked for; `served` (processes,) says how many incoming calls could carry them."""
-    counts = np.diff(of_child.offsets)[children.call]
-    child = np.repeat(np.arange(len(children.call)), counts)
-    process = observations.problem.caller[children.call[child]]
-    value = of_child.values[ranges(of_child.offsets[children.call], counts)]
-    number = find(carriers.value, value ^ _process_mix(process))
+    """What is looked for of the values of `children`.
+
+    `served` (processes,) says how many incoming calls could carry them; `child` and `value` are as `_values` gives them.
+    """
+    values_of_child = np.bincount(child, minlength=len(children.call))
+    number = find(carriers.value, value)
     carried = np.flatnonzero(number >= 0)
-    child, number, process = child[carried], number[carried], process[carried]
+    child, number = child[carried], number[carried]
     count = carriers.carried[number]
     # How many others carry it: the parent in question does in any case.
-    common = (count - 1 + UNSEEN_CARRIERS) / served[process]
+    common = (count - 1 + UNSEEN_CARRIERS) / served[observations.problem.caller[children.call[child]]]
     telling = (common <= COMMON_SHARE) | (count <= 2)
     child, number, common = child[telling], number[telling], common[telling]
     # Every value of the child had its chance to be shared.
-    chance = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * counts[child])
+    chance = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * values_of_child[child])
     return _Wanted(child, number, chance)
 
 
