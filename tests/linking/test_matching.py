@@ -44,10 +44,10 @@ def plain_match(observations, pairs, of_child, of_parent, since):
     return found
 
 
-@pytest.mark.parametrize("lookups", [1, 7, 10_000])
-def test_exactly_the_shared_values_are_found(monkeypatch, lookups) -> None:
+@pytest.mark.parametrize("block", [1, 7, 10_000])
+def test_exactly_the_shared_values_are_found(monkeypatch, block) -> None:
     """Looked up from either side, in blocks of any size, what is found is what comparing pair by pair finds."""
-    monkeypatch.setattr(matching, "BLOCK_LOOKUPS", lookups)
+    monkeypatch.setattr(matching, "BLOCK_PAIRS", block)
     generator = np.random.default_rng(3)
     world = Simulation()
     requests = [world.call("client", "app", "REQUEST", 0.01 * number) for number in range(30)]

@@ -31,8 +31,8 @@ UNSEEN_CARRIERS = 0.05
 """Other calls that are imagined to carry a value that only one was seen to carry."""
 MOST_TABLE_BITS = 22
 """Leading bits of a value that the table of wanted values tells apart."""
-BLOCK_LOOKUPS = 200_000
-"""Look-ups that are made at once; bounds the memory that they take."""
+BLOCK_PAIRS = 200_000
+"""Pairs that are looked at together; bounds the memory that it takes."""
 COMMON_SHARE = 0.2
 """A value that a larger share of the process's incoming calls carries is not looked for: it would tell little (at most
 1.6 nats), and take most of the time."""
@@ -92,23 +92,27 @@ def match(
     comparable = _comparable(observations, pairs, of_child, of_parent, since)
     # What can not be compared shares nothing: often that is nearly everything.
     there = np.flatnonzero(comparable)
-    pairs = pairs.kept(there)
-    begin = np.flatnonzero(run_starts(pairs.child))
-    children = _Children(pairs.child[begin], begin, np.append(begin[1:], len(pairs)))
-    child, value = _values(observations, children, of_child)
+    child = pairs.child[there]
+    begin = np.flatnonzero(run_starts(child))
+    children = _Children(child[begin], begin, np.append(begin[1:], len(child)))
+    owner, value = _values(observations, children, of_child)
     carriers = _carriers(observations, incoming, of_parent, since, value)
-    wanted = _wanted(observations, carriers, children, served, child, value)
-    found_wanted: list[NDArray[np.int64]] = []
-    found_pair: list[NDArray[np.int64]] = []
-    for of_wanted, pair, place in _shared(observations, pairs, carriers, children, wanted):
-        if carriers.since is not None:
-            in_time = carriers.since[place] <= observations.starts[pairs.child[pair]]
-            of_wanted, pair = of_wanted[in_time], pair[in_time]
-        found_wanted.append(of_wanted)
-        found_pair.append(there[pair])
-    return _match(
-        comparable, wanted, np.concatenate(found_wanted or [NOTHING]), np.concatenate(found_pair or [NOTHING])
-    )
+    wanted = _wanted(observations, carriers, children, served, owner, value)
+    found_wanted, found_pair = [NOTHING], [NOTHING]
+    for part in in_blocks(children.end - children.begin, BLOCK_PAIRS):
+        own = slice(*np.searchsorted(wanted.child, (part.start, part.stop)).tolist())
+        first = int(children.begin[part][0])
+        number = there[first : int(children.end[part][-1])]
+        block = pairs.kept(number)
+        of_block = _Children(children.call[part], children.begin[part] - first, children.end[part] - first)
+        wanted_here = _Wanted(wanted.child[own] - part.start, wanted.value[own], wanted.chance[own])
+        for of_wanted, pair, place in _shared(observations, block, carriers, of_block, wanted_here):
+            if carriers.since is not None:
+                in_time = carriers.since[place] <= observations.starts[block.child[pair]]
+                of_wanted, pair = of_wanted[in_time], pair[in_time]
+            found_wanted.append(of_wanted + own.start)
+            found_pair.append(number[pair])
+    return _match(comparable, wanted, np.concatenate(found_wanted), np.concatenate(found_pair))
 
 
 def _comparable(
@@ -219,7 +223,7 @@ def _wanted(
 def _shared(
     observations: Observations, pairs: Pairs, carriers: _Carriers, children: _Children, wanted: _Wanted
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """The pairs of which both sides carry a wanted value, a block at a time: indices into `wanted`, pairs, `place`."""
+    """The pairs of which both sides carry a wanted value: indices into `wanted`, pairs, and `place` of the carriers."""
     calls, rank = np.int64(carriers.calls), observations.arrival_rank
     if not len(wanted.child):
         return
@@ -229,24 +233,19 @@ def _shared(
     low = np.searchsorted(carriers.place, wanted.value * calls + earliest, "left")
     high = np.searchsorted(carriers.place, wanted.value * calls + latest, "right")
     few = high - low <= end - begin
-    by_carrier, by_candidate = np.flatnonzero(few & (high > low)), np.flatnonzero(~few)
-    pair_key = pairs.child * calls
-    pair_key += rank[pairs.parent]
-    for part in in_blocks((high - low)[by_carrier], BLOCK_LOOKUPS):
-        block = by_carrier[part]
-        count = high[block] - low[block]
-        of_wanted, place = np.repeat(block, count), ranges(low[block], count)
-        child = children.call[wanted.child[of_wanted]]
-        pair = find(pair_key, child * calls + carriers.place[place] % calls)
-        found = pair >= 0
-        yield of_wanted[found], pair[found], place[found]
-    for part in in_blocks((end - begin)[by_candidate], BLOCK_LOOKUPS):
-        block = by_candidate[part]
-        count = end[block] - begin[block]
-        of_wanted, pair = np.repeat(block, count), ranges(begin[block], count)
-        place = find(carriers.place, wanted.value[of_wanted] * calls + rank[pairs.parent[pair]])
-        found = place >= 0
-        yield of_wanted[found], pair[found], place[found]
+    block = np.flatnonzero(few & (high > low))
+    count = high[block] - low[block]
+    of_wanted, place = np.repeat(block, count), ranges(low[block], count)
+    child = children.call[wanted.child[of_wanted]]
+    pair = find(pairs.child * calls + rank[pairs.parent], child * calls + carriers.place[place] % calls)
+    found = pair >= 0
+    yield of_wanted[found], pair[found], place[found]
+    block = np.flatnonzero(~few)
+    count = end[block] - begin[block]
+    of_wanted, pair = np.repeat(block, count), ranges(begin[block], count)
+    place = find(carriers.place, wanted.value[of_wanted] * calls + rank[pairs.parent[pair]])
+    found = place >= 0
+    yield of_wanted[found], pair[found], place[found]
 
 
 def _process_mix(process: NDArray[np.int32]) -> NDArray[np.uint64]:
