@@ -69,14 +69,17 @@ def weigh_contents(
         weight = np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
-            if weighed is not None:
-                # What is said of pairs that are dropped next would only take room.
-                if number + 1 == PASSES:
-                    said.append((evidence, pairs, weighed))
-                counted = weighed.weight
-                if evidence.once:
-                    counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
-                weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
+            if weighed is None:
+                continue
+            # What is said of pairs that are dropped next would only take room.
+            if number + 1 == PASSES:
+                said.append((evidence, pairs, weighed))
+            counted = weighed.weight
+            if evidence.once:
+                counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
+            weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
+            # Nor is it to take room while the next kind works.
+            del weighed, counted
         settled = _decide(units, weight, known, settled)
     return Contents(weight, settled, said)
 

@@ -51,7 +51,7 @@ class Values(Evidence):
         counted = ["no", "1 rare value", *(f"{n} rare values" for n in range(2, MOST_TOLD + 1)), "many rare values"]
         detail = [flow.format(count) for flow in FLOWS for count in counted]
         weight = np.zeros(len(pairs))
-        strongest = np.zeros(len(pairs))
+        strongest = np.zeros(len(pairs), np.float32)
         phrase = np.full(len(pairs), -1, np.int64)
         rates: dict[int, MatchRates] = dict(learned) if isinstance(learned, dict) else {}
         operations = operation_pairs(observations, pairs)
