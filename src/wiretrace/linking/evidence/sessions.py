@@ -99,6 +99,7 @@ def _ownership(
     example[group] = np.arange(len(pairs))
     weight: NDArray[np.float64] = weigh(example, 0)[group]
     own = np.flatnonzero(known[pairs.child] == pairs.parent)
+    own = own[(connection[pairs.child[own]] >= 0) & (connection[pairs.parent[own]] >= 0)]
     weight[own] = weigh(own, 1)
     return weight
 
