@@ -70,24 +70,27 @@ def weigh_contents(
     observations = _said_once(observations, units)
     said: list[tuple[Evidence, Pairs, Weighed]] = []
     settled = np.zeros(len(units), bool)
+    pairs, unit_pair = _call_pairs(observations, units)
     for number in range(PASSES):
         if number:
-            _drop_hopeless(units, weight, settled)
-        pairs, unit_pair = _call_pairs(observations, units)
+            pairs, unit_pair = _drop_hopeless(units, weight, settled, pairs, unit_pair)
         weight, apart = np.zeros(len(units.pair_unit)), np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
-            if weighed is not None:
-                # What is said of pairs that are dropped next would only take room.
-                if number + 1 == PASSES:
-                    said.append((evidence, pairs, weighed))
-                counted = weighed.weight
-                if evidence.of_connection:
-                    counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
-                of_pair = np.bincount(unit_pair, weights=counted, minlength=len(weight))
-                weight += of_pair
-                if not evidence.of_connection:
-                    apart += of_pair
+            if weighed is None:
+                continue
+            # What is said of pairs that are dropped next would only take room.
+            if number + 1 == PASSES:
+                said.append((evidence, pairs, weighed))
+            counted = weighed.weight
+            if evidence.of_connection:
+                counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
+            of_pair = np.bincount(unit_pair, weights=counted, minlength=len(weight))
+            weight += of_pair
+            if not evidence.of_connection:
+                apart += of_pair
+            # Nor is it to take room while the next kind works.
+            del weighed, counted, of_pair
         settled = _decide(units, weight, known, settled)
     return Contents(weight, apart, settled, said)
 
@@ -122,8 +125,17 @@ def _first_of_units(tokens: Ragged, calls: NDArray[np.int64], unit: NDArray[np.i
     return Ragged(offsets_of(kept), tokens.values[keep])
 
 
-def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
-    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from."""
+def _drop_hopeless(
+    units: Units,
+    weight: NDArray[np.float64],
+    settled: NDArray[np.bool_],
+    pairs: Pairs,
+    unit_pair: NDArray[np.int64],
+) -> tuple[Pairs, NDArray[np.int64]]:
+    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from.
+
+    Returns what is left of the `pairs` of calls and of `unit_pair`, the pair of `units` that each belongs to.
+    """
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
     hopeless = weight <= best[units.pair_unit] - HOPELESS
@@ -132,7 +144,10 @@ def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[n
     decided[:: len(decided) // SAMPLE + 1] = -1
     plain = np.zeros(len(units), bool)
     plain[decided[decided >= 0]] = True
-    units.keep(keep & ~(plain[units.pair_unit] & hopeless))
+    keep &= ~(plain[units.pair_unit] & hopeless)
+    units.keep(keep)
+    left = keep[unit_pair]
+    return pairs.kept(left), (np.cumsum(keep) - 1)[unit_pair[left]]
 
 
 def has_contents(observations: Observations) -> bool:

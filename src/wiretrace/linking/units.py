@@ -129,7 +129,7 @@ def _executions(
 
     What happens within a transaction or a batch, which has a number in `bundle` (n,), is none of these.
     """
-    problem, n = observations.problem, len(observations)
+    problem = observations.problem
     nothing = np.zeros(0, np.int64)
     if not problem.prepares.any():
         return nothing, nothing
@@ -142,8 +142,7 @@ def _executions(
     first, second = first[follows], second[follows]
     count = candidates.counts()[first]
     parent = candidates.parent[ranges(candidates.offsets[first], count)]
-    wanted = np.repeat(second, count) * np.int64(n) + parent
-    both = np.isin(wanted, candidates.child * np.int64(n) + candidates.parent)
+    both = candidates.holds(observations, np.repeat(second, count), parent)
     common = np.bincount(np.repeat(np.arange(len(first)), count), weights=both, minlength=len(first)) > 0
     return first[common], second[common]
 
@@ -176,13 +175,16 @@ def _common_parents(
     unit = of_call[candidates.child]
     has_candidates = np.diff(candidates.offsets) > 0
     members = np.bincount(of_call[(of_call >= 0) & has_candidates], minlength=len(first_call))
-    key, at, count = np.unique(unit * np.int64(n) + candidates.parent, return_index=True, return_counts=True)
+    several = np.flatnonzero(members[unit] > 1)
+    key, at, count = np.unique(
+        unit[several] * np.int64(n) + candidates.parent[several], return_index=True, return_counts=True
+    )
     common = count == members[key // n]
-    agreed = np.bincount(key[common] // n, minlength=len(first_call)) > 0
-    of_first = first_call[unit] == candidates.child
-    keep = np.zeros(len(unit), bool)
-    keep[at[common]] = True
-    keep |= of_first & ~agreed[unit]
+    agreed = members == 1
+    agreed[key[common] // n] = True
+    keep = members[unit] == 1
+    keep[several[at[common]]] = True
+    keep |= (first_call[unit] == candidates.child) & ~agreed[unit]
     chosen = np.flatnonzero(keep)
     order = chosen[np.argsort(unit[chosen], kind="stable")]
     return unit[order], candidates.parent[order]
