@@ -2,8 +2,9 @@
 
 Rules: a value is rare as far as few incoming calls of the process carry it, and few other calls of the child's kind: what
 all of these carry (the 99 of every LTRIM 0 99) came with no request. Nearly all pairs share nothing, so pairs are not
-compared one by one. The values of the parents stand in one list, sorted by value and by arrival; each value of a child is looked up in it once. Those who carry the value are then looked up among
-the child's candidates, or its candidates among those who carry the value: whichever are fewer.
+compared one by one. The values of the parents stand in one list, sorted by value and by arrival; each value of a child is
+looked up in it once. Those who carry the value are then looked up among the child's candidates, or its candidates among
+those who carry the value: whichever are fewer.
 """
 
 from __future__ import annotations
