@@ -193,9 +193,9 @@ def _how_sure(console: Console, summary: Summary) -> None:
         )
         print_paragraph(console, f"{counted(links, 'link')}: {kinds}.", 2)
     if summary.questions:
-        questions = counted(summary.questions, "more call has", "more calls have")
-        reason = "less likely than not, or at a host that was not captured"
-        print_paragraph(console, f"{questions} a parent that is a question and no link: {reason}.", 2)
+        questions = counted(summary.questions, "more call")
+        reason = "the likeliest is less likely than not, or at a host that was not captured"
+        print_paragraph(console, f"What caused {questions} is an open question: {reason}.", 2)
     _clocks(console, summary)
 
 
