@@ -93,13 +93,17 @@ def analyzed(capture: Path, key_log: Path) -> list[dict[str, Any]]:
 def compare(scenario: Scenario, truth: list[Call], rows: list[dict[str, Any]], port: int) -> Score:
     """Match the calls of the truth with the rows of the analysis."""
     without_port = {call.operation for call in truth if not call.connection}
-    told: dict[Key, Counter[tuple[str, str]]] = defaultdict(Counter)
-    for call in truth:
-        told[call.operation, call.nonce, call.connection][call.status, call.outcome] += 1
     seen: dict[Key, Counter[tuple[str, str]]] = defaultdict(Counter)
     for row in rows:
         connection = 0 if row["operation"] in without_port else other_end(row, port)
         seen[row["operation"], nonce_of(row), connection][row["status"], row["outcome"]] += 1
+    told: dict[Key, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for call in truth:
+        key = call.operation, call.nonce, call.connection
+        ending = call.status, call.outcome
+        if call.otherwise is not None and seen[key][call.otherwise] > told[key][call.otherwise]:
+            ending = call.otherwise
+        told[key][ending] += 1
     found = right = invented = own = 0
     differences: dict[str, list[str]] = defaultdict(list)
     for key in told.keys() | seen.keys():

@@ -34,6 +34,8 @@ class Call(NamedTuple):
     """0 where nothing shows it."""
     connection: int
     """Port of the connection's end that is not the server; 0 where the library does not tell it."""
+    otherwise: tuple[str, str] | None = None
+    """Status and outcome that are as right, where a client can not tell which of two things happened."""
 
 
 class Diary:
@@ -51,11 +53,18 @@ class Diary:
         return next(self._numbers)
 
     def note(
-        self, operation: str, status: str = "", outcome: str = "ok", *, nonce: int = 0, connection: int = 0
+        self,
+        operation: str,
+        status: str = "",
+        outcome: str = "ok",
+        *,
+        nonce: int = 0,
+        connection: int = 0,
+        otherwise: tuple[str, str] | None = None,
     ) -> None:
         """Write down a call."""
         with self._lock:
-            self.calls.append(Call(operation, status, outcome, nonce, connection))
+            self.calls.append(Call(operation, status, outcome, nonce, connection, otherwise))
 
 
 class Scenario(NamedTuple):

@@ -1,5 +1,13 @@
 """All servers, in the order in which they are asked."""
 
-from tests.lab.speakers import memcached, mysql, postgresql, redis
+from tests.lab.speakers import amqp, dns, grpc_calls, memcached, mysql, postgresql, redis
 
-SCENARIOS = (*postgresql.SCENARIOS, *mysql.SCENARIOS, *redis.SCENARIOS, *memcached.SCENARIOS)
+SCENARIOS = (
+    *postgresql.SCENARIOS,
+    *mysql.SCENARIOS,
+    *redis.SCENARIOS,
+    *memcached.SCENARIOS,
+    *amqp.SCENARIOS,
+    *grpc_calls.SCENARIOS,
+    *dns.SCENARIOS,
+)
