@@ -171,7 +171,7 @@ class AMQP(Protocol):
         return at
 
     def _method(self, side: Side, channel: int, data: bytes, at: int, end: int, base: int) -> bool:
-        """Read one method frame, whose first byte is at `at`. False: the client's word on it has not come yet."""
+        """Read one method frame, whose first byte is at `at`. False: the other side's word on it has not come yet."""
         meaning = self._channels.read(side, channel, data, at + HEAD_BYTES, end - 1)
         if meaning is None:
             return False
@@ -258,7 +258,7 @@ class AMQP(Protocol):
         """A content that has not come to its end is finished as it stands."""
         self._give_up(side, offset)
         self._over[side] = True
-        self._channels.followed &= side is not Side.CLIENT
+        self._channels.over(side)
 
     def _give_up(self, side: Side, offset: int) -> None:
         content = self._content[side]

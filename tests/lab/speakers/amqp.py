@@ -146,9 +146,13 @@ def ask(producer: Client, consumer: Client, queue: str, replies: str) -> None:
     """Questions and their replies."""
     generated = "amq.gen-{id}"
     for _ in range(2):
-        producer.publish(producer.channel, "", queue, b"paint", reply_to=replies, correlation_id=f"q{producer.diary.nonce()}")
+        producer.publish(
+            producer.channel, "", queue, b"paint", reply_to=replies, correlation_id=f"q{producer.diary.nonce()}"
+        )
         for client, own, operation in ((consumer, queue, queue), (producer, replies, generated)):
-            method, properties, _ = next(client.channel.consume(own, auto_ack=client is producer, inactivity_timeout=SECONDS))
+            method, properties, _ = next(
+                client.channel.consume(own, auto_ack=client is producer, inactivity_timeout=SECONDS)
+            )
             assert method is not None, "a message was not delivered"
             client.note(f"process {operation}", "" if client is producer else "ack", nonce_of(properties))
             if client is consumer:

@@ -85,7 +85,9 @@ def analyzed(capture: Path, key_log: Path) -> list[dict[str, Any]]:
     found = capture.with_suffix(".jsonl")
     command = [sys.executable, "-m", "wiretrace", "analyze", str(capture), "--jsonl", str(found), "--keep-values"]
     command += ["--tls-keylog", str(key_log)] if key_log.exists() else []
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=ANALYZE_SECONDS, cwd=ROOT / "src")
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=ANALYZE_SECONDS, cwd=ROOT / "src"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in found.read_text().splitlines()]
 

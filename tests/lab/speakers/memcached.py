@@ -21,8 +21,25 @@ TEXT_CALLS_A_ROUND, META_CALLS_A_ROUND, BINARY_CALLS_A_ROUND = 26, 11, 13
 LARGE = b"paint " * 100_000
 TOO_LARGE = b"x" * 1_100_000
 SECONDS = 20
-OPERATIONS = {0: "get", 1: "set", 2: "add", 4: "delete", 5: "increment", 10: "noop", 11: "version", 12: "getk", 14: "append"}
-STATUSES = {0: "OK", 1: "KEY_NOT_FOUND", 2: "KEY_EXISTS", 5: "NOT_STORED", 6: "NON_NUMERIC_VALUE", 0x81: "UNKNOWN_COMMAND"}
+OPERATIONS = {
+    0: "get",
+    1: "set",
+    2: "add",
+    4: "delete",
+    5: "increment",
+    10: "noop",
+    11: "version",
+    12: "getk",
+    14: "append",
+}
+STATUSES = {
+    0: "OK",
+    1: "KEY_NOT_FOUND",
+    2: "KEY_EXISTS",
+    5: "NOT_STORED",
+    6: "NON_NUMERIC_VALUE",
+    0x81: "UNKNOWN_COMMAND",
+}
 """Opcodes and statuses, as https://docs.memcached.org/protocols/binary names them."""
 QUIET_SET, QUIET_GET = 0x11, 0x09
 COUNTING = struct.pack(">QQI", 1, 0, 0)

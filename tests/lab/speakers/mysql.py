@@ -70,7 +70,10 @@ def visit(port: int, diary: Diary, rounds: int) -> None:
             ask("SELECT nowhere", "SELECT 1 AS {alias} FROM nowhere", "42S02")
             ask("INSERT orders", f"INSERT INTO orders /* {{alias}} */ VALUES ({diary.nonce()}, 'paint')")
             ask("INSERT orders", "INSERT INTO orders /* {alias} */ VALUES (1, 'a'), (1, 'b')", "23000")
-            ask("SELECT; UPDATE orders; SELECT", "SELECT 1; UPDATE orders SET name = 'x' WHERE id < 0; SELECT 2 AS {alias}")
+            ask(
+                "SELECT; UPDATE orders; SELECT",
+                "SELECT 1; UPDATE orders SET name = 'x' WHERE id < 0; SELECT 2 AS {alias}",
+            )
             ask("SELECT", "SELECT 1 AS {alias}; SELECT nope", "42S22")
             connection.begin()
             ask("UPDATE orders", "UPDATE orders /* {alias} */ SET name = 'y' WHERE id = 0")

@@ -161,7 +161,9 @@ class Client:
         with self.connection.pipeline():
             for number in range(5):
                 nonce = self.diary.nonce()
-                asked.append((nonce, self.connection.execute(f"SELECT %s::int AS nonce{nonce}", (number,), prepare=False)))
+                asked.append(
+                    (nonce, self.connection.execute(f"SELECT %s::int AS nonce{nonce}", (number,), prepare=False))
+                )
         for nonce, cursor in asked:
             self.note("SELECT", cursor.statusmessage or "", nonce)
 
@@ -205,7 +207,11 @@ async def visit_securely(port: int, diary: Diary, rounds: int) -> None:
             note("SELECT", statement.get_statusmsg(), statement_nonce)
         async with connection.transaction():
             nonce = diary.nonce()
-            note("UPDATE orders", await connection.execute(f"UPDATE orders /* nonce{nonce} */ SET id = 0 WHERE id < 0"), nonce)
+            note(
+                "UPDATE orders",
+                await connection.execute(f"UPDATE orders /* nonce{nonce} */ SET id = 0 WHERE id < 0"),
+                nonce,
+            )
         note("BEGIN", "BEGIN")
         note("COMMIT", "COMMIT")
     await connection.close()

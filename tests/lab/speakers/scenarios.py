@@ -1,6 +1,6 @@
 """All servers, in the order in which they are asked."""
 
-from tests.lab.speakers import amqp, dns, grpc_calls, memcached, mysql, postgresql, redis
+from tests.lab.speakers import amqp, dns, grpc_calls, http, memcached, mysql, postgresql, redis
 
 SCENARIOS = (
     *postgresql.SCENARIOS,
@@ -8,6 +8,7 @@ SCENARIOS = (
     *redis.SCENARIOS,
     *memcached.SCENARIOS,
     *amqp.SCENARIOS,
+    *http.SCENARIOS,
     *grpc_calls.SCENARIOS,
     *dns.SCENARIOS,
 )
