@@ -1,6 +1,6 @@
 """All servers, in the order in which they are asked."""
 
-from tests.lab.speakers import amqp, dns, grpc_calls, http, memcached, mysql, postgresql, redis
+from tests.lab.speakers import amqp, dns, grpc_calls, http, ldap, memcached, mqtt, mysql, nats, postgresql, redis, smtp
 
 SCENARIOS = (
     *postgresql.SCENARIOS,
@@ -11,4 +11,8 @@ SCENARIOS = (
     *http.SCENARIOS,
     *grpc_calls.SCENARIOS,
     *dns.SCENARIOS,
+    *mqtt.SCENARIOS,
+    *nats.SCENARIOS,
+    *ldap.SCENARIOS,
+    *smtp.SCENARIOS,
 )
