@@ -1,6 +1,6 @@
 """All servers, in the order in which they are asked."""
 
-from tests.lab.speakers import amqp, dns, grpc_calls, http, ldap, memcached, mqtt, mysql, nats, postgresql, redis, smtp
+from tests.lab.speakers import amqp, dns, grpc_calls, http, ldap, memcached, mqtt, mysql, nats, postgresql, redis, smtp, websocket
 
 SCENARIOS = (
     *postgresql.SCENARIOS,
@@ -15,4 +15,5 @@ SCENARIOS = (
     *nats.SCENARIOS,
     *ldap.SCENARIOS,
     *smtp.SCENARIOS,
+    *websocket.SCENARIOS,
 )
