@@ -5,8 +5,8 @@ Usage: python tools/accuracy.py [lab] [servers] [faults] [queues] [pairing] [lin
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
-servers   real servers of every protocol that Debian or PyPI has are asked a known number of calls: calls found, told with the
-          right status and outcome, invented
+servers   real servers of all protocols that Debian or PyPI has are asked a known number of calls: calls found, told with
+          the right status and outcome, invented
 faults    calls that fail in known ways between real processes: what they are taken for with both sides captured, and
           what one side leaves open
 queues    messages through Redis and RabbitMQ: who put them there, who took them off, what was done because of them

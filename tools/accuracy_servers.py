@@ -1,9 +1,9 @@
 """What share of the calls that real servers answered is found, and told right.
 
 Clients make a known number of calls and write down what they asked and what they were answered; all is recorded on
-loopback, analyzed by `wiretrace analyze`, and compared. Found is a call with its operation, its own number where the protocol
-shows one, and its connection; right, if its status and its outcome are what the client was told. What the protocol asks on its
-own account (logins, pings) is counted apart, by its name; whatever else nobody asked for is invented.
+loopback, analyzed by `wiretrace analyze`, and compared. Found is a call with its operation, its own number where the
+protocol shows one, and its connection; right, if its status and outcome are what the client was told. What protocol and
+library ask on their own account (logins, pings) is counted apart, by name; whatever else nobody asked for is invented.
 """
 
 from __future__ import annotations

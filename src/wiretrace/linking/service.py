@@ -127,7 +127,8 @@ def contested_units(
     """Those of the `chosen` units with several candidates, or with one that they may not belong to."""
     counts = np.diff(units.offsets)[chosen]
     may_be_alone = (rate[units.kind[chosen]] > 0) & ~contents.settled[chosen]
-    return chosen[(counts > 1) | ((counts == 1) & may_be_alone)]
+    contested: NDArray[np.int64] = chosen[(counts > 1) | ((counts == 1) & may_be_alone)]
+    return contested
 
 
 def build_service(

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Message, Messaging, QueuedMessage, Role
-from wiretrace.model.side import Side
 from wiretrace.protocols.amqp_methods import Channels, Meaning
 from wiretrace.protocols.amqp_wire import (
     BODY,
@@ -35,6 +34,9 @@ from wiretrace.protocols.amqp_wire import (
 from wiretrace.protocols.contract import Context, Protocol, Violation
 from wiretrace.protocols.http_semantics import request_id
 from wiretrace.protocols.messaging import breadcrumbs, queued_body, readable
+
+if TYPE_CHECKING:
+    from wiretrace.model.side import Side
 
 GREETING = b"AMQP\x00\x00\x09\x01"
 """What a client opens a connection with (section 4.2.2), and a server answers that speaks another version."""

@@ -174,6 +174,10 @@ def fail(producer: Client, sure: Any) -> None:
     with contextlib.suppress(pika.exceptions.ChannelClosedByBroker):
         producer.connection.channel().queue_declare("missing", passive=True)
     producer.note("queue.declare missing", "404 NOT_FOUND", outcome="error")
+    again = producer.connection.channel()  # has the number of the one that the broker has closed
+    again.confirm_delivery()
+    producer.publish(again, "312 NO_ROUTE", "nowhere", b"lost")
+    again.close()
 
 
 def in_a_transaction(producer: Client, queue: str) -> None:

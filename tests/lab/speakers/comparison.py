@@ -1,8 +1,8 @@
 """Records a scenario on loopback, analyzes it as a user does, and compares what was found with what the clients wrote down.
 
-A call is found if the analysis has one with its operation, its nonce and its connection; it is right if that one has its status
-and outcome, too. Of calls that have all this in common, as many are found as there are on both sides. What is left of the
-analysis is invented, unless its operation is the protocol's own.
+A call is found if the analysis has one with its operation, its nonce and its connection; it is right if that one has its
+status and outcome, too. Of calls that have all this in common, as many are found as there are on both sides. What is left
+of the analysis is invented, unless its operation is the protocol's own.
 """
 
 from __future__ import annotations

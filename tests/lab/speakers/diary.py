@@ -77,8 +77,6 @@ class Scenario(NamedTuple):
     """Makes about as many calls as are asked for, to the server at a port."""
     own: Collection[str] = ()
     """Operations of the protocol's own, that libraries call unasked: logins, pings, ends."""
-    quick: bool = False
-    """Whether the server starts within three seconds."""
 
 
 def at_once(job: Callable[[int], None], clients: int = CLIENTS) -> None:

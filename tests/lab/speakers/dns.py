@@ -95,6 +95,6 @@ def visit_by_stream(port: int, diary: Diary, rounds: int) -> None:
 
 
 SCENARIOS = (
-    Scenario("DNS over UDP", server, speak_datagrams, quick=True),
-    Scenario("DNS over TCP", server, speak_streams, quick=True),
+    Scenario("DNS over UDP", server, speak_datagrams),
+    Scenario("DNS over TCP", server, speak_streams),
 )

@@ -145,4 +145,4 @@ def visit(port: int, diary: Diary, rounds: int) -> None:
                 diary.note(f"shop.Orders/Getnonce{nonce}", each.code().name, nonce=nonce)
 
 
-SCENARIOS = (Scenario("gRPC", server, speak, quick=True),)
+SCENARIOS = (Scenario("gRPC", server, speak),)

@@ -161,6 +161,8 @@ async def visit_by_streams(port: int, diary: Diary, rounds: int, secure: bool) -
 
         async def ask(method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
             nonce = diary.nonce()
+            if path != "/upload":
+                body = b""  # the answer may come before it: then the library fails to send the rest
             answer = await client.request(
                 method,
                 f"{path}?order=nonce{nonce}",
@@ -194,15 +196,14 @@ CERTIFICATE = (
 )
 secure = functools.partial(nginx, how=" ssl", more=CERTIFICATE)
 SCENARIOS = (
-    Scenario("nginx, HTTP/1.1", nginx, speak, quick=True),
+    Scenario("nginx, HTTP/1.1", nginx, speak),
     Scenario("nginx, HTTP/1.1 over TLS 1.2", secure, functools.partial(speak, version=ssl.TLSVersion.TLSv1_2)),
     Scenario("nginx, HTTP/1.1 over TLS 1.3", secure, functools.partial(speak, version=ssl.TLSVersion.TLSv1_3)),
     Scenario(
         "nginx, HTTP/2", functools.partial(nginx, how=" http2"), functools.partial(speak_by_streams, secure=False),
-        quick=True,
     ),
     Scenario(
         "nginx, HTTP/2 over TLS", functools.partial(nginx, how=" ssl http2", more=CERTIFICATE),
-        functools.partial(speak_by_streams, secure=True), quick=True,
+        functools.partial(speak_by_streams, secure=True),
     ),
 )  # fmt: skip

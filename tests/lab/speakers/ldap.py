@@ -89,4 +89,4 @@ def visit(port: int, diary: Diary, rounds: int) -> None:
         connection.unbind()
 
 
-SCENARIOS = (Scenario("LDAP (slapd)", server, speak, quick=True),)
+SCENARIOS = (Scenario("LDAP (slapd)", server, speak),)

@@ -236,7 +236,7 @@ def visit_binary(port: int, diary: Diary, rounds: int) -> None:
 
 
 SCENARIOS = (
-    Scenario("memcached, text", server, speak_text, quick=True),
-    Scenario("memcached, meta", server, speak_meta, quick=True),
-    Scenario("memcached, binary", server, speak_binary, quick=True),
+    Scenario("memcached, text", server, speak_text),
+    Scenario("memcached, meta", server, speak_meta),
+    Scenario("memcached, binary", server, speak_binary),
 )

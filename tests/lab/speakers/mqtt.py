@@ -108,6 +108,6 @@ def visit(port: int, diary: Diary, rounds: int, version: Any, name: str) -> None
 
 
 SCENARIOS = tuple(
-    Scenario(f"Mosquitto, MQTT {name}", server, functools.partial(speak, version=version), quick=True)
+    Scenario(f"Mosquitto, MQTT {name}", server, functools.partial(speak, version=version))
     for name, version in (("3.1.1", mqtt.MQTTv311), ("5", mqtt.MQTTv5))
 )

@@ -124,4 +124,4 @@ async def ignore(_error: Exception) -> None:
 ABOUT = ("INFO", "DURABLE.CREATE")
 CONSUMERS = tuple(f"request $JS.API.CONSUMER.{word}.events{name}.{name}" for word in ABOUT for name in NAMES)
 OWN = ("ping", "subscribe _INBOX.{id}", *CONSUMERS)
-SCENARIOS = (Scenario("NATS", server, speak, OWN, quick=True),)
+SCENARIOS = (Scenario("NATS", server, speak, OWN),)

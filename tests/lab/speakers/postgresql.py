@@ -217,8 +217,9 @@ async def visit_securely(port: int, diary: Diary, rounds: int) -> None:
     await connection.close()
 
 
-OWN = ("login", "SSLRequest", "GSSENCRequest")
+# Both libraries forget what they have prepared when they have prepared much.
+OWN = ("login", "SSLRequest", "GSSENCRequest", "DEALLOCATE")
 SCENARIOS = (
-    Scenario("PostgreSQL", plain, speak, OWN, quick=True),
-    Scenario("PostgreSQL over TLS", secure, speak_securely, (*OWN, "DEALLOCATE", "CLOSE")),
+    Scenario("PostgreSQL", plain, speak, OWN),
+    Scenario("PostgreSQL over TLS", secure, speak_securely, OWN),
 )

@@ -173,6 +173,5 @@ def on_channels(mine: Client, listener: Client) -> None:
 
 OWN = ("HELLO", "CLIENT SETINFO", "CLIENT MAINT_NOTIFICATIONS")
 SCENARIOS = tuple(
-    Scenario(f"Redis, RESP{protocol}", server, functools.partial(speak, protocol=protocol), OWN, quick=True)
-    for protocol in (2, 3)
+    Scenario(f"Redis, RESP{protocol}", server, functools.partial(speak, protocol=protocol), OWN) for protocol in (2, 3)
 )

@@ -1,6 +1,20 @@
 """All servers, in the order in which they are asked."""
 
-from tests.lab.speakers import amqp, dns, grpc_calls, http, ldap, memcached, mqtt, mysql, nats, postgresql, redis, smtp, websocket
+from tests.lab.speakers import (
+    amqp,
+    dns,
+    grpc_calls,
+    http,
+    ldap,
+    memcached,
+    mqtt,
+    mysql,
+    nats,
+    postgresql,
+    redis,
+    smtp,
+    websocket,
+)
 
 SCENARIOS = (
     *postgresql.SCENARIOS,

@@ -101,4 +101,4 @@ async def visit(port: int, diary: Diary, rounds: int) -> None:
                 diary.note(f"WEBSOCKET {path}", str(code), outcome, nonce=nonce, connection=own)
 
 
-SCENARIOS = (Scenario("WebSocket (aiohttp)", server, speak, quick=True),)
+SCENARIOS = (Scenario("WebSocket (aiohttp)", server, speak),)
