@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 from tests.lab.speakers.comparison import measure  # noqa: E402 - the path is set only now
 from tests.lab.speakers.scenarios import SCENARIOS  # noqa: E402
 
-CALLS = 1200
+CALLS = 1500
 """Calls that are made to each server, about."""
 
 
