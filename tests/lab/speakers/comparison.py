@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 NONCE = re.compile(r"nonce(\d{5,})")
-SETTLE_SECONDS = 1.0
-"""Time that the recorder is given for the last packets."""
+SETTLE_SECONDS = 1.5
+"""Time that the recorder is given for the last packets: the kernel hands them over once a second (pcap_set_timeout)."""
 ANALYZE_SECONDS = 300
 SHOWN = 4
 """Calls of each kind of difference that are shown."""
