@@ -69,7 +69,8 @@ def visit(port: int, diary: Diary, rounds: int) -> None:
             ask("SELECT", "SELECT {alias}.nope", "42S02")
             ask("SELECT nowhere", "SELECT 1 AS {alias} FROM nowhere", "42S02")
             ask("INSERT orders", f"INSERT INTO orders /* {{alias}} */ VALUES ({diary.nonce()}, 'paint')")
-            ask("INSERT orders", "INSERT INTO orders /* {alias} */ VALUES (1, 'a'), (1, 'b')", "23000")
+            twice = diary.nonce()  # a row of its own: clients that wait for each other would be told of a deadlock
+            ask("INSERT orders", f"INSERT INTO orders /* {{alias}} */ VALUES ({twice}, 'a'), ({twice}, 'b')", "23000")
             ask(
                 "SELECT; UPDATE orders; SELECT",
                 "SELECT 1; UPDATE orders SET name = 'x' WHERE id < 0; SELECT 2 AS {alias}",
