@@ -7,14 +7,15 @@ the rest to learn from, is looked at by kinds whose cost grows with the values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import ranges
+from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import UNDECIDED, Pairs, Weighed
 from wiretrace.linking.evidence.registry import known_evidence
+from wiretrace.model.link_problem import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +67,7 @@ def weigh_contents(
     weight = apart = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
         return Contents(weight, apart, np.zeros(len(units), bool))
+    observations = _said_once(observations, units)
     said: list[tuple[Evidence, Pairs, Weighed]] = []
     settled = np.zeros(len(units), bool)
     for number in range(PASSES):
@@ -88,6 +90,36 @@ def weigh_contents(
                     apart += of_pair
         settled = _decide(units, weight, known, settled)
     return Contents(weight, apart, settled, said)
+
+
+def _said_once(observations: Observations, units: Units) -> Observations:
+    """The same, where each value of a unit stands only in the first of its calls with it: repeated, it proves no more."""
+    members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
+    calls = np.flatnonzero((units.of_call >= 0) & (members > 1)[units.of_call])
+    if not len(calls):
+        return observations
+    problem = observations.problem
+    problem = replace(
+        problem,
+        request_tokens=_first_of_units(problem.request_tokens, calls, units.of_call),
+        response_tokens=_first_of_units(problem.response_tokens, calls, units.of_call),
+    )
+    return replace(observations, problem=problem)
+
+
+def _first_of_units(tokens: Ragged, calls: NDArray[np.int64], unit: NDArray[np.int64]) -> Ragged:
+    """`tokens` without those that an earlier one of `calls` of the same `unit` (n,) has."""
+    counts = np.diff(tokens.offsets)
+    owner = np.repeat(calls, counts[calls])
+    place = ranges(tokens.offsets[calls], counts[calls])
+    order = np.lexsort((owner, tokens.values[place], unit[owner]))
+    owner, place = owner[order], place[order]
+    value, of_unit = tokens.values[place], unit[owner]
+    again = np.flatnonzero((value[1:] == value[:-1]) & (of_unit[1:] == of_unit[:-1])) + 1
+    keep = np.ones(len(tokens.values), bool)
+    keep[place[again]] = False
+    kept = counts - np.bincount(owner[again], minlength=len(counts))
+    return Ragged(offsets_of(kept), tokens.values[keep])
 
 
 def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
