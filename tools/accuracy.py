@@ -1,10 +1,12 @@
 """What share of the truth is found, proved and linked. `make accuracy` prints it all.
 
-Usage: python tools/accuracy.py [lab] [faults] [queues] [pairing] [linking] [tls] [diagnosis]
-                                [--exchanges N] [--windows N] [--seed N]
+Usage: python tools/accuracy.py [lab] [servers] [faults] [queues] [pairing] [linking] [tls] [diagnosis]
+                                [--calls N] [--exchanges N] [--windows N] [--seed N]
 
 lab       a real system is recorded at concurrency 1, 8 and 64, analyzed, and compared with what its applications wrote
           down: calls found, calls invented, parents right, whole trees right. Nothing on the wire tells the parent.
+servers   real servers of all protocols that Debian or PyPI has are asked a known number of calls: calls found, told with
+          the right status and outcome, invented
 faults    calls that fail in known ways between real processes: what they are taken for with both sides captured, and
           what one side leaves open
 queues    messages through Redis and RabbitMQ: who put them there, who took them off, what was done because of them
@@ -32,6 +34,7 @@ import accuracy_faults
 import accuracy_linking
 import accuracy_pairing
 import accuracy_queues
+import accuracy_servers
 import accuracy_tls
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,8 +46,9 @@ FOUND_AT_LEAST = 0.999
 def main() -> int:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = ["lab", "faults", "queues", "pairing", "linking", "tls", "diagnosis"]
+    known = ["lab", "servers", "faults", "queues", "pairing", "linking", "tls", "diagnosis"]
     parser.add_argument("parts", nargs="*", choices=[*known, []], help="all, if none is named")
+    parser.add_argument("--calls", type=int, default=accuracy_servers.CALLS, help="calls to each server, about")
     parser.add_argument("--exchanges", type=int, default=100_000, help="exchanges of each protocol for pairing")
     parser.add_argument("--windows", type=int, default=24, help="windows with one fault for diagnosis; 200 for all")
     parser.add_argument("--seed", type=int, default=1, help="seed of the faults that faults and diagnosis inject")
@@ -53,6 +57,8 @@ def main() -> int:
     good = True
     if "lab" in parts:
         good &= measure_lab()
+    if "servers" in parts:
+        good &= accuracy_servers.main(calls=options.calls)
     if "faults" in parts:
         good &= accuracy_faults.main(seed=options.seed)
     if "queues" in parts:

@@ -39,6 +39,8 @@ EVERY_ALIKE = 10
 FIRST_ORDER = 10_000
 """Orders have numbers of some length, as they do in a shop."""
 WAIT_SECONDS = 30.0
+SETTLE_SECONDS = 1.5
+"""Time that the recorder is given for the last packets: the kernel hands them over once a second (pcap_set_timeout)."""
 
 
 class Redis:
@@ -252,7 +254,7 @@ def inside(out: Path, requests: int, concurrency: int) -> None:
             try:
                 lab = Lab(amqp_port, requests, concurrency)
                 lab.run()
-                time.sleep(0.5)
+                time.sleep(SETTLE_SECONDS)
             finally:
                 recorder.send_signal(signal.SIGINT)
                 recorder.wait(timeout=10)

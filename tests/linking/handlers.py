@@ -95,3 +95,16 @@ def left_behind_with_values(world: Simulation, call: Call) -> float:
     later = end + float(world.random.uniform(0, 4e-3))
     world.call(call.callee, "queue", "PUBLISH", later, call, request_tokens=[key, int(world.random.integers(1, 6))])
     return end
+
+
+def on_a_lent_connection(world: Simulation, call: Call) -> float:
+    """Ask the database on a connection of a pool, by a value of the request, and clean the connection up."""
+    key = int(world.random.integers(1, 2**63))
+    call.request_tokens = [key]
+    connection = next(n for n in range(1000) if world.busy_until.get(f"connection {n}", 0.0) <= call.arrive)
+    time = call.arrive + float(world.random.uniform(0, 3e-3))
+    for operation, tokens in (("SELECT", [key]), ("RESET", [])):
+        statement = world.call(call.callee, "db", operation, time, call, connection=connection, request_tokens=tokens)
+        time = statement.end + float(world.random.uniform(0, 1e-3))
+    world.busy_until[f"connection {connection}"] = time
+    return time + float(world.random.uniform(0, 3e-3))

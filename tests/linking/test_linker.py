@@ -213,3 +213,10 @@ def test_a_call_whose_other_candidates_are_hopeless_gets_the_last_one() -> None:
     unsure = Links.none(len(observations))
     _link_last(units, np.ones(len(units.kind_key)), unsure)
     assert not unsure.decided.any()
+
+
+@pytest.mark.parametrize("rate", [100, 600])
+def test_where_connections_decide_all_nothing_is_left_to_weigh(rate: int) -> None:
+    """A pool lends a connection for two calls, the first of which is known by a value: the second follows it."""
+    world = simulate(handlers.on_a_lent_connection, rate=rate, count=200)
+    assert accuracy(link(world.problem()), world.truth()) > 0.99

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import dpkt
@@ -52,6 +53,9 @@ def deliver(tag: int, routing_key: bytes, body: bytes, channel: int = 1) -> byte
 
 def consume(queue: bytes, tag: bytes, flags: int = 0) -> bytes:
     return method("basic.consume", b"\0\0" + short(queue) + short(tag) + bytes((flags,)) + b"\0\0\0\0")
+
+
+LOGIN = b"\0\0\0\0" + short(b"PLAIN") + b"\0\0\0\4\0a\0b" + short(b"")
 
 
 def read(client: bytes, server: bytes = b"", **context: tuple[bool, bool]) -> Dissection:
@@ -136,6 +140,45 @@ def test_a_delivery_asks_for_an_acknowledgement_if_its_consumer_gives_any(flags:
         assert found.requests[1].key == found.responses[1].key
 
 
+def got(tag: int, body: bytes) -> bytes:
+    arguments = struct.pack(">QB", tag, 0) + short(b"") + short(b"orders") + b"\0\0\0\0"
+    return method("basic.get-ok", arguments) + content(body, 1)
+
+
+def acknowledge(tag: int) -> bytes:
+    return method("basic.ack", struct.pack(">QB", tag, 0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_single_message_is_acknowledged_without_an_answer_also_beside_a_consumer(seed: int) -> None:
+    """Deliveries and single messages are numbered in turn: which of both a tag was, the server has told."""
+    client = GREETING + method("channel.open", short(b"")) + consume(b"orders", b"")
+    client += method("basic.get", b"\0\0" + short(b"orders") + b"\0") + acknowledge(2) + acknowledge(1)
+    server = method("channel.open-ok", b"\0\0\0\0") + method("basic.consume-ok", short(b"consumer"))
+    server += deliver(1, b"orders", b"order-42") + got(2, b"order-43")
+    found = dissect(AMQP, client, server, splits=random.Random(seed))
+    assert (found.violations, found.unread) == ([], [])
+    single, delivered = found.requests[-2:]
+    assert (single.role, single.operation) == (Role.ONE_WAY, "basic.ack")
+    assert (delivered.role, delivered.key) == (Role.RESPONSE, found.responses[2].key)
+    assert dissect(AMQP, client, b"", context=Context(started=(True, False))).unread == []
+
+
+def test_a_channel_that_was_closed_says_nothing_of_the_next_one_of_its_number() -> None:
+    """The client's side is read ahead: what it did on the next channel is not forgotten by the end of the one before."""
+    reason = struct.pack(">H", 404) + short(b"") + struct.pack(">HH", *NUMBERS["queue.bind"])
+    first = method("channel.open", short(b"")) + method("queue.bind", b"\0\0" + short(b"q") * 3 + b"\0" + bytes(4))
+    then = method("channel.close-ok") + method("channel.open", short(b"")) + method("confirm.select", b"\0")
+    protocol = AMQP(Context(started=(True, True)))
+    for side, data in (
+        (Side.CLIENT, GREETING + method("connection.start-ok", LOGIN, 0) + first + then),
+        (Side.SERVER, method("channel.open-ok", bytes(4)) + method("channel.close", reason)),
+        (Side.CLIENT, publish(b"a", b"1")),
+    ):
+        assert protocol.parse(side, data, 0, 0) == len(data)
+    assert (protocol.requests[-1].role, protocol.requests[-1].operation) == (Role.REQUEST, "publish a")
+
+
 def test_an_exception_answers_the_method_that_it_names() -> None:
     reason = (
         struct.pack(">H", 404) + short(b"NOT_FOUND - no queue of mary") + struct.pack(">HH", *NUMBERS["queue.bind"])
@@ -153,7 +196,7 @@ def test_an_exception_because_of_a_message_stands_alone() -> None:
 
 
 def test_a_refused_login_is_an_error() -> None:
-    login = method("connection.start-ok", b"\0\0\0\0" + short(b"PLAIN") + b"\0\0\0\4\0a\0b" + short(b""), 0)
+    login = method("connection.start-ok", LOGIN, 0)
     reason = struct.pack(">H", 403) + short(b"ACCESS_REFUSED") + b"\0\0\0\0"
     found = read(GREETING + login, method("connection.close", reason, 0))
     assert found.responses[0].key == found.requests[1].key

@@ -93,6 +93,14 @@ def test_a_published_message_is_answered_by_its_number(quality: int, answer: int
     assert found.responses[2].role is Role.CONTROL
 
 
+@pytest.mark.parametrize(("code", "status"), [(b"", "ok"), (b"\0\0", "ok"), (b"\x10\0", "No matching subscribers")])
+def test_a_message_that_nobody_subscribes_to_is_no_error_and_says_so(code: bytes, status: str) -> None:
+    """Reason code 0x10 of version 5 (section 3.4.2.1)."""
+    client = connect(5) + publish(b"orders/new", b"paint", 1, properties=b"")
+    found = read(client, packet(0x20, b"\0\0\0") + packet(0x40, b"\0\7" + code))
+    assert (found.responses[1].status, found.responses[1].result) == (status, Result.OK)
+
+
 def test_a_delivered_message_is_known_as_the_one_that_was_published() -> None:
     """It is a request of the server, answered by the client; numbers of the two sides do not meet."""
     sent = read(connect() + publish(b"orders", b"paint" * 300, 1)).requests[1]

@@ -102,6 +102,9 @@ def test_a_session_is_one_exchange_in_outline() -> None:
         (1002, 1002, "1002", Result.SERVER_ERROR),
         (1000, None, "1000", Result.OK),
         (None, 4004, "4004", Result.OK),
+        (4004, 1000, "4004", Result.OK),
+        (1001, 1000, "1001", Result.OK),
+        (1000, 4004, "4004", Result.OK),
         (None, None, "", Result.CUT_OFF),
     ],
 )

@@ -27,7 +27,7 @@ from wiretrace.linking.leftovers import follow_values
 from wiretrace.linking.links import Links
 from wiretrace.linking.observations import observe, observe_stretches
 from wiretrace.linking.problem import LinkSolution
-from wiretrace.linking.service import Service, build_service
+from wiretrace.linking.service import Service, build_service, contested_units
 from wiretrace.linking.trees import cut_circles
 from wiretrace.linking.units import Units, form_units
 from wiretrace.linking.words import tell, usual_delays
@@ -259,9 +259,14 @@ def _link_contested(
         contents.keep(~rivals)
         return followed
 
+    def left(numbers: list[int]) -> list[int]:
+        """Those of the services in which connections have not decided all."""
+        return [number for number in numbers if len(contested_units(units, contents, rate, chosen[number]))]
+
     follow(numbers, known)
+    numbers = left(numbers)
     solved = {number: solved_by(number, known[number], learning or known[number] is not None) for number in numbers}
-    leases = [own.leases if own else None for own in known.values()]
+    leases = [own.leases if own else None for own in map(known.__getitem__, numbers)]
     leases = follow_leases(observations, units, list(solved.values()), links, leases)
     learned = {
         number: _service_habits(*solved[number], of_service)
@@ -271,7 +276,10 @@ def _link_contested(
     for number, own in learned.items():
         habits.services.setdefault(number, own)
     # What connections tell was not known when these were learned: with it, the assignment is another one.
-    again = [] if learning else follow(list(learned), dict(learned))
+    followed = [] if learning else follow(list(learned), dict(learned))
+    again = left(followed)
+    for number in followed:
+        del solved[number]
     for number in again:
         solved[number] = solved_by(number, learned[number], quick=False)
     follow_leases(

@@ -123,6 +123,16 @@ class Service:
         return len(self.slot_class)
 
 
+def contested_units(
+    units: Units, contents: Contents, rate: NDArray[np.float64], chosen: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Those of the `chosen` units with several candidates, or with one that they may not belong to."""
+    counts = np.diff(units.offsets)[chosen]
+    may_be_alone = (rate[units.kind[chosen]] > 0) & ~contents.settled[chosen]
+    contested: NDArray[np.int64] = chosen[(counts > 1) | ((counts == 1) & may_be_alone)]
+    return contested
+
+
 def build_service(
     observations: Observations,
     units: Units,
@@ -134,14 +144,14 @@ def build_service(
 ) -> Service:
     """The service whose contested units and their competitors are among `chosen` (unit numbers, all of one service).
 
-    `contents` is the evidence of the pairs of `units`, `rate` (kinds,) that of calls without a parent.
+    `contents` is the evidence of the pairs of `units`, `rate` (kinds,) that of calls without a parent. At least one unit
+    is contested.
     Requests that nothing is contested with are only there to be learned from: they are thinned to `ALONE_REQUESTS`, and
     left out where the habits of the service are `known`.
     """
     problem = observations.problem
     counts = np.diff(units.offsets)
-    may_be_alone = (rate[units.kind[chosen]] > 0) & ~contents.settled[chosen]
-    contested_unit = chosen[(counts[chosen] > 1) | ((counts[chosen] == 1) & may_be_alone)]
+    contested_unit = contested_units(units, contents, rate, chosen)
     contested = distinct(units.pair_parent[_pairs_of(units.offsets, contested_unit)])
     pairs = _pairs_of(units.offsets, chosen)
     service = problem.callee_service[contested[0]]

@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from wiretrace.model.identifier import IdentifierKind
 from wiretrace.model.message import Message, Messaging, QueuedMessage, Role
-from wiretrace.model.side import Side
 from wiretrace.protocols.amqp_methods import Channels, Meaning
 from wiretrace.protocols.amqp_wire import (
     BODY,
@@ -35,6 +34,9 @@ from wiretrace.protocols.amqp_wire import (
 from wiretrace.protocols.contract import Context, Protocol, Violation
 from wiretrace.protocols.http_semantics import request_id
 from wiretrace.protocols.messaging import breadcrumbs, queued_body, readable
+
+if TYPE_CHECKING:
+    from wiretrace.model.side import Side
 
 GREETING = b"AMQP\x00\x00\x09\x01"
 """What a client opens a connection with (section 4.2.2), and a server answers that speaks another version."""
@@ -171,7 +173,7 @@ class AMQP(Protocol):
         return at
 
     def _method(self, side: Side, channel: int, data: bytes, at: int, end: int, base: int) -> bool:
-        """Read one method frame, whose first byte is at `at`. False: the client's word on it has not come yet."""
+        """Read one method frame, whose first byte is at `at`. False: the other side's word on it has not come yet."""
         meaning = self._channels.read(side, channel, data, at + HEAD_BYTES, end - 1)
         if meaning is None:
             return False
@@ -258,7 +260,7 @@ class AMQP(Protocol):
         """A content that has not come to its end is finished as it stands."""
         self._give_up(side, offset)
         self._over[side] = True
-        self._channels.followed &= side is not Side.CLIENT
+        self._channels.over(side)
 
     def _give_up(self, side: Side, offset: int) -> None:
         content = self._content[side]

@@ -1,8 +1,9 @@
 """What AMQP methods mean: requests and answers, what they are about, and what a channel remembers from one to the next.
 
-Rules: a method of the client is read without a word of the server. The server waits for the client's words on two things:
-whether a consumer acknowledges (basic.consume), and whether a login is under way. What is remembered is bounded, and
-forgotten behind a gap.
+Rules: a method of the client is read without a word of the server, but for one: where a channel has consumers and asks for
+single messages as well, an acknowledgement waits for the server to say which of both its delivery tag was. The server waits
+for the client's words on two things: whether a consumer acknowledges (basic.consume), and whether a login is under way. What
+is remembered is bounded, and forgotten behind a gap.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Meaning(msgspec.Struct):
 class Channel:
     """What is remembered of one channel."""
 
-    __slots__ = ("confirming", "consumes", "published", "returned", "settles")
+    __slots__ = ("asks", "confirming", "consumes", "published", "returned", "settles")
 
     def __init__(self) -> None:
         self.confirming = False
@@ -84,6 +85,19 @@ class Channel:
         """Whether there may be consumers on it; else what is acknowledged was asked for by basic.get."""
         self.settles = False
         """Whether the client has acknowledged anything."""
+        self.asks = False
+        """Whether the client has asked for single messages (basic.get)."""
+
+
+class Tags:
+    """The delivery tags that the server has told on one channel, in turn."""
+
+    __slots__ = ("last", "single")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.single: dict[int, None] = {}
+        """Those of single messages (basic.get) that the client has not acknowledged yet."""
 
 
 class Channels:
@@ -100,9 +114,15 @@ class Channels:
         """Whether the server still owes its answer to a login; None: the client has not begun any."""
         self.followed = context.started[Side.CLIENT]
         """Whether every method of the client was read since the beginning, and more may come."""
+        self.answered = context.started[Side.SERVER]
+        """Whether every method of the server was read since the beginning, and more may come."""
+        self._opened: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        """By side and number: how often a channel of this number was opened. One side may be read ahead of the other."""
+        self._tags: dict[tuple[int, int], Tags] = {}
+        """By number of the channel, and how often it had been opened."""
 
     def read(self, side: Side, channel: int, data: bytes, at: int, end: int) -> Meaning | None:
-        """What the method whose payload is ``data[at:end]`` means; None where the client's word on it has not come."""
+        """What the method whose payload is ``data[at:end]`` means; None where the other side's word on it has not come."""
         arguments = Arguments(data, at, end)
         number = arguments.number(2), arguments.number(2)
         name = METHODS.get(number, "")
@@ -124,7 +144,12 @@ class Channels:
             if side is Side.CLIENT:
                 each.published = -1
         self._begun.clear()
+        self.over(side)
+
+    def over(self, side: Side) -> None:
+        """What `side` says from now on is not known any more, or nothing."""
         self.followed &= side is not Side.CLIENT
+        self.answered &= side is not Side.SERVER
 
     def _channel(self, number: int) -> Channel:
         known = self._channels.get(number)
@@ -178,6 +203,7 @@ class Channels:
         self._channels.pop(channel, None)
         state = self._channel(channel)
         state.published, state.consumes = 0, False
+        self._count_opened(Side.CLIENT, channel)
         return self._ask(channel, name, arguments)
 
     def _close(self, channel: int, name: str, arguments: Arguments) -> Meaning:
@@ -193,6 +219,14 @@ class Channels:
         if not state.confirming:
             state.confirming, state.published = True, 0
         return self._ask(channel, name, arguments, silent=bool(arguments.number(1)))
+
+    def _count_opened(self, side: Side, channel: int) -> None:
+        """Another channel of this number begins on this side."""
+        opened = self._opened[side]
+        if channel not in opened and len(opened) == REMEMBERED_CHANNELS:
+            self.answered = False
+            return
+        opened[channel] = opened.get(channel, 0) + 1
 
     def _consume(self, channel: int, name: str, arguments: Arguments) -> Meaning:
         at = arguments.at
@@ -213,6 +247,7 @@ class Channels:
             del self._silent[next(iter(self._silent))]
 
     def _get(self, channel: int, name: str, arguments: Arguments) -> Meaning:
+        self._channel(channel).asks = True
         arguments.number(2)
         queue = arguments.text()
         meaning = self._ask(channel, name, arguments, queue)
@@ -236,12 +271,18 @@ class Channels:
             role, key = Role.REQUEST, CONFIRMATION | channel << KEY_GROUP_BITS | state.published & TAG
         return self._carrying(role, "publish", "send", exchange, routing_key, key)
 
-    def _settle(self, channel: int, name: str, arguments: Arguments) -> Meaning:
-        """An acknowledgement of a delivery, or a refusal."""
+    def _settle(self, channel: int, name: str, arguments: Arguments) -> Meaning | None:
+        """An acknowledgement of a delivery, or a refusal; or of a single message, which was answered by its coming."""
         state = self._channel(channel)
         state.settles = True
         tag, flags = arguments.number(8), arguments.number(1)
-        if not state.consumes:
+        tags = self._tags.get((channel, self._opened[Side.CLIENT].get(channel, 0)))
+        if state.asks and state.consumes and self.followed and self.answered and (tags is None or tag > tags.last):
+            return None
+        single = tags is not None and tag in tags.single
+        if tags is not None and single:
+            del tags.single[tag]
+        if not state.consumes or single:
             return Meaning(Role.ONE_WAY, name, name, attributes=plain_attributes(name))
         return Meaning(
             Role.RESPONSE,
@@ -254,6 +295,8 @@ class Channels:
     # What a server says.
 
     def _answer(self, channel: int, number: tuple[int, int]) -> Meaning:
+        if number == NUMBERS["channel.open-ok"]:
+            self._count_opened(Side.SERVER, channel)
         return Meaning(Role.RESPONSE, status="ok", key=answer_key(channel, number))
 
     def _start(self, channel: int, name: str, arguments: Arguments) -> Meaning:
@@ -272,7 +315,7 @@ class Channels:
         number = arguments.number(2), arguments.number(2)
         if self._logging_in is None and self.followed:
             return None
-        self._channels.pop(channel, None)
+        # What is remembered of the channel stays: the client may have opened the next one of this number already.
         result = Result.SERVER_ERROR if code >= 500 or code == 320 else Result.CLIENT_ERROR
         answer = ANSWERS_TO.get(number)
         if number == (0, 0) and name == "connection.close" and self._logging_in:
@@ -297,6 +340,7 @@ class Channels:
 
     def _deliver(self, channel: int, name: str, arguments: Arguments) -> Meaning:
         consumer, tag = arguments.text(), arguments.number(8)
+        self._tell(channel, tag)
         again = arguments.number(1)
         exchange, routing_key = arguments.text(), arguments.text()
         silent = self._silent.get((channel, consumer))
@@ -309,8 +353,23 @@ class Channels:
             meaning.attributes["messaging.rabbitmq.message.redelivered"] = "true"
         return meaning
 
+    def _tell(self, channel: int, tag: int) -> Tags:
+        key = channel, self._opened[Side.SERVER].get(channel, 0)
+        tags = self._tags.get(key)
+        if tags is None:
+            tags = self._tags[key] = Tags()
+            if len(self._tags) > REMEMBERED_CHANNELS:
+                del self._tags[next(iter(self._tags))]
+        tags.last = max(tags.last, tag)
+        return tags
+
     def _got(self, channel: int, name: str, arguments: Arguments) -> Meaning:
-        arguments.number(9)
+        tag = arguments.number(8)
+        single = self._tell(channel, tag).single
+        single[tag] = None
+        if len(single) > REMEMBERED_CHANNELS:
+            del single[next(iter(single))]
+        arguments.number(1)
         exchange, routing_key = arguments.text(), arguments.text()
         meaning = self._carrying(Role.RESPONSE, "receive", "receive", exchange, routing_key, -1)
         meaning.key, meaning.status = answer_key(channel, NUMBERS["basic.get-ok"]), "ok"

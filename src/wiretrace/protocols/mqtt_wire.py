@@ -26,6 +26,7 @@ RETURN_CODES = {
     4: "bad user name or password", 5: "not authorized",
 }  # fmt: skip
 REASONS = {
+    0x10: "No matching subscribers", 0x11: "No subscription existed",
     0x80: "Unspecified error", 0x81: "Malformed Packet", 0x82: "Protocol Error", 0x83: "Implementation specific error",
     0x84: "Unsupported Protocol Version", 0x85: "Client Identifier not valid", 0x86: "Bad User Name or Password",
     0x87: "Not authorized", 0x88: "Server unavailable", 0x89: "Server busy", 0x8A: "Banned", 0x8B: "Server shutting down",
@@ -145,6 +146,6 @@ def reason(code: int, version: int) -> tuple[str, Result]:
     if version < 5 and code in RETURN_CODES:
         return RETURN_CODES[code], Result.SERVER_ERROR if code == 3 else Result.CLIENT_ERROR
     if code < 0x80:
-        return "ok", Result.OK
+        return REASONS.get(code, "ok"), Result.OK
     word = REASONS.get(code, f"0x{code:02x}")
     return word, Result.SERVER_ERROR if code in SERVERS_FAULT else Result.CLIENT_ERROR

@@ -42,8 +42,8 @@ CHAIN = 4
 """Frames in a row that are enough behind a gap."""
 NO_CODE = 1005
 """Stands for a Close frame without a code (section 7.1.5)."""
-NORMAL = frozenset({1000, 1001, NO_CODE})
-"""Codes of an end as it should be: done, or going away (section 7.4.1)."""
+UNREMARKABLE = frozenset({1000, NO_CODE})
+"""Codes that say no more than that the session is over (section 7.4.1)."""
 PEER_AT_FAULT = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
 """Codes by which an end complains of the other one."""
 OWN_FAULT = frozenset({1011, 1012, 1013, 1014})
@@ -220,7 +220,10 @@ def judged(server: int | None, client: int | None) -> tuple[str, Result]:
         return str(server if server in OWN_FAULT else client), Result.SERVER_ERROR
     if server in PEER_AT_FAULT:
         return str(server), Result.CLIENT_ERROR
-    return str(server if server is not None else client), Result.OK
+    if server is None or (server in UNREMARKABLE and client is not None):
+        # Who closes says why; many servers answer that with 1000 whatever it was.
+        return str(client), Result.OK
+    return str(server), Result.OK
 
 
 def frame_head(data: bytes, at: int) -> tuple[int, int, int, bool] | None:
