@@ -25,6 +25,18 @@ def plain_match(observations, pairs, of_child, of_parent, since):
     parents = set(pairs.parent.tolist())
     others = [call for call in range(n) if call not in parents and problem.callee[call] >= 0]
     incoming = sorted(parents | set(others[:: len(others) // matching.OTHER_CALLS + 1]))
+    first = {parent: min([since[at] for at in row(of_parent, parent)], default=np.inf) for parent in parents}
+    children = {
+        child
+        for child, parent in zip(pairs.child.tolist(), pairs.parent.tolist(), strict=True)
+        if len(row(of_child, child)) and first[parent] <= observations.starts[child]
+    }
+
+    def usual(child, value):
+        alike = [each for each in children if problem.operation[each] == problem.operation[child]]
+        carry = sum(any(of_child.values[at] == value for at in row(of_child, each)) for each in alike)
+        return (carry - 1) / (len(alike) - 1 + matching.OTHER_CHILDREN)
+
     found = []
     for number, (child, parent) in enumerate(zip(pairs.child.tolist(), pairs.parent.tolist(), strict=True)):
         own = [of_child.values[at] for at in row(of_child, child)]
@@ -38,6 +50,7 @@ def plain_match(observations, pairs, of_child, of_parent, since):
             if min(there, default=np.inf) <= observations.starts[child] and (
                 common <= matching.COMMON_SHARE or count <= 2
             ):
+                common = max(common, usual(child, value))
                 chances.append(1.0 - (1.0 - min(common, 0.99)) ** len(own))
         if chances:
             found.append((number, len(chances), pytest.approx(min(chances))))
@@ -88,3 +101,26 @@ def test_a_value_counts_from_when_it_is_there() -> None:
     assert found.comparable.tolist() == [False, True]
     always = matching.match(observations, pairs, observations.problem.request_tokens, of_parent)
     assert always.pair.tolist() == [0, 1]
+
+
+def test_what_every_call_of_a_kind_carries_came_with_no_request() -> None:
+    """One request of a hundred carries 99, and so do all hundred calls: that tells of no link."""
+    world = Simulation()
+    for number in range(100):
+        request = world.call("client", "app", "REQUEST", 0.01 * number, request_tokens=[1000 + number])
+        request.respond = 2.0
+    for number in range(100):
+        world.call("app", "db", "LTRIM", 1.0 + 0.001 * number, request_tokens=[99, 1000 + number])
+    world.calls[7].request_tokens.append(99)
+    observations = observe(world.problem())
+    tokens = observations.problem.request_tokens
+    found = matching.match(observations, Pairs(np.array([150, 150]), np.array([7, 50])), tokens, tokens)
+    assert found.pair.tolist() == [0, 1]
+    pairs = Pairs(np.repeat(np.arange(100, 200), 100), np.tile(np.arange(100), 100))
+    found = matching.match(observations, pairs, tokens, tokens)
+    chance = {
+        (int(pairs.child[pair]), int(pairs.parent[pair])): one
+        for pair, one in zip(found.pair, found.chance, strict=True)
+    }
+    assert chance[150, 7] > 0.9
+    assert chance[150, 50] < 0.01

@@ -1,8 +1,10 @@
 """Matching: which values the two sides of candidate pairs share, and how likely that is by chance.
 
-Rules: nearly all pairs share nothing, so pairs are not compared one by one. The values of the parents stand in one list,
-sorted by value and by arrival; each value of a child is looked up in it once. Those who carry the value are then looked
-up among the child's candidates, or its candidates among those who carry the value: whichever are fewer.
+Rules: a value is rare as far as few incoming calls of the process carry it, and few other calls of the child's kind: what
+all of these carry (the 99 of every LTRIM 0 99) came with no request. Nearly all pairs share nothing, so pairs are not
+compared one by one. The values of the parents stand in one list, sorted by value and by arrival; each value of a child is
+looked up in it once. Those who carry the value are then looked up among the child's candidates, or its candidates among
+those who carry the value: whichever are fewer.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ OTHER_CALLS = 4000
 """Incoming calls that no pair asks for, from which the commonness of values is measured."""
 UNSEEN_CARRIERS = 0.05
 """Other calls that are imagined to carry a value that only one was seen to carry."""
+OTHER_CHILDREN = 10
+"""Other calls of an operation that are imagined not to carry a value that some were seen to carry."""
 MOST_TABLE_BITS = 22
 """Leading bits of a value that the table of wanted values tells apart."""
 BLOCK_PAIRS = 200_000
@@ -215,9 +219,23 @@ def _wanted(
     common = (count - 1 + UNSEEN_CARRIERS) / served[observations.problem.caller[children.call[child]]]
     telling = (common <= COMMON_SHARE) | (count <= 2)
     child, number, common = child[telling], number[telling], common[telling]
+    # What calls of the kind carry anyhow was brought by no request.
+    common = np.maximum(common, _usual(observations.problem.operation[children.call], child, number))
     # Every value of the child had its chance to be shared.
     chance = -np.expm1(np.log1p(-np.minimum(common, 0.99)) * values_of_child[child])
     return _Wanted(child, number, chance)
+
+
+def _usual(operation: NDArray[np.int32], child: NDArray[np.int64], value: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Share of the other children of the same operation that carry the same value, shape (wanted,).
+
+    `operation` (children,) is that of each child, `value` (wanted,) a number of each value that `child` (wanted,) carries.
+    """
+    _, kind = number_groups(operation)
+    of_kind = np.bincount(kind)
+    _, same = number_groups(kind[child] * (int(value.max(initial=0)) + 1) + value)
+    usual: NDArray[np.float64] = (np.bincount(same)[same] - 1) / (of_kind[kind[child]] - 1 + OTHER_CHILDREN)
+    return usual
 
 
 def _shared(
