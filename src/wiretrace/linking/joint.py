@@ -80,14 +80,11 @@ class Effort(NamedTuple):
     """Sweeps at each temperature, where the chains fill no more than `columns`; fewer where they fill more."""
     least_cooling_sweeps: float
     """Least sweeps at each temperature."""
-    step: float
-    """Most proposals of a step, as a share of the open choices: those that meet another one in the step are dropped, but
-    many small steps take longer than few large ones."""
 
 
-THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6, 0.3)
+THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
 """For a service that is learned."""
-QUICK = Effort(8_000, 4, 2.0, 10, 0.4, (0.3, 0.05), 0.8, 0.8, 0.5)
+QUICK = Effort(8_000, 4, 3.0, 10, 0.4, (0.3, 0.05), 0.8, 0.8)
 """For a service in one of many stretches."""
 
 
@@ -141,7 +138,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
         sampler = _learn(service, model, parent, contested, active, held_alone, alone, effort, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
-        sampler = _sampler(service, model, parent, contested, active, _chains(active, effort), effort, generator)
+        sampler = _sampler(service, model, parent, contested, active, _chains(active, effort), generator)
     sampler.run(effort.settling)
     sampler.propose()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
@@ -164,7 +161,6 @@ def _sampler(
     contested: NDArray[np.bool_],
     active: NDArray[np.int64],
     chains: int,
-    effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
     """So many `chains` over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
@@ -173,7 +169,7 @@ def _sampler(
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
     movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
-    sampler = Sampler(service, model, active, movable, chains, effort.step, generator)
+    sampler = Sampler(service, model, active, movable, chains, generator)
     sampler.start(np.where(inside[parent], parent, -1))
     return sampler
 
@@ -193,7 +189,7 @@ def _learn(
     learned_from = _stretches(active)
     # Chains over a sample are not drawn from later.
     chains = _chains(active, effort) if len(learned_from) == len(active) else LEARNING_CHAINS
-    sampler = _sampler(service, model, parent, contested, learned_from, chains, effort, generator)
+    sampler = _sampler(service, model, parent, contested, learned_from, chains, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)

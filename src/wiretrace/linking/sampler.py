@@ -31,6 +31,8 @@ MOST_OPENNESS = 3.0
 """Open choices a request beyond which no more is drawn: where hundreds of calls meet in one moment, nothing is told."""
 PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
+PROPOSALS_PER_OPENING = 0.3
+"""Most proposals of a step, as a share of the open choices: in larger steps more of them meet."""
 MOVE_SHARE = 0.35
 """Share of the proposals that move one unit, where a class may be called repeatedly."""
 CROSSING_SHARE = 0.45
@@ -48,8 +50,6 @@ class Sampler:
     movable: NDArray[np.int64]
     """Units that have more than one possible place."""
     chains: int
-    step: float
-    """Most proposals of a step, as a share of the open choices."""
     generator: np.random.Generator
     held: NDArray[np.int64] = field(init=False)
     """Unit in each slot, shape (slots, columns + 1); the last column stands for "no request" and stays empty."""
@@ -121,7 +121,7 @@ class Sampler:
         if openness <= 0.0:
             return
         columns = self.chains * len(self.active)
-        size = int(min(PROPOSALS_PER_STEP * columns, self.step * self.chains * openness)) + 1
+        size = int(min(PROPOSALS_PER_STEP * columns, PROPOSALS_PER_OPENING * self.chains * openness)) + 1
         for _ in range(min(MOST_STEPS, int(np.ceil(sweeps * self.chains * openness / size)))):
             self._step(size, temperature)
 
