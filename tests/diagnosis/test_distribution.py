@@ -70,3 +70,14 @@ def test_few_values_are_known_exactly() -> None:
 def test_a_part_of_the_values() -> None:
     values = Values(np.array([1, 5, 9]), np.zeros(3, np.int64), np.array([2, 1, 1]))
     assert (values.part(1, 3).lowest, values.part(1, 3).highest, values.part(1, 3).total) == (5, 9, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.sets(st.integers(0, 4)))
+def test_groups_together_are_those_groups_joined(rows: list[tuple[int, int]], groups: set[int]) -> None:
+    found = made(rows)
+    every, owner = found.together(np.array(sorted(groups), np.int64))
+    expected = joined([found.of(group) for group in sorted(groups)])
+    assert [column.tolist() for column in every] == [column.tolist() for column in expected]
+    for group in groups:
+        assert [column[owner == group].tolist() for column in every] == [part.tolist() for part in found.of(group)]

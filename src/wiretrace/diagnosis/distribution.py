@@ -108,11 +108,20 @@ class Distributions:
         first, last = np.searchsorted(self._keys, [group << VALUE_BITS, (group + 1) << VALUE_BITS])
         return Values(*self._values(slice(first, last)), self._counts[first:last])
 
+    def together(self, groups: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
+        """The values of several groups as if they were one, and the group of each. Shape (values,)."""
+        first, last = (np.searchsorted(self._keys, each << VALUE_BITS) for each in (groups, groups + 1))
+        size = last - first
+        entry = np.arange(size.sum()) + np.repeat(first - np.cumsum(size) + size, size)
+        value, slack = self._values(entry)
+        order = np.argsort(value, kind="stable")
+        return Values(value[order], slack[order], self._counts[entry[order]]), np.repeat(groups, size)[order]
+
     def middles(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Group and middle value of each entry as one key, rising, and how often it came."""
         return self._keys >> VALUE_BITS << VALUE_BITS | self._values()[0], self._counts
 
-    def _values(self, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _values(self, part: slice | NDArray[np.int64] = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The middle of what each key stands for, and how wide that is to either side."""
         keys = self._keys[part]
         value = keys & LONGEST

@@ -127,6 +127,7 @@ class ExchangeDriver:
         with collector_paused():
             batches = self._work(self._reassembler.finish(), final=True)
         yield from batches
+        yield from self._attempts()
         missing = self._reassembler.payload_bytes - self._reassembler.delivered_bytes
         self.accounting[Payload.REPEATED] += missing
         self.accounting[Payload.CONTROL] += (
@@ -165,9 +166,7 @@ class ExchangeDriver:
             )
             if conversation.unread:
                 self.accounting.update(conversation.unread)
-        if final:
-            batches += self._attempts()
-        else:
+        if not final:
             self._carry(active, over, messages)
         return batches
 
@@ -181,14 +180,14 @@ class ExchangeDriver:
         self._made += len(rows)
         return [self._batches.make(messages, rows, ends, figures)]
 
-    def _attempts(self) -> list[pa.RecordBatch]:
+    def _attempts(self) -> Iterator[pa.RecordBatch]:
         """Attempts to connect that came to nothing are exchanges too."""
-        threads, rows = attempts_to_connect(self._table, self._threads)
-        for thread in threads:
-            conversation = thread.conversation
-            self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
-        messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
-        return self._batch(messages, rows, self._health.of_messages(messages))
+        for threads, rows in attempts_to_connect(self._table, self._threads):
+            for thread in threads:
+                conversation = thread.conversation
+                self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
+            messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
+            yield from self._batch(messages, rows, self._health.of_messages(messages))
 
     def _carry(self, active: list[int], over: set[int], messages: MessageTable) -> None:
         """Copy what waiting messages need out of the chunk."""

@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wiretrace.diagnosis.names import SLICE_ROWS
+from wiretrace.diagnosis.spans import part_of_span
 
 COLUMNS = 30
 """Parts of the time that is shown."""
 LEVELS = 8
 """Parts of the range of durations, equal by logarithm."""
+NARROWEST = 1e-9
+"""Difference of the logarithms of the longest and the shortest duration, at least: of very long ones it vanishes."""
 DIGITS = np.frombuffer(b"0123456789", np.uint8)
 
 
@@ -39,10 +42,10 @@ class HeatScale(NamedTuple):
 
     def cells(self, start_ns: NDArray[np.int64], duration_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The cell of each call: its column times `LEVELS` plus its level. Shapes (n,)."""
-        column = (start_ns - self.first) * COLUMNS // (self.last - self.first + 1)
+        column = part_of_span(start_ns, self.first, self.last, COLUMNS)
         low, high = np.log(self.shortest), np.log(max(self.longest, self.shortest + 1))
-        level = (np.log(np.maximum(duration_ns, 1)) - low) / (high - low) * LEVELS
-        cells = np.clip(column, 0, COLUMNS - 1) * LEVELS + np.clip(level.astype(np.int64), 0, LEVELS - 1)
+        level = (np.log(np.maximum(duration_ns, 1)) - low) / max(high - low, NARROWEST) * LEVELS
+        cells = column * LEVELS + np.clip(level.astype(np.int64), 0, LEVELS - 1)
         return np.asarray(cells, np.int64)
 
 
