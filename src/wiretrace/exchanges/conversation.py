@@ -158,6 +158,9 @@ class Conversation:
                 self._succeed(self.protocol.succession, final=final)
             elif not progressed and not self._pass_gap():
                 self._collect()
+                if self._produced:
+                    for state in self.directions:
+                        state.forget()
                 return
         if self.decided:
             self._drop()
