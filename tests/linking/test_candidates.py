@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator import Simulation, simulate
 
-from wiretrace.linking.candidates import MOST_CANDIDATES, find_candidates, outliving_pairs
+from wiretrace.linking import candidates as module
+from wiretrace.linking.candidates import MOST_CANDIDATES, add_proposals, find_candidates, outliving_pairs
+from wiretrace.linking.evidence.contract import Pairs
 from wiretrace.linking.observations import observe
 
 
@@ -71,3 +73,30 @@ def test_requests_stay_candidates_within_their_reach() -> None:
     reach = np.where(np.arange(3) == late.number, 0.6e9, 0.0)
     pairs = outliving_pairs(observe(world.problem()), reach)
     assert (pairs.child.tolist(), pairs.parent.tolist()) == ([2], [1])
+
+
+def test_blocks_change_no_candidate(monkeypatch) -> None:
+    """Looked at in blocks of a few pairs, the candidates are the same."""
+    observations = observe(simulate(handlers.sequential, rate=400, count=100).problem())
+    whole = find_candidates(observations)
+    monkeypatch.setattr(module, "BLOCK_PAIRS", 5)
+    blocks = find_candidates(observations)
+    assert blocks.child.tolist() == whole.child.tolist()
+    assert blocks.parent.tolist() == whole.parent.tolist()
+
+
+def test_candidates_know_their_pairs_and_take_further_ones_once() -> None:
+    """A proposal is found among the pairs in the order of arrivals; one that was there already changes nothing."""
+    observations = observe(simulate(handlers.sequential, rate=400, count=100).problem())
+    candidates = find_candidates(observations)
+    child = int(candidates.child[0])
+    strangers = np.flatnonzero(~np.isnan(observations.arrives))
+    stranger = strangers[~np.isin(strangers, [child, *candidates.parent[candidates.child == child]])][:2]
+    wanted = np.concatenate((candidates.parent[:1], stranger))
+    assert candidates.holds(observations, np.full(3, child), wanted).tolist() == [True, False, False]
+    more = add_proposals(observations, candidates, Pairs(np.full(3, child), wanted))
+    assert len(more.child) == len(candidates.child) + 2
+    assert more.holds(observations, np.full(3, child), wanted).all()
+    own = more.parent[more.offsets[child] : more.offsets[child + 1]]
+    assert (np.diff(observations.arrives[own]) >= 0).all()
+    assert more.child.tolist() == sorted(more.child.tolist())

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Number = TypeVar("Number", bound=np.generic)
+
+
+DENSE = 8
+"""Numbers below this many times their count are grouped by a table, which is quicker than sorting them."""
 
 
 def distinct(values: NDArray[Number]) -> NDArray[Number]:
@@ -29,6 +36,13 @@ def ranges(first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int
     return np.arange(int(count.sum())) + np.repeat(first - np.cumsum(count) + count, count)
 
 
+def in_blocks(count: NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Cuts things that take count[i] steps each into blocks of about `most` steps."""
+    number = offsets_of(count)[:-1] // most
+    for first, last in itertools.pairwise([*np.flatnonzero(run_starts(number)).tolist(), len(count)]):
+        yield slice(first, last)
+
+
 def offsets_of(count: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where runs of the given lengths begin, and where the last one ends; shape (len(count) + 1,)."""
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(count, dtype=np.int64)))
@@ -43,7 +57,7 @@ def run_starts(sorted_values: NDArray[Number]) -> NDArray[np.bool_]:
 
 def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.int64]]:
     """The distinct values in rising order, and for each value its index among them."""
-    if len(values) and int(values.min()) >= 0 and int(values.max()) < len(values):
+    if len(values) and int(values.min()) >= 0 and int(values.max()) < DENSE * len(values):
         present = np.zeros(int(values.max()) + 1, bool)
         present[values] = True
         number: NDArray[np.int64] = np.cumsum(present, dtype=np.int64) - 1
@@ -54,6 +68,13 @@ def number_groups(values: NDArray[Number]) -> tuple[NDArray[Number], NDArray[np.
     group = np.empty(len(values), np.int64)
     group[order] = np.cumsum(starts) - 1
     return ordered[starts], group
+
+
+def ranks(values: NDArray[Number]) -> NDArray[np.int64]:
+    """Place of each value in rising order; of equal values in their own order, and of NaN behind all."""
+    rank = np.empty(len(values), np.int64)
+    rank[np.argsort(values, kind="stable")] = np.arange(len(values))
+    return rank
 
 
 def spread(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -69,7 +90,7 @@ def joint_key(first: NDArray[np.int32], second: NDArray[np.int32]) -> NDArray[np
     return (first.astype(np.int64) + 1) << 32 | (second.astype(np.int64) + 1)
 
 
-def find(known: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+def find(known: NDArray[Number], wanted: NDArray[Number]) -> NDArray[np.int64]:
     """Index of each of `wanted` among the rising numbers `known`, -1 where it is not among them."""
     if not len(known):
         return np.full(len(wanted), -1, np.int64)

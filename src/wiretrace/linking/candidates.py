@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import distinct, joint_key, look_up, number_groups, offsets_of, ranges
+from wiretrace.linking.arrays import distinct, find, in_blocks, joint_key, look_up, number_groups, ranges
 from wiretrace.linking.evidence.contract import Pairs
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_CANDIDATES = 128
 """Parents considered for one call: those that arrived last. More overlap than this is not resolved by time anyway."""
+
+BLOCK_PAIRS = 50_000
+"""Pairs that are looked at together, so that they stay in the processor's cache."""
 
 OUTLIVING_SHARE = 0.02
 """Share of a kind's calls that must end after every live parent before the kind is believed to outlive its parents."""
@@ -39,12 +42,20 @@ class Candidates:
     """The outgoing call."""
     parent: NDArray[np.int64]
     """An incoming call of the same process."""
+    key: NDArray[np.int64]
+    """Rising: the child times n plus the parent's rank by arrival."""
     offsets: NDArray[np.int64]
     """Shape (n + 1,): the pairs of call i are those from offsets[i] up to offsets[i + 1]."""
     contained_only: NDArray[np.bool_]
     """Shape (n,): whether a parent of the call had to respond after the call's end."""
     outlives: NDArray[np.bool_]
     """Whether calls of each kind outlive their parents; shape (kinds,), by the rising numbers of `outgoing_kind`."""
+
+    def holds(
+        self, observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Whether each pair is a candidate pair, shape of `child` and `parent`."""
+        return find(self.key, _keys(observations, child, parent)) >= 0
 
     def counts(self) -> NDArray[np.int64]:
         """Number of candidate parents of each call, shape (n,)."""
@@ -82,9 +93,7 @@ def find_candidates(observations: Observations, known: KindHabits | None = None)
     contained_only = has_contained & ~outlives[kind] & ~problem.one_way
     keep = contained | ~contained_only[child]
     child, parent = child[keep], parent[keep]
-    order = np.lexsort((parent, observations.arrives[parent], child))
-    child, parent = child[order], parent[order]
-    return Candidates(child, parent, offsets_of(np.bincount(child, minlength=n)), contained_only, outlives)
+    return _candidates(observations, np.sort(_keys(observations, child, parent)), contained_only, outlives)
 
 
 def _live_pairs(
@@ -110,17 +119,18 @@ def _live_pairs(
         low = np.searchsorted(position, axis.at(caller[children], starts - slack - longest), "left")
         low = np.maximum(low, high - MOST_CANDIDATES)
         count = np.maximum(high - low, 0)
-        child = np.repeat(children, count)
-        parent = at_level[ranges(low, count)]
-        pair_slack = observations.start_slack[child] + observations.arrival_slack[parent]
-        live = (
-            (observations.problem.caller[child] == observations.problem.callee[parent])
-            & (arrives[parent] <= observations.starts[child] + pair_slack)
-            & (responds[parent] >= observations.starts[child] - pair_slack)
-            & (child != parent)
-        )
-        found_child.append(child[live])
-        found_parent.append(parent[live])
+        for part in in_blocks(count, BLOCK_PAIRS):
+            child = np.repeat(children[part], count[part])
+            parent = at_level[ranges(low[part], count[part])]
+            pair_slack = observations.start_slack[child] + observations.arrival_slack[parent]
+            live = (
+                (observations.problem.caller[child] == observations.problem.callee[parent])
+                & (arrives[parent] <= observations.starts[child] + pair_slack)
+                & (responds[parent] >= observations.starts[child] - pair_slack)
+                & (child != parent)
+            )
+            found_child.append(child[live])
+            found_parent.append(parent[live])
     if not found_child:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate(found_child), np.concatenate(found_parent)
@@ -147,11 +157,24 @@ def outliving_pairs(observations: Observations, reach: NDArray[np.float64]) -> P
 
 def add_proposals(observations: Observations, candidates: Candidates, proposed: Pairs) -> Candidates:
     """`candidates` with further pairs that a kind of evidence proposes."""
-    n = np.int64(len(observations))
-    present = candidates.child * n + candidates.parent
-    key = distinct(np.concatenate((present, proposed.child * n + proposed.parent)))
-    child, parent = key // n, key % n
-    order = np.lexsort((parent, observations.arrives[parent], child))
-    child, parent = child[order], parent[order]
-    offsets = offsets_of(np.bincount(child, minlength=int(n)))
-    return Candidates(child, parent, offsets, candidates.contained_only, candidates.outlives)
+    key = np.concatenate((candidates.key, _keys(observations, proposed.child, proposed.parent)))
+    return _candidates(observations, distinct(key), candidates.contained_only, candidates.outlives)
+
+
+def _keys(observations: Observations, child: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """One number for each pair, by which pairs are sorted; see `Candidates.key`."""
+    key: NDArray[np.int64] = child * np.int64(len(observations))
+    key += observations.arrival_rank[parent]
+    return key
+
+
+def _candidates(
+    observations: Observations, key: NDArray[np.int64], contained_only: NDArray[np.bool_], outlives: NDArray[np.bool_]
+) -> Candidates:
+    """The candidates of rising `key` (edges,)."""
+    n = len(observations)
+    by_arrival = np.empty(n, np.int64)
+    by_arrival[observations.arrival_rank] = np.arange(n)
+    offsets = np.searchsorted(key, np.arange(n + 1) * np.int64(n))
+    child = np.repeat(np.arange(n), np.diff(offsets))
+    return Candidates(child, by_arrival[key - child * n], key, offsets, contained_only, outlives)

@@ -7,14 +7,15 @@ the rest to learn from, is looked at by kinds whose cost grows with the values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import ranges
+from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import UNDECIDED, Pairs, Weighed
 from wiretrace.linking.evidence.registry import known_evidence
+from wiretrace.model.link_problem import Ragged
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,10 +40,16 @@ class Contents:
 
     weight: NDArray[np.float64]
     """Log-likelihood ratio of each pair of a unit and a parent, shape (pairs,)."""
+    apart: NDArray[np.float64]
+    """The same without what connections say, shape (pairs,)."""
     settled: NDArray[np.bool_]
     """Whether the parent of each unit is beyond doubt, shape (units,)."""
     said: list[tuple[Evidence, Pairs, Weighed]] = field(default_factory=list)
     """What each kind said last, for the words; the pairs are of calls."""
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Drop the pairs that are not `chosen` (pairs,)."""
+        self.weight, self.apart = self.weight[chosen], self.apart[chosen]
 
     @property
     def learned(self) -> dict[str, object]:
@@ -57,32 +64,78 @@ def weigh_contents(
 
     `learned` is what the kinds of evidence learned before, by name; kinds that it lacks learn from `known`.
     """
-    weight = np.zeros(len(units.pair_unit))
+    weight = apart = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
-        return Contents(weight, np.zeros(len(units), bool))
+        return Contents(weight, apart, np.zeros(len(units), bool))
+    observations = _said_once(observations, units)
     said: list[tuple[Evidence, Pairs, Weighed]] = []
     settled = np.zeros(len(units), bool)
+    pairs, unit_pair = _call_pairs(observations, units)
     for number in range(PASSES):
         if number:
-            _drop_hopeless(units, weight, settled)
-        pairs, unit_pair = _call_pairs(observations, units)
-        weight = np.zeros(len(units.pair_unit))
+            pairs, unit_pair = _drop_hopeless(units, weight, settled, pairs, unit_pair)
+        weight, apart = np.zeros(len(units.pair_unit)), np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
-            if weighed is not None:
-                # What is said of pairs that are dropped next would only take room.
-                if number + 1 == PASSES:
-                    said.append((evidence, pairs, weighed))
-                counted = weighed.weight
-                if evidence.once:
-                    counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
-                weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
+            if weighed is None:
+                continue
+            # What is said of pairs that are dropped next would only take room.
+            if number + 1 == PASSES:
+                said.append((evidence, pairs, weighed))
+            counted = weighed.weight
+            if evidence.of_connection:
+                counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
+            of_pair = np.bincount(unit_pair, weights=counted, minlength=len(weight))
+            weight += of_pair
+            if not evidence.of_connection:
+                apart += of_pair
+            # Nor is it to take room while the next kind works.
+            del weighed, counted, of_pair
         settled = _decide(units, weight, known, settled)
-    return Contents(weight, settled, said)
+    return Contents(weight, apart, settled, said)
 
 
-def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:
-    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from."""
+def _said_once(observations: Observations, units: Units) -> Observations:
+    """The same, where each value of a unit stands only in the first of its calls with it: repeated, it proves no more."""
+    members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
+    calls = np.flatnonzero((units.of_call >= 0) & (members > 1)[units.of_call])
+    if not len(calls):
+        return observations
+    problem = observations.problem
+    problem = replace(
+        problem,
+        request_tokens=_first_of_units(problem.request_tokens, calls, units.of_call),
+        response_tokens=_first_of_units(problem.response_tokens, calls, units.of_call),
+    )
+    return replace(observations, problem=problem)
+
+
+def _first_of_units(tokens: Ragged, calls: NDArray[np.int64], unit: NDArray[np.int64]) -> Ragged:
+    """`tokens` without those that an earlier one of `calls` of the same `unit` (n,) has."""
+    counts = np.diff(tokens.offsets)
+    owner = np.repeat(calls, counts[calls])
+    place = ranges(tokens.offsets[calls], counts[calls])
+    order = np.lexsort((owner, tokens.values[place], unit[owner]))
+    owner, place = owner[order], place[order]
+    value, of_unit = tokens.values[place], unit[owner]
+    again = np.flatnonzero((value[1:] == value[:-1]) & (of_unit[1:] == of_unit[:-1])) + 1
+    keep = np.ones(len(tokens.values), bool)
+    keep[place[again]] = False
+    kept = counts - np.bincount(owner[again], minlength=len(counts))
+    return Ragged(offsets_of(kept), tokens.values[keep])
+
+
+def _drop_hopeless(
+    units: Units,
+    weight: NDArray[np.float64],
+    settled: NDArray[np.bool_],
+    pairs: Pairs,
+    unit_pair: NDArray[np.int64],
+) -> tuple[Pairs, NDArray[np.int64]]:
+    """Drop pairs that the contents speak against, and rivals that are as hopeless but for a sample to learn from.
+
+    Returns what is left of the `pairs` of calls and of `unit_pair`, the pair of `units` that each belongs to.
+    """
     best = np.full(len(units), -np.inf)
     np.maximum.at(best, units.pair_unit, weight)
     hopeless = weight <= best[units.pair_unit] - HOPELESS
@@ -91,7 +144,10 @@ def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[n
     decided[:: len(decided) // SAMPLE + 1] = -1
     plain = np.zeros(len(units), bool)
     plain[decided[decided >= 0]] = True
-    units.keep(keep & ~(plain[units.pair_unit] & hopeless))
+    keep &= ~(plain[units.pair_unit] & hopeless)
+    units.keep(keep)
+    left = keep[unit_pair]
+    return pairs.kept(left), (np.cumsum(keep) - 1)[unit_pair[left]]
 
 
 def has_contents(observations: Observations) -> bool:

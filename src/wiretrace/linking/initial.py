@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from wiretrace.linking.arrays import distinct, number_groups, ranges, run_starts
+from wiretrace.linking.arrays import distinct, number_groups, offsets_of, ranges, run_starts
 from wiretrace.linking.correlogram import correlate
 from wiretrace.linking.densities import delay_bins
 from wiretrace.linking.evidence.timing import sibling_of
@@ -152,13 +152,16 @@ def _assign_block(
     parent: NDArray[np.int64], unit: NDArray[np.int64], place: NDArray[np.int64], score: NDArray[np.float64]
 ) -> None:
     """Solve one block: every unit gets one place, its own "no parent" being the last resort."""
-    units, row = number_groups(unit)
+    begin = run_starts(unit)
+    units, row = unit[begin], np.cumsum(begin) - 1
     places, column = number_groups(place)
-    rows = np.concatenate((row, np.arange(len(units))))
-    columns = np.concatenate((column, len(places) + np.arange(len(units))))
-    cost = score.max() + 1.0 - score
-    costs = np.concatenate((cost, np.full(len(units), UNASSIGNED_COST + cost.min())))
-    matrix = csr_matrix((costs, (rows, columns)), shape=(len(units), len(places) + len(units)))
+    # One entry more for each unit, behind the others: no parent.
+    bounds = offsets_of(np.bincount(row) + 1)
+    here, none = np.arange(len(unit)) + row, bounds[1:] - 1
+    columns, costs = np.empty(bounds[-1], np.int64), np.empty(bounds[-1])
+    costs[here], columns[here] = score.max() + 1.0 - score, column
+    costs[none], columns[none] = UNASSIGNED_COST + costs[here].min(), len(places) + np.arange(len(units))
+    matrix = csr_matrix((costs, columns, bounds), shape=(len(units), len(places) + len(units)))
     chosen_row, chosen = min_weight_full_bipartite_matching(matrix)
     real = chosen < len(places)
     parent[units[chosen_row[real]]] = places[chosen[real]]

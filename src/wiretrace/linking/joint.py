@@ -57,8 +57,8 @@ MAJORITY = 0.5
 """What a larger share of the draws holds is chosen in place of what the likeliest assignment says, ..."""
 FAR_LIKELIER = 4.0
 """... if that is held by so much fewer of them."""
-UNSEEN_DRAWS = 0.5
-"""Draws imagined for and against every link, so that no confidence is 0 or 1."""
+UNSEEN_DRAWS = 0.25
+"""Draws imagined for and against every link, so that no confidence is 0 or 1. With more, few draws would be too unsure."""
 
 
 class Effort(NamedTuple):
@@ -80,11 +80,14 @@ class Effort(NamedTuple):
     """Sweeps at each temperature, where the chains fill no more than `columns`; fewer where they fill more."""
     least_cooling_sweeps: float
     """Least sweeps at each temperature."""
+    step: float
+    """Most proposals of a step, as a share of the open choices: those that meet another one in the step are dropped, but
+    many small steps take longer than few large ones."""
 
 
-THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
+THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6, 0.3)
 """For a service that is learned."""
-QUICK = Effort(8_000, 2, 3.0, 20, 0.2, (0.5, 0.15, 0.03), 1.0, 1.0)
+QUICK = Effort(8_000, 4, 2.0, 10, 0.4, (0.3, 0.05), 0.8, 0.8, 0.5)
 """For a service in one of many stretches."""
 
 
@@ -135,12 +138,12 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
             first = hold(service, parent, everybody)
             model.plan.learn(service, first, everybody, np.ones(service.requests))
             model.regroup(first, everybody)
-        sampler = _learn(service, model, parent, contested, active, held_alone, alone, generator)
+        sampler = _learn(service, model, parent, contested, active, held_alone, alone, effort, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
-        sampler = _sampler(service, model, parent, contested, active, effort, generator)
+        sampler = _sampler(service, model, parent, contested, active, _chains(active, effort), effort, generator)
     sampler.run(effort.settling)
-    sampler.refresh()
+    sampler.propose()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
     chosen[~_are_candidates(service, pair_unit, chosen)] = -1
@@ -149,23 +152,28 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     return Posterior(model, contested, chosen, pair_share, none_share)
 
 
+def _chains(active: NDArray[np.int64], effort: Effort) -> int:
+    """How many chains over the requests `active` are drawn from."""
+    return int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
+
+
 def _sampler(
     service: Service,
     model: RequestModel,
     parent: NDArray[np.int64],
     contested: NDArray[np.bool_],
     active: NDArray[np.int64],
+    chains: int,
     effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
-    """Chains over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
+    """So many `chains` over the requests `active` and the contested units that they hold, or may hold, in `parent`."""
     inside = np.zeros(service.requests + 1, bool)
     inside[active] = True
     pair_unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
     reachable = np.bincount(pair_unit, weights=inside[service.candidates], minlength=service.units) > 0
     movable = np.flatnonzero(contested & np.where(parent < 0, reachable, inside[parent]))
-    chains = int(np.clip(effort.columns // len(active), effort.least_chains, MOST_CHAINS))
-    sampler = Sampler(service, model, active, movable, chains, generator)
+    sampler = Sampler(service, model, active, movable, chains, effort.step, generator)
     sampler.start(np.where(inside[parent], parent, -1))
     return sampler
 
@@ -178,10 +186,14 @@ def _learn(
     active: NDArray[np.int64],
     held_alone: NDArray[np.int64],
     alone: NDArray[np.int64],
+    effort: Effort,
     generator: np.random.Generator,
 ) -> Sampler:
     """Teach `model` the habits of the service from a bounded sample of its requests; returns the chains over them."""
-    sampler = _sampler(service, model, parent, contested, _stretches(active), THOROUGH, generator)
+    learned_from = _stretches(active)
+    # Chains over a sample are not drawn from later.
+    chains = _chains(active, effort) if len(learned_from) == len(active) else LEARNING_CHAINS
+    sampler = _sampler(service, model, parent, contested, learned_from, chains, effort, generator)
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)

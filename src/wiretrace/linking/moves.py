@@ -48,20 +48,24 @@ def move_unit(
     `homeless`: the unit has no parent and the source is nobody; `evict`: the target is nobody.
     """
     source, target, fits = before.source.copy(), before.target.copy(), before.fits.copy()
-    for one_class in np.unique(service.unit_class[unit]).tolist():
+    own = service.unit_class[unit]
+    repeating = np.bincount(service.slot_class) > 1
+    at = np.flatnonzero(~repeating[own])
+    slot = np.searchsorted(service.slot_class, own[at])
+    source[slot, at] = np.where(homeless[at], NO_UNIT, before.target[slot, at])
+    target[slot, at] = np.where(evict[at], NO_UNIT, unit[at])
+    for one_class in np.flatnonzero(repeating).tolist():
+        at = np.flatnonzero(own == one_class)
+        if not len(at):
+            continue
         slots = np.flatnonzero(service.slot_class == one_class)
-        at = np.flatnonzero(service.unit_class[unit] == one_class)
         moving = unit[at]
         given, taken = before.source[np.ix_(slots, at)], before.target[np.ix_(slots, at)]
-        if len(slots) == 1:
-            given, taken = taken, np.where(evict[at], NO_UNIT, moving)[None, :]
-        else:
-            given = _packed(np.where(given == moving, NO_UNIT, given))
-            extended = _packed(np.concatenate((taken, moving[None, :])))
-            fits[at] &= evict[at] | (extended[-1] < 0)
-            taken = extended[:-1]
+        extended = _packed(np.concatenate((taken, moving[None, :])))
+        fits[at] &= evict[at] | (extended[-1] < 0)
+        given = _packed(np.where(given == moving, NO_UNIT, given))
         source[np.ix_(slots, at)] = np.where(homeless[at], NO_UNIT, given)
-        target[np.ix_(slots, at)] = np.where(evict[at], NO_UNIT, taken)
+        target[np.ix_(slots, at)] = np.where(evict[at], NO_UNIT, extended[:-1])
     return Held(source, target, fits)
 
 
@@ -70,9 +74,13 @@ def cross_over(service: Service, before: Held, unit: NDArray[np.int64], whole: N
     source, target, fits = before.source.copy(), before.target.copy(), before.fits.copy()
     since = service.starts[unit]
     repeating = np.bincount(service.slot_class) > 1
+    after = Held(source, target, fits)
     single = np.flatnonzero(~repeating[service.slot_class])
-    if len(single):
-        _cross_single(service, before, Held(source, target, fits), unit, whole, single)
+    chosen = np.flatnonzero(whole)
+    _cross_single(service, before, after, since[chosen], single[:, None], chosen[None, :])
+    chosen = np.flatnonzero(~whole & ~repeating[service.unit_class[unit]])
+    slot = np.searchsorted(service.slot_class, service.unit_class[unit[chosen]])
+    _cross_single(service, before, after, since[chosen], slot[None, :], chosen[None, :])
     for one_class in np.flatnonzero(repeating).tolist():
         slots = np.flatnonzero(service.slot_class == one_class)
         at = np.flatnonzero(whole | (service.unit_class[unit] == one_class))
@@ -86,27 +94,29 @@ def cross_over(service: Service, before: Held, unit: NDArray[np.int64], whole: N
             joined = _packed(np.concatenate((np.where(tail, NO_UNIT, kept), np.where(moving, came, NO_UNIT))))
             fits[at] &= joined[len(slots)] < 0
             rows[np.ix_(slots, at)] = joined[: len(slots)]
-    return Held(source, target, fits)
+    return after
 
 
 def _cross_single(
     service: Service,
     before: Held,
     after: Held,
-    unit: NDArray[np.int64],
-    whole: NDArray[np.bool_],
-    slots: NDArray[np.int64],
+    since: NDArray[np.float64],
+    slot: NDArray[np.int64],
+    at: NDArray[np.int64],
 ) -> None:
-    """Cross over in `slots`, each of which is the only one of its class (in place, in `after`)."""
-    ours, theirs = before.source[slots], before.target[slots]
-    crosses = whole | (service.slot_class[slots][:, None] == service.unit_class[unit])
+    """Cross over what starts from `since` (chosen,) on in slots each of which is the only one of its class.
+
+    In place, in `after`. `slot` and `at`, the proposals (1, chosen), are broadcast to each other: (slots, chosen).
+    """
+    ours, theirs = before.source[slot, at], before.target[slot, at]
     # The last row of the starts stands for no unit, and is never late: NaN.
-    our_tail = crosses & (np.take(service.starts, ours, mode="wrap") >= service.starts[unit])
-    their_tail = crosses & (np.take(service.starts, theirs, mode="wrap") >= service.starts[unit])
+    our_tail = np.take(service.starts, ours, mode="wrap") >= since
+    their_tail = np.take(service.starts, theirs, mode="wrap") >= since
     stays_ours, stays_theirs = (ours >= 0) & ~our_tail, (theirs >= 0) & ~their_tail
-    after.source[slots] = np.where(their_tail, theirs, np.where(our_tail, NO_UNIT, ours))
-    after.target[slots] = np.where(our_tail, ours, np.where(their_tail, NO_UNIT, theirs))
-    after.fits[:] &= ~((stays_ours & their_tail) | (stays_theirs & our_tail)).any(axis=0)
+    after.source[slot, at] = np.where(their_tail, theirs, np.where(our_tail, NO_UNIT, ours))
+    after.target[slot, at] = np.where(our_tail, ours, np.where(their_tail, NO_UNIT, theirs))
+    after.fits[at[0]] &= ~((stays_ours & their_tail) | (stays_theirs & our_tail)).any(axis=0)
 
 
 def _packed(rows: NDArray[np.int64]) -> NDArray[np.int64]:

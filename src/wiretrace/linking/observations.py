@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.arrays import ProcessAxis, number_groups
+from wiretrace.linking.arrays import ProcessAxis, number_groups, ranks
 from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ class Observations:
     """When the callee had responded; where that was not seen, as late as it may have been."""
     responded: NDArray[np.bool_]
     """Whether `responds` was seen."""
+    arrival_rank: NDArray[np.int64]
+    """Place of each call in the order of arrivals; equal ones are in the order of rows, those without one behind all."""
     arrival_slack: NDArray[np.float64]
     """How far `arrives` and `responds` may be off the callee's clock."""
     starts: NDArray[np.float64]
@@ -102,6 +104,7 @@ def observe(problem: LinkProblem, known: Habits | None = None) -> Observations:
         arrives=arrives,
         responds=np.where(responded, responds, arrives + 2.0 * longest),
         responded=responded,
+        arrival_rank=ranks(arrives),
         arrival_slack=np.where(callee_blind, clock_error, 0.0),
         starts=starts,
         ends=np.where(ended, ends, starts),

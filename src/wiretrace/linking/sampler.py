@@ -31,8 +31,6 @@ MOST_OPENNESS = 3.0
 """Open choices a request beyond which no more is drawn: where hundreds of calls meet in one moment, nothing is told."""
 PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
-PROPOSALS_PER_OPENING = 0.3
-"""Most proposals of a step, as a share of the open choices."""
 MOVE_SHARE = 0.35
 """Share of the proposals that move one unit, where a class may be called repeatedly."""
 CROSSING_SHARE = 0.45
@@ -50,6 +48,8 @@ class Sampler:
     movable: NDArray[np.int64]
     """Units that have more than one possible place."""
     chains: int
+    step: float
+    """Most proposals of a step, as a share of the open choices."""
     generator: np.random.Generator
     held: NDArray[np.int64] = field(init=False)
     """Unit in each slot, shape (slots, columns + 1); the last column stands for "no request" and stays empty."""
@@ -99,6 +99,10 @@ class Sampler:
         self.likelihood[:-1] = self.model.log_likelihood(self.held[:, :-1], self.requests[:-1])
         if self.model.weighted:
             self.weight[:-1] = self._placed(self.held[:, :-1], self.requests[:-1])[0]
+        self.propose()
+
+    def propose(self) -> None:
+        """Propose according to the model, and to when the first chain has the events that calls wait for."""
         held = np.full((self.service.slots, self.service.requests), NO_UNIT, np.int64)
         held[:, self.active] = self.held[:, : len(self.active)]
         allowed = np.zeros(self.service.requests, bool)
@@ -117,7 +121,7 @@ class Sampler:
         if openness <= 0.0:
             return
         columns = self.chains * len(self.active)
-        size = int(min(PROPOSALS_PER_STEP * columns, PROPOSALS_PER_OPENING * self.chains * openness)) + 1
+        size = int(min(PROPOSALS_PER_STEP * columns, self.step * self.chains * openness)) + 1
         for _ in range(min(MOST_STEPS, int(np.ceil(sweeps * self.chains * openness / size)))):
             self._step(size, temperature)
 

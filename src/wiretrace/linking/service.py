@@ -1,7 +1,7 @@
 """One service as the joint assignment sees it: its incoming calls (requests) and its outgoing calls (units).
 
 Rules: a *request* is an incoming call of any instance of the service; a *unit* is one outgoing call, or all calls of
-one database transaction, which have one parent. Units of one *class* ask for the same operation. A request holds at
+one database transaction or batch, which have one parent. Units of one *class* ask for the same operation. A request holds at
 most `ranks` units of a class, in the order of their starts; a (class, rank) pair is a *slot*. Arrays of units have one
 row more than there are units: the last stands for "no unit", and is reached by the index -1.
 """
@@ -93,6 +93,8 @@ class Service:
     """Shape (pairs,): the request of each candidate pair."""
     weights: NDArray[np.float64]
     """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    apart: NDArray[np.float64]
+    """The same without what connections say."""
     settled: NDArray[np.bool_]
     """Shape (units,): whether the contents put the unit's parent, its only candidate, beyond doubt."""
     irregular: bool
@@ -199,6 +201,7 @@ def build_service(
         offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
         weights=contents.weight[pairs],
+        apart=contents.apart[pairs],
         settled=contents.settled[own],
         irregular=bool(
             slack.any()
@@ -206,6 +209,7 @@ def build_service(
             or len(problem.identifiers.values)
             or (problem.transaction[first_call] >= 0).any()
             or problem.prepares[first_call].any()
+            or units.batched[first_call].any()
             or (problem.callee_service[first_call] == service).any()
             or counts[own].max(initial=0) >= MOST_CANDIDATES
             or (observations.responds[pair_parent] < units.needed_until[pair_own]).any()

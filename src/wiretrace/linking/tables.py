@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from wiretrace.linking.linker import link
 from wiretrace.linking.problem import BASES, QUESTION_BELOW, RELATIONS, LinkSolution
+from wiretrace.memory import give_back_memory
 from wiretrace.model.link_problem import MISSING, LinkProblem
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def link_calls(calls: pa.Table, problem: LinkProblem, owned: NDArray[np.bool_], 
     `habits` are those of the whole analysis; without them they are learned from these calls.
     """
     solution = link(problem, habits, owned)
+    # What linking took goes back before the tables, which have a memory of their own, take theirs.
+    give_back_memory()
     identity = np.append(calls.column("id").to_numpy(), NO_CALL)
     return Linked(
         _calls(calls, identity, solution, is_question(problem, solution), owned),

@@ -1,5 +1,5 @@
-"""Units: what is given a parent as a whole: one outgoing call, all calls of one database transaction, or the preparation
-of a statement with its execution.
+"""Units: what is given a parent as a whole: one outgoing call, all calls of one database transaction or of one batch, or the
+preparation of a statement with its execution.
 
 Rules: a transaction has one parent, so only requests that may have caused every call of it are its candidates (if
 there is none, those of its first call). What prepares a statement belongs to the execution that follows on the same
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wiretrace.linking.arrays import find, number_groups, offsets_of, ranges, run_starts, spread
+from wiretrace.linking.batches import find_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class Units:
     """When the last call ended."""
     needed_until: NDArray[np.float64]
     """A parent of the unit must not have responded before this."""
+    batched: NDArray[np.bool_]
+    """Whether each call belongs to its unit because one packet brought them, shape (n,)."""
     kind: NDArray[np.int64]
     """What the unit is to its process: units of equal kinds behave alike. An index into `kind_key`."""
     kind_key: NDArray[np.int64]
@@ -78,24 +81,17 @@ def form_units(
     """
     problem, n = observations.problem, len(observations)
     children = np.flatnonzero(~np.isnan(observations.starts))
-    in_transaction = children[problem.transaction[children] >= 0]
+    batch = find_batches(observations)
+    batched = (batch >= 0) & (problem.transaction < 0)
+    bundle = np.where(batched, int(problem.transaction.max(initial=-1)) + 1 + batch, problem.transaction)
+    bundled = children[bundle[children] >= 0]
     leader = np.arange(n)
-    if len(in_transaction):
-        order = in_transaction[
-            np.lexsort(
-                (
-                    observations.starts[in_transaction],
-                    problem.transaction[in_transaction],
-                    problem.caller[in_transaction],
-                )
-            )
-        ]
-        same = (problem.transaction[order[1:]] == problem.transaction[order[:-1]]) & (
-            problem.caller[order[1:]] == problem.caller[order[:-1]]
-        )
+    if len(bundled):
+        order = bundled[np.lexsort((observations.starts[bundled], bundle[bundled], problem.caller[bundled]))]
+        same = (bundle[order[1:]] == bundle[order[:-1]]) & (problem.caller[order[1:]] == problem.caller[order[:-1]])
         group = np.concatenate(([0], np.cumsum(~same)))
         leader[order] = order[np.concatenate(([True], ~same))][group]
-    preparing, executing = _executions(observations, candidates)
+    preparing, executing = _executions(observations, candidates, bundle)
     leader[executing] = preparing
     first_call = children[leader[children] == children]
     number = np.full(n, -1, np.int64)
@@ -108,28 +104,32 @@ def form_units(
     kind[number[preparing]] = call_kind[executing]
     ends[number[preparing]] = np.maximum(ends[number[preparing]], observations.ends[executing])
     pair_unit, pair_parent = of_call[candidates.child], candidates.parent
-    if len(in_transaction):
-        np.maximum.at(ends, of_call[in_transaction], observations.ends[in_transaction])
-        key = _composition_keys(kind_key[call_kind], of_call, in_transaction, first_call)
+    if len(bundled):
+        np.maximum.at(ends, of_call[bundled], observations.ends[bundled])
+        key = _composition_keys(kind_key[call_kind], of_call, bundled, first_call)
         own, number = number_groups(key)
         frequent = own[np.bincount(number) >= FREQUENT_UNITS] if compositions is None else compositions
         frequent = frequent[frequent > 0]
         at = find(frequent, key)
         kind = np.where(at >= 0, len(kind_key) + at, kind)
         kind_key = np.concatenate((kind_key, frequent))
-    if len(in_transaction) or len(preparing):
+    if len(bundled) or len(preparing):
         pair_unit, pair_parent = _common_parents(candidates, of_call, first_call, n)
     offsets = offsets_of(np.bincount(pair_unit, minlength=len(first_call)))
     needed_until = np.where(candidates.contained_only[first_call], ends, starts) - reach[first_call]
-    return Units(first_call, of_call, starts, ends, needed_until, kind, kind_key, offsets, pair_unit, pair_parent)
+    return Units(
+        first_call, of_call, starts, ends, needed_until, batched, kind, kind_key, offsets, pair_unit, pair_parent
+    )
 
 
-def _executions(observations: Observations, candidates: Candidates) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _executions(
+    observations: Observations, candidates: Candidates, bundle: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Calls that prepare a statement, and the calls next on their connections, where one request may have caused both.
 
-    What happens within a transaction is none of these.
+    What happens within a transaction or a batch, which has a number in `bundle` (n,), is none of these.
     """
-    problem, n = observations.problem, len(observations)
+    problem = observations.problem
     nothing = np.zeros(0, np.int64)
     if not problem.prepares.any():
         return nothing, nothing
@@ -137,13 +137,12 @@ def _executions(observations: Observations, candidates: Candidates) -> tuple[NDA
     order = calls[np.lexsort((observations.starts[calls], problem.connection[calls]))]
     first, second = order[:-1], order[1:]
     follows = problem.prepares[first] & (problem.connection[first] == problem.connection[second])
-    follows &= (problem.transaction[first] < 0) & (problem.transaction[second] < 0)
+    follows &= (bundle[first] < 0) & (bundle[second] < 0)
     follows &= problem.caller[first] == problem.caller[second]
     first, second = first[follows], second[follows]
     count = candidates.counts()[first]
     parent = candidates.parent[ranges(candidates.offsets[first], count)]
-    wanted = np.repeat(second, count) * np.int64(n) + parent
-    both = np.isin(wanted, candidates.child * np.int64(n) + candidates.parent)
+    both = candidates.holds(observations, np.repeat(second, count), parent)
     common = np.bincount(np.repeat(np.arange(len(first)), count), weights=both, minlength=len(first)) > 0
     return first[common], second[common]
 
@@ -151,11 +150,14 @@ def _executions(observations: Observations, candidates: Candidates) -> tuple[NDA
 def _composition_keys(
     call_key: NDArray[np.int64],
     of_call: NDArray[np.int64],
-    in_transaction: NDArray[np.int64],
+    bundled: NDArray[np.int64],
     first_call: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """For each unit a number for the set of kinds of its calls, above those of all kinds of calls; 0: no transaction."""
-    order = in_transaction[np.lexsort((call_key[in_transaction], of_call[in_transaction]))]
+    """For each unit a number for the set of kinds of its calls, above those of all kinds of calls; 0: it has only one kind.
+
+    `bundled` are the calls of transactions and batches.
+    """
+    order = bundled[np.lexsort((call_key[bundled], of_call[bundled]))]
     unit, key = of_call[order], call_key[order]
     first = np.flatnonzero(run_starts(unit) | run_starts(key))
     # A sum of spread numbers stands for the set; equal sums of different sets are too rare to matter.
@@ -163,9 +165,7 @@ def _composition_keys(
     np.add.at(composition, unit[first], spread(key[first].astype(np.uint64)))
     mixed = spread(composition + spread(call_key[first_call].astype(np.uint64)))
     number = (mixed & (COMPOSITION - np.uint64(1)) | COMPOSITION).astype(np.int64)
-    several = np.zeros(len(first_call), bool)
-    several[unit] = True
-    return np.where(several, number, 0)
+    return np.where(np.bincount(unit[first], minlength=len(first_call)) > 1, number, 0)
 
 
 def _common_parents(
@@ -175,13 +175,16 @@ def _common_parents(
     unit = of_call[candidates.child]
     has_candidates = np.diff(candidates.offsets) > 0
     members = np.bincount(of_call[(of_call >= 0) & has_candidates], minlength=len(first_call))
-    key, at, count = np.unique(unit * np.int64(n) + candidates.parent, return_index=True, return_counts=True)
+    several = np.flatnonzero(members[unit] > 1)
+    key, at, count = np.unique(
+        unit[several] * np.int64(n) + candidates.parent[several], return_index=True, return_counts=True
+    )
     common = count == members[key // n]
-    agreed = np.bincount(key[common] // n, minlength=len(first_call)) > 0
-    of_first = first_call[unit] == candidates.child
-    keep = np.zeros(len(unit), bool)
-    keep[at[common]] = True
-    keep |= of_first & ~agreed[unit]
+    agreed = members == 1
+    agreed[key[common] // n] = True
+    keep = members[unit] == 1
+    keep[several[at[common]]] = True
+    keep |= (first_call[unit] == candidates.child) & ~agreed[unit]
     chosen = np.flatnonzero(keep)
     order = chosen[np.argsort(unit[chosen], kind="stable")]
     return unit[order], candidates.parent[order]

@@ -15,6 +15,7 @@ from wiretrace.linking.arrays import find, joint_key, number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS
 from wiretrace.linking.habits import UsualDelays
 from wiretrace.linking.problem import EvidenceItem, LinkSolution
+from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def tell(
             basis[named] = np.minimum(basis[named], evidence.basis)
         detail = [weighed.detail[phrase] for phrase in weighed.phrase[chosen].tolist()]
         items += _items(rows, telling, pairs.parent[chosen], evidence.kind, weighed.weight[chosen], detail)
-    items += _transactions(observations, units, chosen_parent, rows)
+    items += _bundles(observations, units, chosen_parent, rows)
     items += _plans(units, services, chosen_parent, rows)
     weight = np.clip(remaining[child], -MOST_NATS, MOST_NATS)
     told = _delays(observations, child, chosen_parent[child], usual)
@@ -136,27 +137,31 @@ def duration(nanoseconds: float) -> str:
     return f"{nanoseconds * 1e-6:.3g} ms"
 
 
-def _transactions(
+def _bundles(
     observations: Observations, units: Units, parent: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[EvidenceItem]:
-    """That a call has its parent because of its database transaction, or of the statement that it prepares or executes."""
+    """That a call has its parent because of its transaction or batch, or of the statement that it prepares or executes."""
     problem = observations.problem
-    if not (problem.transaction >= 0).any() and not problem.prepares.any():
-        return []
     members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
     calls = np.flatnonzero((units.of_call >= 0) & (parent >= 0))
     others = members[units.of_call[calls]] - 1
     calls, others = calls[others > 0], others[others > 0]
+    if not len(calls):
+        return []
     detail = [
-        f"same database transaction as {number} other call{'s' * (number > 1)}"
+        f"sent in one packet with {counted(number, 'other call')}"
+        if batched
+        else f"same database transaction as {counted(number, 'other call')}"
         if inside
-        else (
-            "prepares the statement that the next call executes"
-            if prepares
-            else "the call before prepared its statement"
-        )
-        for number, inside, prepares in zip(
-            others.tolist(), (problem.transaction[calls] >= 0).tolist(), problem.prepares[calls].tolist(), strict=True
+        else "prepares the statement that the next call executes"
+        if prepares
+        else "the call before prepared its statement"
+        for number, batched, inside, prepares in zip(
+            others.tolist(),
+            units.batched[calls].tolist(),
+            (problem.transaction[calls] >= 0).tolist(),
+            problem.prepares[calls].tolist(),
+            strict=True,
         )
     ]
     return _items(rows, calls, parent[calls], "sessions", np.zeros(len(calls)), detail)

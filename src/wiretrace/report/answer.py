@@ -12,9 +12,9 @@ import numpy as np
 
 from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Harm
 from wiretrace.diagnosis.names import counts
-from wiretrace.diagnosis.spans import part_of_span
 from wiretrace.model.finding import Severity
 from wiretrace.model.outcome import Outcome
+from wiretrace.model.time_parts import part_of_time
 from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def rates(figures: CallFigures, parts: int) -> dict[str, list[int]]:
         return {"requests": [], "failed": []}
     starts = figures.columns.start[rows]
     first, last = int(starts.min()), int(starts.max())
-    part = part_of_span(starts, first, last, parts)
+    part = part_of_time(starts, first, last, parts)
     failed = figures.error[rows]
     return {
         "requests": np.bincount(part, minlength=parts).tolist(),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wiretrace.case.reader import Case
-from wiretrace.diagnosis.spans import part_of_span
+from wiretrace.model.time_parts import part_of_time
 
 PARTS = 120
 """Parts of the time that is shown."""
@@ -31,7 +31,7 @@ def coverage(case: Case, captures: list[dict[str, Any]], origin: int) -> dict[st
     lost: dict[str, NDArray[np.int64]] = {}
 
     def add(into: dict[str, NDArray[np.int64]], name: str, times: NDArray[np.int64], weights: Any = None) -> None:
-        part = part_of_span(times - origin - shift.get(name, 0), first, last, PARTS)
+        part = part_of_time(times - origin - shift.get(name, 0), first, last, PARTS)
         found = np.bincount(part, weights, PARTS).astype(np.int64)
         into[name] = into.get(name, np.zeros(PARTS, np.int64)) + found
 

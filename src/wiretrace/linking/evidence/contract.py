@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,9 +24,22 @@ MOST_NATS = 16.0
 """No single piece of evidence weighs more than this in either direction."""
 
 
+class Match(NamedTuple):
+    """Which pairs share values."""
+
+    pair: NDArray[np.int64]
+    """Rising numbers of the pairs that share a value that is not common, shape (sharing,)."""
+    shared: NDArray[np.int64]
+    """How many such values each shares, shape (sharing,)."""
+    chance: NDArray[np.float64]
+    """Probability that an unrelated call would share a value as rare as the rarest of them, shape (sharing,)."""
+    comparable: NDArray[np.bool_]
+    """Whether both sides of each pair carry any value, shape (pairs,)."""
+
+
 @dataclass(slots=True)
 class Pairs:
-    """Candidate pairs, arrays of shape (pairs,) sorted by child."""
+    """Candidate pairs, arrays of shape (pairs,), sorted by child and then by the parent's arrival."""
 
     child: NDArray[np.int64]
     """Index of the outgoing call."""
@@ -35,6 +48,10 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.child)
+
+    def kept(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pairs:
+        """The pairs that are `chosen`: whether each is (pairs,), or their rising numbers."""
+        return Pairs(self.child[chosen], self.parent[chosen])
 
 
 @dataclass(slots=True)
@@ -60,8 +77,9 @@ class Evidence(ABC):
     basis: ClassVar[int] = 2
     """Index into `BASES` of a link that this evidence alone decides."""
 
-    once: ClassVar[bool] = False
-    """Whether all calls of a unit say the same: it counts once, as what its first call says."""
+    of_connection: ClassVar[bool] = False
+    """Whether it is what the call's connection says: all calls of a unit say the same, so it counts once, as what its first
+    call says."""
 
     def propose(self, observations: Observations) -> Pairs | None:
         """Pairs that may be links although the parent was not live when the child started; None: no such."""

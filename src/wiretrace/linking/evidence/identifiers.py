@@ -62,17 +62,17 @@ class Identifiers(Evidence):
         if not len(identifiers.values) or not len(pairs):
             return None
         found = match(observations, pairs, identifiers, identifiers)
-        shares = found.shared > 0
         if isinstance(learned, float):
             passed_on = learned
         else:
             certain = found.comparable & (known[pairs.child] == pairs.parent) & (known[pairs.child] != UNDECIDED)
-            passed_on = (np.count_nonzero(shares & certain) + 1.0) / (np.count_nonzero(certain) + 2.0)
-        weight = np.where(shares, MOST_NATS, np.where(found.comparable, np.log1p(-passed_on), 0.0))
+            passed_on = (np.count_nonzero(certain[found.pair]) + 1.0) / (np.count_nonzero(certain) + 2.0)
+        weight = np.where(found.comparable, np.log1p(-passed_on), 0.0)
+        weight[found.pair] = MOST_NATS
         names = ["an identifier", *sorted(set(problem.identifier_names.values()))]
         detail = [f"carries the same {name} as the request" for name in names]
         phrase = np.full(len(pairs), -1, np.int64)
-        told = np.flatnonzero(shares)
+        told = found.pair
         number = {name: index for index, name in enumerate(names)}
         # Only the kind is told, and one of the call's own kinds is as good as another.
         first = identifiers.values[np.minimum(identifiers.offsets[pairs.child[told]], len(identifiers.values) - 1)]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from wiretrace.linking.evidence.contract import Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import MatchRates, match, match_rates, match_weights
+from wiretrace.linking.evidence.matching import match
+from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
 if TYPE_CHECKING:
@@ -36,9 +37,12 @@ class Proxied(Evidence):
             return None
         digests = Ragged(np.concatenate(([0], np.cumsum(present))), digest[present])
         found = match(observations, pairs, digests, digests)
-        if not (found.shared > 0).any():
+        if not len(found.pair):
             return None
-        rates = learned if isinstance(learned, MatchRates) else match_rates(observations, pairs, found, known)
-        weight = match_weights(observations, pairs, found, rates)
+        operations = operation_pairs(observations, pairs)
+        rates = learned if isinstance(learned, MatchRates) else match_rates(operations, pairs, found, known)
+        weight = match_weights(operations, found, rates)
         detail = ["asks for the same as the request: method, path and body are equal"]
-        return Weighed(weight, detail, np.where(found.shared > 0, 0, -1), rates)
+        phrase = np.full(len(pairs), -1, np.int64)
+        phrase[found.pair] = 0
+        return Weighed(weight, detail, phrase, rates)

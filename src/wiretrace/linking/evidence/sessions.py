@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from wiretrace.linking.arrays import joint_key, look_up, number_groups
+from wiretrace.linking.arrays import find, joint_key, look_up, number_groups
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Sessions(Evidence):
     """Connections and the workers that own them."""
 
     kind: ClassVar[str] = "sessions"
-    once: ClassVar[bool] = True
+    of_connection: ClassVar[bool] = True
 
     def weigh(
         self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
@@ -71,26 +71,37 @@ def _ownership(
     linked = linked[connection[known[linked]] >= 0]
     if len(linked) < LEAST_LINKS:
         return np.zeros(len(pairs))
-    width = np.int64(connection.max() + 1)
-    outer, inner = connection[linked], connection[known[linked]]
+    numbers, number = number_groups(connection)
+    width = np.int64(len(numbers))
+    outer, inner = number[linked], number[known[linked]]
     both, both_count = np.unique(outer * width + inner, return_counts=True)
     outgoing_count = np.bincount(outer, minlength=int(width))
     # An incoming connection is compared with the others of its process.
     process = observations.problem.caller[linked]
     links_of_process = np.bincount(process, minlength=int(observations.problem.caller.max()) + 1)
     incoming_count = np.bincount(inner, minlength=int(width))
-    child_connection, parent_connection = connection[pairs.child], connection[pairs.parent]
-    comparable = (child_connection >= 0) & (parent_connection >= 0)
-    key = np.where(comparable, child_connection * width + parent_connection, -1)
-    slot = np.minimum(np.searchsorted(both, key), len(both) - 1)
-    together = np.where(both[slot] == key, both_count[slot], 0)
-    own = (known[pairs.child] == pairs.parent) & comparable
-    together = together - own
-    outgoing = outgoing_count[child_connection] - own
-    total = np.maximum(links_of_process[observations.problem.caller[pairs.child]], 1)
-    base = (incoming_count[parent_connection] - own + 0.5) / (total + 0.5)
-    weight = np.log((together + PRIOR_LINKS * base) / (outgoing + PRIOR_LINKS) / base)
-    return np.where(comparable, np.clip(weight, -MOST_NATS, MOST_NATS), 0.0)
+
+    def weigh(some: NDArray[np.int64], own: int) -> NDArray[np.float64]:
+        """Of `some` of the pairs; `own` is 1 if the pair itself is one of the links, which then does not count."""
+        child, parent = pairs.child[some], pairs.parent[some]
+        slot = find(both, number[child] * width + number[parent])
+        together = np.where(slot >= 0, both_count[slot], 0) - own
+        outgoing = outgoing_count[number[child]] - own
+        total = np.maximum(links_of_process[observations.problem.caller[child]], 1)
+        base = (incoming_count[number[parent]] - own + 0.5) / (total + 0.5)
+        weight = np.log((together + PRIOR_LINKS * base) / (outgoing + PRIOR_LINKS) / base)
+        comparable = (connection[child] >= 0) & (connection[parent] >= 0)
+        return np.where(comparable, np.clip(weight, -MOST_NATS, MOST_NATS), 0.0)
+
+    # All pairs of the same two connections weigh the same, but for those that are links beyond doubt themselves.
+    connections, group = number_groups(number[pairs.child] * width + number[pairs.parent])
+    example = np.zeros(len(connections), np.int64)
+    example[group] = np.arange(len(pairs))
+    weight: NDArray[np.float64] = weigh(example, 0)[group]
+    own = np.flatnonzero(known[pairs.child] == pairs.parent)
+    own = own[(connection[pairs.child[own]] >= 0) & (connection[pairs.parent[own]] >= 0)]
+    weight[own] = weigh(own, 1)
+    return weight
 
 
 def _call_before(
@@ -119,16 +130,14 @@ def _call_before(
         if len(second) < LEAST_LINKS:
             return np.zeros(len(pairs)), None
         agreement = _agreement(turn[second], known[second] == known[before[second]])
-    rate = look_up(agreement.turn, agreement.rate, turn[pairs.child], np.float64(0.0))
-    learned = rate > 0
-    rate = np.where(learned, rate, 0.5)
-    earlier = before[pairs.child]
-    parent_before = np.where(earlier >= 0, known[earlier], UNDECIDED)
-    usable = parent_before >= 0
-    live = usable & (observations.responds[np.maximum(parent_before, 0)] >= observations.starts[pairs.child])
-    base = 1.0 / np.maximum(options[pairs.child], 2)
-    weight = np.where(parent_before == pairs.parent, np.log(rate / base), np.log((1 - rate) / (1 - base)))
-    return np.where(live & learned, weight, 0.0), agreement
+    rate = look_up(agreement.turn, agreement.rate, turn, np.float64(0.0))
+    parent_before = np.where(before >= 0, known[before], UNDECIDED)
+    tells = (rate > 0) & (parent_before >= 0)
+    tells &= observations.responds[np.maximum(parent_before, 0)] >= observations.starts
+    base = 1.0 / np.maximum(options, 2)
+    rate = np.where(tells, rate, base)
+    same, other = np.log(rate / base), np.log((1 - rate) / (1 - base))
+    return np.where(parent_before[pairs.child] == pairs.parent, same[pairs.child], other[pairs.child]), agreement
 
 
 def _agreement(turn: NDArray[np.int64], agree: NDArray[np.bool_]) -> Agreement:

@@ -133,6 +133,7 @@ class DelayModel:
         self.cue[-1], self.closing[-1] = 0, LAST_END
         self.table[-1, :slots] = self.table[-1, slots : 2 * slots] = np.array([first for first, _, _ in pooled_first])
         self.table[-1, 2 * slots] = pooled_closing
+        known = ~np.isnan(events[1 + slots : -1])
         for k in range(self.kinds - 1):
             of_kind = kind == k
             if not of_kind.any():
@@ -142,25 +143,28 @@ class DelayModel:
             if len(chosen) > STRUCTURE_SAMPLES:
                 structure[:] = False
                 structure[chosen[:: len(chosen) // STRUCTURE_SAMPLES + 1]] = True
-            medians = _medians(events[1 + slots : -1] - arrives, structure)
-            for s in range(slots):
-                first, _, samples = _density(events[1 + slots + s] - arrives, weights, of_kind, resolution)
-                few = samples < FEW_SAMPLES
-                self.table[k, slots + s] = pooled_first[s][0] if few else first
-                if choose_cues and not few:
+            enough = known[:, chosen] @ weights[chosen] >= FEW_SAMPLES
+            self.table[k, slots : 2 * slots] = self.table[-1, slots : 2 * slots]
+            for s in np.flatnonzero(enough).tolist():
+                since_arrival = events[1 + slots + s] - arrives
+                self.table[k, slots + s] = _density(since_arrival, weights, of_kind, resolution)[0]
+            if choose_cues and enough.any():
+                medians = _medians(events[1 + slots : -1] - arrives, structure)
+                for s in np.flatnonzero(enough).tolist():
                     self.cue[k, s] = self._best_cue(k, s, events, arrives, weights, structure, medians, resolution)
+            for s in range(slots):
                 cue = int(self.cue[k, s])
                 if cue == 0:
                     self.table[k, s] = self.table[k, slots + s]
                     continue
-                density, _, samples = _density(events[1 + slots + s] - events[cue], weights, of_kind, resolution)
-                if samples < FEW_SAMPLES:
-                    if (s, cue) not in pooled_cue:
-                        pooled_cue[s, cue] = _density(
-                            events[1 + slots + s] - events[cue], weights, everybody, resolution
-                        )[0]
-                    density = pooled_cue[s, cue]
-                self.table[k, s] = density
+                delays = events[1 + slots + s] - events[cue]
+                if enough[s]:
+                    self.table[k, s], _, samples = _density(delays, weights, of_kind, resolution)
+                    if samples >= FEW_SAMPLES:
+                        continue
+                if (s, cue) not in pooled_cue:
+                    pooled_cue[s, cue], _, _ = _density(delays, weights, everybody, resolution)
+                self.table[k, s] = pooled_cue[s, cue]
             self._learn_closing(
                 k, service, events, last_end, responds, weights, of_kind, structure, choose_cues, pooled_closing
             )

@@ -13,12 +13,16 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import MatchRates, match, match_rates, match_weights
+from wiretrace.linking.evidence.matching import match
+from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
+    from wiretrace.linking.evidence.contract import Match
     from wiretrace.linking.observations import Observations
 
 FLOWS = (
@@ -47,29 +51,36 @@ class Values(Evidence):
         counted = ["no", "1 rare value", *(f"{n} rare values" for n in range(2, MOST_TOLD + 1)), "many rare values"]
         detail = [flow.format(count) for flow in FLOWS for count in counted]
         weight = np.zeros(len(pairs))
-        strongest = np.zeros(len(pairs))
+        strongest = np.zeros(len(pairs), np.float32)
         phrase = np.full(len(pairs), -1, np.int64)
-        answers, answered = _answers(observations, known)
-        responded = np.repeat(observations.responds, np.diff(problem.response_tokens.offsets))
-        flows = (
-            (problem.request_tokens, problem.request_tokens, None),
-            (problem.response_tokens, problem.response_tokens, None),
-            (problem.request_tokens, answers, answered),
-            (problem.request_tokens, problem.response_tokens, responded),
-        )
         rates: dict[int, MatchRates] = dict(learned) if isinstance(learned, dict) else {}
-        for number, (of_child, of_parent, since) in enumerate(flows):
-            if not len(of_child.values) or not len(of_parent.values):
-                continue
-            found = match(observations, pairs, of_child, of_parent, since)
+        operations = operation_pairs(observations, pairs)
+        for number, found in _flows(observations, pairs, known):
             if number not in rates:
-                rates[number] = match_rates(observations, pairs, found, known)
-            flow_weight = match_weights(observations, pairs, found, rates[number])
+                rates[number] = match_rates(operations, pairs, found, known)
+            flow_weight = match_weights(operations, found, rates[number])
             weight += flow_weight
-            told = (found.shared > 0) & (flow_weight > strongest)
-            strongest[told] = flow_weight[told]
-            phrase[told] = number * len(counted) + np.minimum(found.shared[told], MOST_TOLD + 1)
-        return Weighed(np.clip(weight, -MOST_NATS, MOST_NATS), detail, phrase, rates)
+            told = flow_weight[found.pair] > strongest[found.pair]
+            pair, shared = found.pair[told], found.shared[told]
+            strongest[pair] = flow_weight[pair]
+            phrase[pair] = number * len(counted) + np.minimum(shared, MOST_TOLD + 1)
+        np.clip(weight, -MOST_NATS, MOST_NATS, out=weight)
+        return Weighed(weight, detail, phrase, rates)
+
+
+def _flows(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> Iterator[tuple[int, Match]]:
+    """What `pairs` share by each way that values can flow, and which way it is: an index into `FLOWS`."""
+    requests, responses = observations.problem.request_tokens, observations.problem.response_tokens
+    if len(requests.values):
+        yield 0, match(observations, pairs, requests, requests)
+    if len(responses.values):
+        yield 1, match(observations, pairs, responses, responses)
+    if len(requests.values) and len(responses.values):
+        answers, answered = _answers(observations, known)
+        if len(answers.values):
+            yield 2, match(observations, pairs, requests, answers, answered)
+        responded = np.repeat(observations.responds, np.diff(responses.offsets))
+        yield 3, match(observations, pairs, requests, responses, responded)
 
 
 def _answers(observations: Observations, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
