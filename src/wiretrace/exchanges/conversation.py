@@ -158,9 +158,8 @@ class Conversation:
                 self._succeed(self.protocol.succession, final=final)
             elif not progressed and not self._pass_gap():
                 self._collect()
-                if self._produced:
-                    for state in self.directions:
-                        state.forget()
+                for state in self.directions if self._produced else ():
+                    state.forget()
                 return
         if self.decided:
             self._drop()
