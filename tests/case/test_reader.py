@@ -1,6 +1,7 @@
 """A case is checked before it is believed, and SQL over it can reach nothing else."""
 
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -154,3 +155,34 @@ def test_a_damaged_table_is_an_error_or_reads_the_same(
         assert "\n" not in str(error)
     else:
         assert found.to_pylist() == expected.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "words"),
+    [
+        ("hosts", "clock_error_ns", float("nan"), "the column clock_error_ns holds what is no number"),
+        ("calls", "confidence", float("inf"), "the column confidence holds what is no number"),
+    ],
+)
+def test_values_that_are_never_written_are_damage(
+    stored: Path, tmp_path: Path, table: str, column: str, value: float, words: str
+) -> None:
+    """A case that somebody made by hand: of the right types, and with values that no case holds."""
+    case = copy(stored, tmp_path / "b.case")
+    read = pq.read_table(case / f"{table}.parquet")
+    place = read.schema.names.index(column)
+    wrong = pa.array([value] * len(read), read.schema.field(column).type)
+    pq.write_table(read.set_column(place, read.schema.field(column), wrong), case / f"{table}.parquet")
+    opened = Case.open(case)
+    for attempt in (lambda: opened.table(table), lambda: list(opened.pieces(table, [column]))):
+        with pytest.raises(UserError, match=words):
+            attempt()
+
+
+@pytest.mark.parametrize("name", [MANIFEST_NAME, "calls.parquet"])
+def test_a_pipe_in_a_case_is_not_waited_for(stored: Path, tmp_path: Path, name: str) -> None:
+    case = copy(stored, tmp_path / "b.case")
+    (case / name).unlink()
+    os.mkfifo(case / name)
+    with pytest.raises(UserError, match=r"is no file|is missing"):
+        Case.open(case)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiretrace.diagnosis.distribution import Distributions, Values, joined, percentiles_together
+from wiretrace.diagnosis.distribution import MOST_GROUPS, Distributions, Values, joined, percentiles_together
 
 ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 10**9)), min_size=1, max_size=120)
 
@@ -70,3 +70,27 @@ def test_few_values_are_known_exactly() -> None:
 def test_a_part_of_the_values() -> None:
     values = Values(np.array([1, 5, 9]), np.zeros(3, np.int64), np.array([2, 1, 1]))
     assert (values.part(1, 3).lowest, values.part(1, 3).highest, values.part(1, 3).total) == (5, 9, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.sets(st.integers(0, 4)))
+def test_groups_together_are_those_groups_joined(rows: list[tuple[int, int]], groups: set[int]) -> None:
+    found = made(rows)
+    every, owner = found.together(np.array(sorted(groups), np.int64))
+    expected = joined([found.of(group) for group in sorted(groups)])
+    assert [column.tolist() for column in every] == [column.tolist() for column in expected]
+    for group in groups:
+        assert [column[owner == group].tolist() for column in every] == [part.tolist() for part in found.of(group)]
+
+
+def test_groups_beyond_the_last_are_counted_as_one() -> None:
+    """A capture may hold more kinds of calls than are told apart."""
+    last = MOST_GROUPS - 1
+    found = Distributions()
+    found.add(np.array([0, last - 1, last, last + 1, last + 9]), np.array([7, 1, 10, 20, 30]))
+    assert found.of(last).value.tolist() == found.of(last + 9).value.tolist() == [10, 20, 30]
+    assert found.of(last - 1).value.tolist() == [1]
+    assert found.counts(last + 3)[last - 1 :].tolist() == [1, 3, 3, 3]
+    assert found.percentiles(last + 3, (50,))[0][last - 1 :].tolist() == [1, 20, 20, 20]
+    every, owner = found.together(np.array([0, last + 1]))
+    assert (every.value.tolist(), owner.tolist()) == ([7, 10, 20, 30], [0, *[last + 1] * 3])

@@ -14,6 +14,7 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.dissect import dissect
+from tests.support.mangle import mutated
 from tests.support.properties import (
     assert_gaps_only_take_away,
     assert_late_joiners_read_the_rest,
@@ -23,6 +24,7 @@ from tests.support.properties import (
 from wiretrace.model.message import Message, Result, Role
 from wiretrace.protocols.contract import Context
 from wiretrace.protocols.mongodb import MongoDB
+from wiretrace.protocols.mongodb_bson import Outline, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -295,3 +297,40 @@ def test_no_bytes_break_it(client: bytes, server: bytes, whole: bool, place: int
     dissect(MongoDB, client, server, context=Context(started=(whole, whole)))
     broken = CLIENT[:place] + bytes((byte,)) + CLIENT[place + 1 :]
     dissect(MongoDB, broken + client, SERVER + server)
+
+
+SIMPLE = st.one_of(
+    st.integers(-(2**40), 2**40), st.floats(allow_nan=False), st.text("ab0é", max_size=9), st.booleans(), st.none()
+)
+NESTED = st.recursive(
+    SIMPLE,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["id", "token", "name"]), inner, max_size=3)
+    ),
+    max_leaves=30,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    document=st.dictionaries(st.sampled_from(["ok", "id", "password", "lines"]), NESTED),
+    room=st.integers(0, 80),
+    cut=st.floats(0, 1),
+    chooser=st.randoms(use_true_random=False),
+)
+def test_values_alone_are_those_of_the_outline(
+    document: dict[str, Any], room: int, cut: float, chooser: random.Random
+) -> None:
+    """Whole, cut and damaged documents."""
+    whole = bson.encode(document)
+    for data in (whole, whole[: int(cut * len(whole))], mutated(whole, chooser)):
+        outline = Outline(room, False)
+        outline.add(data, 0, len(data), frozenset({b"ok"}))
+        assert values_of(data, 0, len(data), room, frozenset({b"ok"})) == outline.values
+
+
+def test_documents_inside_of_each_other_without_end_are_entered_only_so_deep() -> None:
+    deep = b"\x05\0\0\0\0"
+    for _ in range(5000):
+        deep = struct.pack("<i", 4 + 3 + len(deep) + 1) + b"\x03a\0" + deep + b"\0"
+    assert values_of(deep, 0, len(deep), 100, frozenset()) == b""

@@ -15,6 +15,7 @@ from tests.protocols.expectations import CAPTURES, exchanges_of_capture, key_log
 from tests.support.captures import Packet
 from tests.support.packets import Exchanges
 
+from wiretrace.exchanges import threads
 from wiretrace.model.limits import Limits
 
 if TYPE_CHECKING:
@@ -56,7 +57,24 @@ def test_every_byte_is_explained_and_times_lie_in_their_packets(path: Path) -> N
 def test_chunks_change_nothing(path: Path, chunk: int) -> None:
     """Streams go on from chunk to chunk, in pieces or not. (What a window ends in is a matter of values alone.)"""
     packets, keys = packets_of(path), key_log_of(path)
-    whole, parts = Exchanges(packets, key_log=keys), Exchanges(packets, Limits(chunk_bytes=chunk), key_log=keys)
+    assert_same(Exchanges(packets, key_log=keys), Exchanges(packets, Limits(chunk_bytes=chunk), key_log=keys))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("messages", "octets"), [(1, 200), (5, 1500)])
+def test_turns_within_a_chunk_change_nothing(
+    path: Path, messages: int, octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk of very many messages is worked through in turns, a long connection in pieces."""
+    packets, keys = packets_of(path), key_log_of(path)
+    whole = Exchanges(packets, key_log=keys)
+    monkeypatch.setattr(threads, "MESSAGES_AT_ONCE", messages)
+    monkeypatch.setattr(threads, "BYTES_AT_ONCE", octets)
+    assert_same(whole, Exchanges(packets, key_log=keys))
+
+
+def assert_same(whole: Exchanges, parts: Exchanges) -> None:
+    """Two readings told the same of every exchange, and of every byte."""
     drop = ("request_tokens", "response_tokens", "request_digest")
     as_told = [[{name: row[name] for name in row if name not in drop} for row in read.rows] for read in (whole, parts)]
     by_frames = [sorted(rows, key=lambda row: (row["request_frames"], row["response_frames"])) for rows in as_told]

@@ -8,11 +8,15 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.captures import ACK, TcpConversation
 from tests.support.dissect import Dissection, dissect
 from tests.support.http2 import joined, told
 from tests.support.mangle import mutated, with_gaps
+from tests.support.packets import Exchanges
 
+from wiretrace.model.analysis import Payload
 from wiretrace.model.message import Message, Result, Role
+from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context
 from wiretrace.protocols.http1 import Http1
 from wiretrace.protocols.websocket import WebSocket
@@ -172,3 +176,19 @@ def test_no_bytes_break_it(seed: int, holes: bool) -> None:
 @given(st.binary(max_size=300), st.binary(max_size=300))
 def test_whatever_bytes_there_are(client: bytes, server: bytes) -> None:
     dissect(WebSocket, client, server)
+
+
+def test_what_can_not_be_read_behind_a_gap_is_accounted_for() -> None:
+    """No frame stands behind the gap: the session ends before these bytes, and they count as unfinished."""
+    conversation = TcpConversation(client_isn=99).open()
+    conversation.send(
+        Side.CLIENT, b"GET /rooms HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    )
+    asked_bytes = sum(len(packet.data) - 54 for packet in conversation.packets[3:])
+    conversation.send(
+        Side.SERVER, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    )
+    conversation.segment(Side.CLIENT, ACK, bytes(11), seq=100 + asked_bytes + 48)
+    result = Exchanges(conversation.packets)
+    assert result.unexplained == 0
+    assert result.accounting[Payload.UNFINISHED] == 11

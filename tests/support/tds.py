@@ -8,6 +8,8 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
+from tests.support.exact import ExactHandler
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -175,17 +177,8 @@ def answer_to(kind: int, payload: bytes) -> bytes:
     return found if kind == 1 else found[:-13] + done(2, token=0xFF, status=1) + b"\x79\0\0\0\0" + done(token=0xFE)
 
 
-class Handler(socketserver.BaseRequestHandler):
+class Handler(ExactHandler):
     """One connection to the small server."""
-
-    def take(self, count: int) -> bytes:
-        taken = b""
-        while len(taken) < count:
-            more = self.request.recv(count - len(taken))
-            if not more:
-                raise EOFError
-            taken += more
-        return taken
 
     def handle(self) -> None:
         numbers: dict[int, int] = {}

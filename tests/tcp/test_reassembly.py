@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +50,7 @@ def test_bytes_in_order() -> None:
     table = streams.reassembler.connections
     assert table.count == 1
     assert table.client_of[0] == 0
-    assert table.ending(0, 0) is Ending.CLIENT_FIN
+    assert table.endings(np.zeros(1, np.int64)).tolist() == [Ending.CLIENT_FIN]
     assert table.started_of[:2].all()
     assert not table.lost_of[:2].any()
 
@@ -216,7 +217,8 @@ def test_endings() -> None:
     table = Streams(
         merge(*(each.packets for each in (reset, refused, silent, server_close, opened)))
     ).reassembler.connections
-    found = {table.flow_of[number]: table.ending(number, int(table.client_of[number])) for number in range(table.count)}
+    endings = table.endings(table.client_of[: table.count].astype(np.int64)).tolist()
+    found = dict(zip(table.flow_of[: table.count].tolist(), map(Ending, endings), strict=True))
     assert sorted(found.values()) == sorted(
         [Ending.SERVER_RESET, Ending.REFUSED, Ending.UNANSWERED, Ending.SERVER_FIN, Ending.OPEN]
     )

@@ -49,6 +49,8 @@ class Manifest(msgspec.Struct, frozen=True):
         """
         path = case / MANIFEST_NAME
         try:
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise UserError(f"{case}: not a case: its {MANIFEST_NAME} is no file")
             with path.open("rb") as file:
                 text = file.read(MANIFEST_BYTES)
         except (FileNotFoundError, NotADirectoryError):

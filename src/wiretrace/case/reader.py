@@ -93,8 +93,7 @@ class Case:
                 page_checksum_verification=True,
             ) as file:
                 read = file.read_row_group(number, columns=list(columns), use_threads=False)
-            read.validate(full=True)
-            return read.select(columns).cast(schema).unify_dictionaries()
+            return _checked(read, columns, schema)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(name, error) from None
 
@@ -132,8 +131,7 @@ class Case:
                 page_checksum_verification=True,
                 partitioning=None,
             )
-            read.validate(full=True)
-            return read.select(columns).cast(schema).unify_dictionaries()
+            return _checked(read, columns, schema)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(name, error) from None
 
@@ -186,6 +184,8 @@ class Case:
     def _check(self, name: str) -> None:
         """Raise UserError unless the file of a table is there and has the declared columns."""
         try:
+            if not self._file(name).is_file():  # a pipe would be waited for
+                raise FileNotFoundError
             found = pq.read_schema(self._file(name))
         except FileNotFoundError:
             raise UserError(f"{self.path}: damaged: the table {name} is missing; make the case again") from None
@@ -207,3 +207,13 @@ def _part_of_schema(name: str, columns: Sequence[str]) -> tuple[pa.Schema, list[
     """The schema of some columns of a table, and those of them that are categories: read as dictionaries."""
     schema = pa.schema([table_schema(name).field(column) for column in columns])
     return schema, [field.name for field in schema if pa.types.is_dictionary(field.type)]
+
+
+def _checked(read: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Columns that were read, in their declared types. Raises ValueError where they hold what is never written."""
+    read.validate(full=True)
+    for field in schema:
+        column = read.column(field.name)
+        if pa.types.is_floating(field.type) and pc.all(pc.is_finite(column)).as_py() is False:
+            raise ValueError(f"the column {field.name} holds what is no number")
+    return read.select(columns).cast(schema).unify_dictionaries()

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 MOST_VALUES = 2048
 """Different values of a group that are kept: durations over seven octaves are told apart to 0.4 %."""
 VALUE_BITS = 44
-"""Values are clipped to 0 and 2**44 - 1: nanoseconds up to 4.9 hours, sizes up to 17 TB. There are up to 2**19 groups."""
+"""Values are clipped to 0 and 2**44 - 1: nanoseconds up to 4.9 hours, sizes up to 17 TB."""
 LONGEST = (1 << VALUE_BITS) - 1
+MOST_GROUPS = 1 << 63 - VALUE_BITS
+"""Groups that are told apart; those from the last of them on are counted as one, and each of them is told what all are."""
 
 
 class Values(NamedTuple):
@@ -83,6 +85,7 @@ class Distributions:
         """Count values of some groups. Shapes (n,)."""
         if not len(group):
             return
+        group = np.minimum(group, MOST_GROUPS - 1)
         missing = int(group.max()) + 1 - len(self._digits)
         if missing > 0:
             self._digits = np.append(self._digits, np.full(missing, VALUE_BITS))
@@ -97,7 +100,8 @@ class Distributions:
 
     def counts(self, groups: int) -> NDArray[np.int64]:
         """The number of values of each group. Shape (groups,)."""
-        return _number_of_values(self._keys, self._counts, groups)
+        known = min(groups, MOST_GROUPS)
+        return np.pad(_number_of_values(self._keys, self._counts, known), (0, groups - known), "edge")
 
     def percentiles(self, groups: int, wanted: tuple[int, ...]) -> list[NDArray[np.int64]]:
         """The nearest-rank percentiles of each group, 0 for an empty one. Shapes (groups,)."""
@@ -105,14 +109,29 @@ class Distributions:
 
     def of(self, group: int) -> Values:
         """The values of one group."""
-        first, last = np.searchsorted(self._keys, [group << VALUE_BITS, (group + 1) << VALUE_BITS])
-        return Values(*self._values(slice(first, last)), self._counts[first:last])
+        part = slice(*self._bounds(min(group, MOST_GROUPS - 1)))
+        return Values(*self._values(part), self._counts[part])
+
+    def together(self, groups: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
+        """The values of several groups as if they were one, and the group of each. Shape (values,)."""
+        lowest = np.minimum(groups, MOST_GROUPS - 1) << VALUE_BITS
+        first, last = (np.searchsorted(self._keys, *each) for each in ((lowest, "left"), (lowest | LONGEST, "right")))
+        size = last - first
+        entry = np.arange(size.sum()) + np.repeat(first - np.cumsum(size) + size, size)
+        value, slack = self._values(entry)
+        order = np.argsort(value, kind="stable")
+        return Values(value[order], slack[order], self._counts[entry[order]]), np.repeat(groups, size)[order]
 
     def middles(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Group and middle value of each entry as one key, rising, and how often it came."""
         return self._keys >> VALUE_BITS << VALUE_BITS | self._values()[0], self._counts
 
-    def _values(self, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _bounds(self, group: int) -> tuple[int, int]:
+        """The first entry of a group, and that behind its last."""
+        lowest = group << VALUE_BITS
+        return int(np.searchsorted(self._keys, lowest)), int(np.searchsorted(self._keys, lowest | LONGEST, "right"))
+
+    def _values(self, part: slice | NDArray[np.int64] = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The middle of what each key stands for, and how wide that is to either side."""
         keys = self._keys[part]
         value = keys & LONGEST
@@ -126,7 +145,7 @@ class Distributions:
         if not len(crowded):
             return
         for one in crowded.tolist():
-            first, last = np.searchsorted(self._keys, [one << VALUE_BITS, (one + 1) << VALUE_BITS])
+            first, last = self._bounds(one)
             self._digits[one] = _most_digits(self._keys[first:last], int(self._digits[one]), self._most)
         self._keys, self._counts = _merged(_shortened(self._keys, self._digits[group]), self._counts)
 
@@ -146,6 +165,7 @@ def percentiles_together(
 
     Shapes (groups,).
     """
+    wanted_groups, groups = groups, min(groups, MOST_GROUPS)
     keys, often = (np.concatenate(each) for each in zip(*(part.middles() for part in parts), strict=True))
     if len(parts) > 1:
         order = np.argsort(keys, kind="stable")
@@ -159,7 +179,8 @@ def percentiles_together(
         rank = nearest_rank(before, count, percent)
         place = np.minimum(np.searchsorted(ends, rank, "right"), len(ends))
         found.append(np.where(count > 0, values[place], 0))
-    return count, found
+    more = (0, wanted_groups - groups)
+    return np.pad(count, more, "edge"), [np.pad(each, more, "edge") for each in found]
 
 
 def _number_of_values(keys: NDArray[np.int64], often: NDArray[np.int64], groups: int) -> NDArray[np.int64]:

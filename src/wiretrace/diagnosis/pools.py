@@ -70,7 +70,8 @@ class Use:
         )
         lasting = np.diff(times, prepend=self.now_ns if self.level else times[0])
         np.add.at(self.lasted, np.maximum(before, 0), lasting)
-        np.add.at(self.reached, level[takes], 1)
+        # Uses that begin and end at one moment are given back before they are taken.
+        np.add.at(self.reached, np.maximum(level[takes], 0), 1)
         given_back = np.maximum.accumulate(np.where(takes, self.given_back_ns, times))
         # Those that are taken at one moment all found as many taken as the first of them.
         opens = np.append(True, (times[1:] != times[:-1]) | ~takes[:-1])

@@ -15,20 +15,43 @@ from wiretrace.packets.unreachable import is_refusal
 from wiretrace.tcp.connections import Ending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from wiretrace.exchanges.threads import Thread, Threads
     from wiretrace.tcp.connections import ConnectionTable
 
 
-def attempts_to_connect(table: ConnectionTable, threads: Threads) -> tuple[list[Thread], Rows]:
-    """A thread for each attempt, in which its messages wait, and the rows that refer to them by their places in a table."""
+ATTEMPTS_AT_ONCE = 4096
+"""Attempts that are exchanges in memory at once: a scan of ports, or a flood of SYNs, makes millions."""
+
+
+def attempts_to_connect(table: ConnectionTable, threads: Threads) -> Iterator[tuple[list[Thread], Rows]]:
+    """A thread for each attempt, in which its messages wait, and the rows that refer to them by their places in a table.
+
+    So many attempts at once as are made of `ATTEMPTS_AT_ONCE` connections.
+    """
+    count = table.count
+    opened = np.flatnonzero((table.syn_ns_of[:count] >= 0) & ~table.finished_of[:count])
+    bytes_of, lost_of = table.bytes_of, table.lost_of
+    is_empty = (bytes_of[2 * opened] + bytes_of[2 * opened + 1] + lost_of[2 * opened] + lost_of[2 * opened + 1]) == 0
+    opened = opened[is_empty]
+    for begin in range(0, len(opened), ATTEMPTS_AT_ONCE):
+        found = _attempts(table, threads, opened[begin : begin + ATTEMPTS_AT_ONCE])
+        if found[0]:
+            yield found
+
+
+def _attempts(table: ConnectionTable, threads: Threads, opened: NDArray[np.int64]) -> tuple[list[Thread], Rows]:
+    """The attempts among some connections that carried no byte."""
     found: list[Thread] = []
     rows = Rows()
     index = 1
-    for connection in np.flatnonzero(
-        (table.syn_ns_of[: table.count] >= 0) & ~table.finished_of[: table.count]
-    ).tolist():
-        client = int(table.client_of[connection])
-        judgement = _judged(table, connection, client)
+    clients = table.client_of[opened].astype(np.int64)
+    endings = table.endings(clients, opened).tolist()
+    for connection, client, ending in zip(opened.tolist(), clients.tolist(), endings, strict=True):
+        judgement = _judged(table, connection, client, Ending(ending))
         if judgement is None:
             continue
         thread = threads.begin(connection)
@@ -53,12 +76,8 @@ def attempts_to_connect(table: ConnectionTable, threads: Threads) -> tuple[list[
     return found, rows
 
 
-def _judged(table: ConnectionTable, connection: int, client: int) -> Judgement | None:
+def _judged(table: ConnectionTable, connection: int, client: int, ending: Ending) -> Judgement | None:
     """What became of an attempt; None where it is nobody's failed call."""
-    stream = 2 * connection
-    if table.bytes_of[stream : stream + 2].any() or table.lost_of[stream : stream + 2].any():
-        return None
-    ending = table.ending(connection, client)
     if ending is Ending.UNREACHABLE:
         refused = is_refusal(int(table.unreachable_code_of[connection]))
         return judge_attempt(

@@ -158,6 +158,8 @@ class Conversation:
                 self._succeed(self.protocol.succession, final=final)
             elif not progressed and not self._pass_gap():
                 self._collect()
+                for state in self.directions if self._produced else ():
+                    state.forget()
                 return
         if self.decided:
             self._drop()

@@ -119,6 +119,11 @@ class Direction:
         self.at = 0
         return True
 
+    def forget(self) -> None:
+        """Let go of the buffer where all of it is read: a connection may be idle for long."""
+        if self.at == len(self.buffer):
+            self.base, self.buffer, self.at = self.end, b"", 0
+
     def drop(self, behind: int) -> int:
         """Forget all that is unread. How many bytes of it lie behind offset `behind`."""
         first = max(self.position, behind)

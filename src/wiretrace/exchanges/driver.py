@@ -1,8 +1,8 @@
 """Drives one vantage point: chunks of packets in, record batches of exchanges out. Datagrams have a driver of their own.
 
-Rules: a chunk is worked through in whole turns: all its connections are parsed, then the packets behind all new messages
-are looked up at once, then requests and responses are paired, and their exchanges become one record batch. What is not
-finished waits in its `Thread`.
+Rules: a chunk is worked through in a turn, or in several where it holds very many messages: connections are parsed, then
+the packets behind all new messages are looked up at once, then requests and responses are paired, and their exchanges
+become one record batch. What is not finished waits in its `Thread`.
 """
 
 from __future__ import annotations
@@ -116,17 +116,16 @@ class ExchangeDriver:
                 flow = self._flows.numbers.get(packed_key(error.key))
                 if flow is not None:
                     self._table.mark_unreachable(flow, error.time_ns, error.frame, error.code)
-            batches = self._work(chunk, final=False)
+        yield from self._work(chunk, final=False)
+        with collector_paused():
             datagrams = self._datagrams.feed(columns, self._batches, self._first_connection)
             self._made += sum(len(batch) for batch in datagrams)
-        yield from batches
         yield from datagrams
 
     def finish(self) -> Iterator[pa.RecordBatch]:
         """The capture has ended: finish every connection."""
-        with collector_paused():
-            batches = self._work(self._reassembler.finish(), final=True)
-        yield from batches
+        yield from self._work(self._reassembler.finish(), final=True)
+        yield from self._attempts()
         missing = self._reassembler.payload_bytes - self._reassembler.delivered_bytes
         self.accounting[Payload.REPEATED] += missing
         self.accounting[Payload.CONTROL] += (
@@ -144,14 +143,32 @@ class ExchangeDriver:
         streams = connection_table(self._capture, self._table, self._flows, self._spoken, self._first_connection)
         return pa.concat_tables([streams, self._datagrams.conversations(self._capture, self._first_connection)])
 
-    def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
-        threads, provenance = self._threads.open, self._provenance
-        provenance.extend(chunk.segments)
-        self._health.extend(chunk, provenance)
-        touched = self._threads.read(chunk, self.accounting)
-        over = self._threads.finish(touched, final=final)
-        active = sorted(touched | over)
-        messages = MessageTable([threads[number] for number in active], over, provenance, self._table.acknowledged_of)
+    def _work(self, chunk: StreamChunk, *, final: bool) -> Iterator[pa.RecordBatch]:
+        with collector_paused():
+            self._provenance.extend(chunk.segments)
+            self._health.extend(chunk, self._provenance)
+        reading = self._threads.read(chunk, self.accounting)
+        touched: set[int] = set()
+        is_last = False
+        while not is_last:
+            with collector_paused():
+                read, is_last = next(reading)
+                touched |= read
+                over = self._threads.finish(touched, final=final) if is_last else set()
+                batches = self._turn(read, over, final=final)
+            yield from batches
+        if not final:
+            self._provenance.retain(self._keep)
+            # What is told of a message are those of its packets that came before it was in an exchange.
+            self._health.retain(number for number in self._threads.open if self._threads.open[number].waits)
+
+    def _turn(self, read: set[int], over: set[int], *, final: bool) -> list[pa.RecordBatch]:
+        """Make exchanges of the messages of connections that were `read`, or are `over`."""
+        threads = self._threads.open
+        active = sorted(read | over)
+        messages = MessageTable(
+            [threads[number] for number in active], over, self._provenance, self._table.acknowledged_of
+        )
         self._claimed += messages.fresh_bytes
         health = self._health.of_messages(messages)
         rows = self._matcher.match(messages, closings(over, threads, self._table, self._now_ns), health)
@@ -165,9 +182,7 @@ class ExchangeDriver:
             )
             if conversation.unread:
                 self.accounting.update(conversation.unread)
-        if final:
-            batches += self._attempts()
-        else:
+        if not final or not over:
             self._carry(active, over, messages)
         return batches
 
@@ -181,14 +196,14 @@ class ExchangeDriver:
         self._made += len(rows)
         return [self._batches.make(messages, rows, ends, figures)]
 
-    def _attempts(self) -> list[pa.RecordBatch]:
+    def _attempts(self) -> Iterator[pa.RecordBatch]:
         """Attempts to connect that came to nothing are exchanges too."""
-        threads, rows = attempts_to_connect(self._table, self._threads)
-        for thread in threads:
-            conversation = thread.conversation
-            self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
-        messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
-        return self._batch(messages, rows, self._health.of_messages(messages))
+        for threads, rows in attempts_to_connect(self._table, self._threads):
+            for thread in threads:
+                conversation = thread.conversation
+                self._spoken[conversation.connection] = Spoken("", conversation.client, 1, 0)
+            messages = MessageTable(threads, set(), self._provenance, self._table.acknowledged_of)
+            yield from self._batch(messages, rows, self._health.of_messages(messages))
 
     def _carry(self, active: list[int], over: set[int], messages: MessageTable) -> None:
         """Copy what waiting messages need out of the chunk."""
@@ -213,6 +228,3 @@ class ExchangeDriver:
                     keep[stream] = offset
                 else:
                     keep.pop(stream, None)
-        self._provenance.retain(keep)
-        # What is told of a message are those of its packets that came before it was in an exchange.
-        self._health.retain(number for number in self._threads.open if self._threads.open[number].waits)

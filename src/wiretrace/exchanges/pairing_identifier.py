@@ -1,9 +1,10 @@
 """Pairs messages that carry identifiers (`Message.key`): HTTP/2 streams, and requests of memcached's binary protocol.
 
 Rules: equal identifiers of one connection belong together, whatever lies between. Where several requests with one identifier
-wait, they are answered in their order (AMQP 0-9-1 section 4.7: what a channel carries is worked through in order), if it is
-sure that the first still waits: nothing of the connection is missing, or the client had received nothing between them. A
-request that the client calls off ends with the client's last word about it. What has no counterpart yet waits.
+wait, they are answered in their order, if it is sure that the first still waits: nothing of the connection is missing, or
+the client had received nothing between them. (So are channels of AMQP 0-9-1, whose methods arrive in the order in which they
+were sent: section 4.7, "Content Ordering Guarantees".) A request that the client calls off ends with the client's last word
+about it. What has no counterpart yet waits.
 """
 
 from __future__ import annotations

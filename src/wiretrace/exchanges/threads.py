@@ -7,6 +7,7 @@ idle of too many, and when the capture ends.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +20,11 @@ from wiretrace.model.note import NoteKind, Notes
 from wiretrace.model.side import Side
 from wiretrace.protocols.tls import Tls
 from wiretrace.protocols.tls_session import KEY_LOG
+from wiretrace.tcp.streams import pieces_in_time
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Iterator
 
     from wiretrace.exchanges.pairing import Located
     from wiretrace.exchanges.parts import Assembly
@@ -36,6 +39,12 @@ if TYPE_CHECKING:
 
 OPENINGS = 8
 """First segments of a run whose beginnings may be beginnings of messages."""
+
+
+MESSAGES_AT_ONCE = 50_000
+"""Messages of a chunk that are in memory before they are made exchanges: they are many times as large as their bytes."""
+BYTES_AT_ONCE = 1 << 18
+"""Bytes of one connection that are read at once."""
 
 
 class Thread:
@@ -138,33 +147,39 @@ class Threads:
         self._last_protocol: dict[tuple[bytes, int], type[Protocol]] = {}
         """What the last connection to a server spoke."""
 
-    def read(self, chunk: StreamChunk, accounting: Counter[Payload]) -> set[int]:
-        """Parse the new bytes of every connection. Returns the connections that have some.
+    def read(self, chunk: StreamChunk, accounting: Counter[Payload]) -> Iterator[tuple[set[int], bool]]:
+        """Parse the new bytes of every connection. Yields connections that have some, and whether they are the last: all at
+        once, or in turns where there are very many messages. A connection may be in several turns.
 
         Bytes of connections that are over are counted in `accounting`.
         """
         touched: set[int] = set()
+        messages = 0
         offsets = chunk.segments.offset
         finished = self._table.finished_of
-        previous: Conversation | None = None
-        for run in chunk.runs:
-            connection, direction = run.stream >> 1, run.stream & 1
-            if previous is not None and previous.connection != connection:
-                self._advance(previous)
-                previous = None
+        for connection, runs in groupby(chunk.runs, key=lambda run: run.stream >> 1):
             if finished[connection]:
-                accounting[Payload.AFTER_THE_END] += int(chunk.segments.length[run.first : run.last].sum())
+                accounting[Payload.AFTER_THE_END] += sum(
+                    int(chunk.segments.length[run.first : run.last].sum()) for run in runs
+                )
                 continue
             thread = self.open.get(connection)
             if thread is None:
                 thread = self.open[connection] = self.begin(connection)
-            previous = thread.conversation
-            openings = [] if previous.decided else offsets[run.first : min(run.first + OPENINGS, run.last)].tolist()
-            previous.add(direction, run.start, chunk.data(run), openings)
-            touched.add(connection)
-        if previous is not None:
-            self._advance(previous)
-        return touched
+            conversation = thread.conversation
+            for piece in pieces_in_time(chunk, list(runs), BYTES_AT_ONCE):
+                for run in piece:
+                    decided = conversation.decided
+                    openings = [] if decided else offsets[run.first : min(run.first + OPENINGS, run.last)].tolist()
+                    conversation.add(run.stream & 1, run.start, chunk.data(run), openings)
+                touched.add(connection)
+                before = sum(map(len, conversation.messages))
+                self._advance(conversation)
+                messages += sum(map(len, conversation.messages)) - before
+                if messages >= MESSAGES_AT_ONCE:
+                    yield touched, False
+                    touched, messages = set(), 0
+        yield touched, True
 
     def begin(self, connection: int) -> Thread:
         """A thread for a connection of which nothing was read yet."""

@@ -109,10 +109,10 @@ def name_services(
     }
     given = given or {}
     service_of |= {end: name for end in service_of if (name := given_name(hosts, given, *end))}
-    main = [
-        given_name(hosts, given, host) or main_service(hosts, host, service_of, ends)
-        for host in range(len(hosts.names))
-    ]
+    own: list[list[tuple[str, Counter[str]]]] = [[] for _ in hosts.names]
+    for end, name in service_of.items():
+        own[end[0]].append((name, ends[end]))
+    main = [given_name(hosts, given, host) or main_service(hosts, host, own[host]) for host in range(len(hosts.names))]
     names = sorted({*service_of.values(), *main})
     number = {name: position for position, name in enumerate(names)}
     run_by: list[set[str]] = [set() for _ in hosts.names]
@@ -136,14 +136,16 @@ def looked_up_name(addresses: Sequence[str], looked_up: Mapping[str, Counter[str
 
 def name_peers(hosts: Hosts, looked_up: Mapping[str, Counter[str]]) -> None:
     """Call hosts without a name by the only name that was looked up for them, where it led to no other host."""
+    taken = set(hosts.names)
     found: dict[str, list[int]] = defaultdict(list)
     for host, addresses in enumerate(hosts.addresses):
         names = {name for address in addresses for name in looked_up.get(address, ())}
         for name in names if len(names) == 1 else ():
             found[name].append(host)
     for name, of_name in found.items():
-        if len(of_name) == 1 and not hosts.named[of_name[0]] and name not in hosts.names:
+        if len(of_name) == 1 and not hosts.named[of_name[0]] and name not in taken:
             hosts.names[of_name[0]] = name
+            taken.add(name)
 
 
 def name_end(hosts: Hosts, host: int, here: Counter[str], everywhere: Counter[str], hint: str, looked_up: str) -> str:
@@ -169,17 +171,18 @@ def given_name(hosts: Hosts, given: Mapping[str, str], host: int, port: int | No
     return next((given[name] for name in known if name in given), "")
 
 
-def main_service(
-    hosts: Hosts, host: int, service_of: dict[tuple[int, int], str], ends: dict[tuple[int, int], Counter[str]]
-) -> str:
-    """The service that makes the calls of a host: its only one, the one that answers over HTTP, or the host's own name."""
-    services = {service_of[end] for end in service_of if end[0] == host}
+def main_service(hosts: Hosts, host: int, ends: Sequence[tuple[str, Counter[str]]]) -> str:
+    """The service that makes the calls of a host: its only one, the one that answers over HTTP, or the host's own name.
+
+    `ends` are the services behind its ports, with the calls of each by protocol.
+    """
+    services = {name for name, _ in ends}
     if len(services) == 1:
         return services.pop()
     web = Counter[str]()
-    for end, calls in ends.items():
-        if end[0] == host and any(name in WEB_PROTOCOLS for name in calls):
-            web[service_of[end]] += calls.total()
+    for name, calls in ends:
+        if any(protocol in WEB_PROTOCOLS for protocol in calls):
+            web[name] += calls.total()
     if web:
         return most_common(web)
     return base_name(hosts.names[host]) if hosts.named[host] else hosts.names[host]

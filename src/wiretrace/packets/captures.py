@@ -7,6 +7,7 @@ times of their first packets order them.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -142,4 +143,5 @@ def _unique(names: list[str], sets: list[tuple[Path, ...]]) -> list[str]:
 
 def _repeated(names: list[str]) -> list[int]:
     """Indexes of the names that occur more than once."""
-    return [index for index, name in enumerate(names) if names.count(name) > 1]
+    often = Counter(names)
+    return [index for index, name in enumerate(names) if often[name] > 1]

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from wiretrace.protocols.mongodb_bson import ARRAY, DOCUMENT, STRING, Element, Outline, elements, number, string
+from wiretrace.protocols.mongodb_bson import (
+    ARRAY,
+    DOCUMENT,
+    STRING,
+    Element,
+    Outline,
+    elements,
+    number,
+    string,
+    values_of,
+    walk,
+)
 from wiretrace.protocols.sql_message import returned_rows, shown
 
 if TYPE_CHECKING:
@@ -140,17 +151,15 @@ def answer(data: bytes, at: int, end: int, room: int, keep_values: bool) -> Answ
             found, text = _nested_error(data, part, end)
             if found >= 0:
                 failed, code, message = True, found, text
-    values = b""
     if not failed:
-        outline = Outline(room, False)
-        outline.add(data, at, end, _OF_THE_ANSWER)
-        return Answered("OK", returned_rows(rows) if rows else None, outline.values, False)
+        values = values_of(data, at, end, room, _OF_THE_ANSWER)
+        return Answered("OK", returned_rows(rows) if rows else None, values, False)
     attributes: dict[str, str | int] = {}
     if code:
         attributes["db.response.status_code"] = str(code)
     if keep_values and message:
         attributes["wiretrace.error.message"] = shown(message)
-    return Answered(name or _NAME_OF_ERROR.get(code) or str(code or "error"), attributes, values, True)
+    return Answered(name or _NAME_OF_ERROR.get(code) or str(code or "error"), attributes, b"", True)
 
 
 def _first(data: bytes, at: int, end: int) -> list[Element]:
@@ -165,9 +174,9 @@ def _first(data: bytes, at: int, end: int) -> list[Element]:
 
 def _rows(data: bytes, at: int, end: int) -> int:
     """How many documents the batch of a cursor holds; 0 where its end is missing."""
-    for part in elements(data, at, end):
-        if part.name in (b"firstBatch", b"nextBatch") and part.kind == ARRAY:
-            return sum(1 for _ in elements(data, part.at, part.end)) if part.end <= end else 0
+    for name, kind, begin, behind in walk(data, at, end):
+        if name in (b"firstBatch", b"nextBatch") and kind == ARRAY:
+            return sum(1 for _ in walk(data, begin, behind)) if behind <= end else 0
     return 0
 
 

@@ -121,7 +121,9 @@ class WebSocket(Protocol):
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """How many messages there were is not known any more."""
-        self._halves[side].damaged = True
+        half = self._halves[side]
+        half.damaged = True
+        half.tile = half.reached = end
 
     def finish(self, side: Side, offset: int) -> None:
         """A session that was not closed ends here."""

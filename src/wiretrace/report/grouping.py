@@ -19,6 +19,8 @@ from wiretrace.diagnosis.names import Names, distinct, nearest_rank
 from wiretrace.diagnosis.requests import entering_calls
 from wiretrace.report.heat import HeatScale, heatmaps
 
+LONGEST_TOTAL_NS = 1 << 62
+"""Sum of durations that is told at most: where a clock was set within the capture, each may be decades."""
 HEATED_ROWS = 400
 """Operations that have a heatmap, those that are listed first."""
 
@@ -154,7 +156,7 @@ def grouped(
         "calls": calls,
         "errors": np.bincount(group, figures.error, count).astype(np.int64),
         "unknown": np.bincount(group, figures.unknown, count).astype(np.int64),
-        "total": np.bincount(group, figures.duration_ns, count).astype(np.int64),
+        "total": np.minimum(np.bincount(group, figures.duration_ns, count), LONGEST_TOTAL_NS).astype(np.int64),
         "p50": sorted_ns[nearest_rank(first, calls, 50)],
         "p95": sorted_ns[nearest_rank(first, calls, 95)],
         "p99": sorted_ns[nearest_rank(first, calls, 99)],

@@ -17,6 +17,8 @@ COLUMNS = 30
 """Parts of the time that is shown."""
 LEVELS = 8
 """Parts of the range of durations, equal by logarithm."""
+NARROWEST = 1e-9
+"""Difference of the logarithms of the longest and the shortest duration, at least: of very long ones it vanishes."""
 DIGITS = np.frombuffer(b"0123456789", np.uint8)
 
 
@@ -42,7 +44,7 @@ class HeatScale(NamedTuple):
         """The cell of each call: its column times `LEVELS` plus its level. Shapes (n,)."""
         column = part_of_time(start_ns, self.first, self.last, COLUMNS)
         low, high = np.log(self.shortest), np.log(max(self.longest, self.shortest + 1))
-        level = (np.log(np.maximum(duration_ns, 1)) - low) / (high - low) * LEVELS
+        level = (np.log(np.maximum(duration_ns, 1)) - low) / max(high - low, NARROWEST) * LEVELS
         cells = column * LEVELS + np.clip(level.astype(np.int64), 0, LEVELS - 1)
         return np.asarray(cells, np.int64)
 

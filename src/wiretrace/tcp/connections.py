@@ -275,10 +275,6 @@ class ConnectionTable:
         """Segments that came behind a later one and brought something new, by stream."""
         return self._streams.arrays["out_of_order"]
 
-    def ending(self, connection: int, client: int) -> Ending:
-        """How `connection` ended, where direction `client` is the client's."""
-        return Ending(int(self.endings(np.array([client]), np.array([connection]))[0]))
-
     def endings(self, client: NDArray[np.int64], connection: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """How connections (all, or those numbered) ended, as Ending; `client`: direction of the client. Shapes (n,)."""
         number = np.arange(self.count) if connection is None else connection
@@ -342,6 +338,7 @@ class ConnectionTable:
             firsts, lasts = (np.searchsorted(sorted_flow, wanted, side).tolist() for side in ("left", "right"))
             for (flow_number, indices), first, last in zip(by_flow.items(), firsts, lasts, strict=True):
                 members = order[first:last]
+                starts, numbers = [], []
                 for index in indices:
                     number = int(current[flow_number])
                     answers = bool(flags[index] & ACK)
@@ -351,8 +348,11 @@ class ConnectionTable:
                             # Packets from before the first SYN belong to a connection that was joined midway.
                             connection[members[:at]] = self.begin(flow_number)
                         number = self.begin(flow_number)
-                        connection[members[at:]] = number
+                        starts.append(at)
+                        numbers.append(number)
                     self._open(number, answers, int(seq[index]), int(time_ns[index]), int(direction[index]))
+                if starts:
+                    connection[members[starts[0] :]] = np.repeat(numbers, np.diff([*starts, len(members)]))
         unknown = connection < 0
         if unknown.any():
             for flow_number in np.unique(flow[unknown]).tolist():

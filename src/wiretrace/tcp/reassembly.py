@@ -147,9 +147,11 @@ class Reassembler:
     def _split_strays(self, stray: NDArray[np.intp], flow: NDArray[np.int32], connection: NDArray[np.int32]) -> None:
         """Begin a new connection in each flow that has strays, from its first stray on; changes `connection`."""
         flows, first = np.unique(flow[stray], return_index=True)
-        for number, index in zip(flows.tolist(), stray[first].tolist(), strict=True):
-            later = index + np.flatnonzero(flow[index:] == number)
-            later = later[connection[later] == connection[index]]
+        order = np.argsort(flow, kind="stable")
+        begins, ends = (np.searchsorted(flow[order], flows, side).tolist() for side in ("left", "right"))
+        for number, index, begin, end in zip(flows.tolist(), stray[first].tolist(), begins, ends, strict=True):
+            later = order[begin:end]
+            later = later[(later >= index) & (connection[later] == connection[index])]
             connection[later] = self.connections.begin(number)
 
     def _deliver(

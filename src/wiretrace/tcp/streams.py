@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from wiretrace.tcp.trouble import Closures, Repeats
@@ -89,3 +92,33 @@ class StreamChunk:
                 for position, length in zip(positions, lengths, strict=True)
             ]
         )
+
+
+def pieces_in_time(chunk: StreamChunk, runs: list[Run], most_bytes: int) -> Iterator[list[Run]]:
+    """The runs of one connection, in pieces of about so many bytes: both directions up to one packet, then up to another.
+
+    What answers a request is never in an earlier piece than the request, unless it was captured so.
+    """
+    parts = [slice(run.first, run.last) for run in runs]
+    lengths = np.concatenate([chunk.segments.length[part] for part in parts])
+    if int(lengths.sum()) <= most_bytes:
+        yield runs
+        return
+    # A segment that fills a hole comes late: what lies behind it in its run was not there before.
+    latest = [np.maximum.accumulate(chunk.segments.frame[part]) for part in parts]
+    frames = np.concatenate(latest)
+    order = np.argsort(frames, kind="stable")
+    piece = np.cumsum(lengths[order]) // most_bytes
+    cuts = [*frames[order][np.flatnonzero(np.diff(piece))].tolist(), int(frames.max())]
+    begun = [run.first for run in runs]
+    for cut in cuts:
+        found = []
+        for place, run in enumerate(runs):
+            last = run.first + int(np.searchsorted(latest[place], cut, "right"))
+            if last > begun[place]:
+                start = int(chunk.segments.offset[begun[place]])
+                lost = run.lost_before if begun[place] == run.first else 0
+                found.append(Run(run.stream, start, begun[place], last, lost))
+                begun[place] = last
+        if found:
+            yield found

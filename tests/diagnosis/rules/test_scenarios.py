@@ -8,6 +8,7 @@ from tests.support.examined import found
 from tests.support.system import System
 
 from wiretrace.diagnosis.diagnose import diagnose
+from wiretrace.diagnosis.distribution import Distributions, Values
 from wiretrace.diagnosis.rules.registry import known_rules
 from wiretrace.model.finding import Severity
 
@@ -90,3 +91,22 @@ def test_every_rule_is_documented_in_full(code: str) -> None:
     for part in (page.finds, page.matters, page.confirm, page.false_alarm):
         assert len(part) > 40
         assert part.endswith((".", "'."))
+
+
+@pytest.mark.parametrize("code", ["uneven-instance", "response-contract"])
+def test_what_many_instances_cost_grows_with_their_number(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who scans a network asks one thing of thousands of instances: none is compared with each of the others."""
+    looked_at = []
+    of = Distributions.of
+
+    def noting(distributions: Distributions, group: int) -> Values:
+        looked_at.append(group)
+        return of(distributions, group)
+
+    monkeypatch.setattr(Distributions, "of", noting)
+    system = System()
+    for number in range(24 * 100):
+        web = system.call(None, ("client", "web1"), "GET /orders/{id}", number * 50.0, 14)
+        system.call(web, ("web1", f"shop{number % 100}"), "GET /orders/{id}", number * 50.0 + 1, 10)
+    found(code, system)
+    assert 0 < len(looked_at) < 10 * 100

@@ -15,6 +15,7 @@ import pymongo
 from backports import zstd
 from pymongo.errors import PyMongoError
 from tests.protocols.recording.loopback import recorded
+from tests.support.exact import ExactHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,18 +66,8 @@ def sections(body: bytes) -> tuple[dict[str, Any], dict[str, list[Any]]]:
     return command, sequences
 
 
-class Handler(socketserver.BaseRequestHandler):
+class Handler(ExactHandler):
     """One connection to the small server."""
-
-    def take(self, count: int) -> bytes:
-        """Exactly so many bytes; EOFError where the client is gone."""
-        taken = b""
-        while len(taken) < count:
-            more = self.request.recv(count - len(taken))
-            if not more:
-                raise EOFError
-            taken += more
-        return taken
 
     def handle(self) -> None:
         """Answer until the client goes."""

@@ -10,6 +10,7 @@ import numpy as np
 from wiretrace.diagnosis.conclude import Claim, Told, always
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.model.time_parts import part_of_time
 from wiretrace.model.words import counted, duration
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class ConnectionLeak(Rule):
             return None
         still_open = int((pool.closed >= end).sum())
         # Each third of the time opens more, though those opened before lie unused.
-        thirds = np.bincount(((pool.opened - pool.begin_ns) * 3 // (span + 1)).clip(0, 2), minlength=3)
+        thirds = np.bincount(part_of_time(pool.opened, pool.begin_ns, pool.begin_ns + span, 3), minlength=3)
         if still_open < SEVERAL_TIMES_IN_USE * pool.most or not thirds[1:].all():
             return None
         idle = duration(float((end - pool.last_used[forgotten]).mean()))

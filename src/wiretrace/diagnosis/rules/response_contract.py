@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from dataclasses import dataclass, field
+from heapq import nlargest, nsmallest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,18 +137,26 @@ class ResponseContract(Rule):
 
     def _by_instance(self, instances: dict[int, int]) -> tuple[int, str] | None:
         """An instance that answers in another form than all others, and how; `instances` are numbers by place."""
+        if len(instances) < 2:
+            return None
         values = {place: self._sizes.of(number) for place, number in instances.items()}
+        total = sum(each.total for each in values.values())
+        smallest = nsmallest(2, instances, key=lambda place: values[place].lowest)
+        largest = nlargest(2, instances, key=lambda place: values[place].highest)
+        holders = Counter(status for number in instances.values() for status in self._statuses[number])
         for place, number in instances.items():
-            others = [other for other in instances if other != place]
-            one, other = values[place], joined([values[each] for each in others])
-            if one.total < FEWEST or other.total < FEWEST:
+            one = values[place]
+            if one.total < FEWEST or total - one.total < FEWEST:
                 continue
-            if one.lowest >= TIMES_SIZE * max(other.highest, 1) or other.lowest >= TIMES_SIZE * max(one.highest, 1):
+            lowest = values[smallest[smallest[0] == place]].lowest
+            highest = values[largest[largest[0] == place]].highest
+            if one.lowest >= TIMES_SIZE * max(highest, 1) or lowest >= TIMES_SIZE * max(one.highest, 1):
+                other = joined([values[each] for each in instances if each != place])
                 return place, f"{_middle(one)}, and {_middle(other)} by the others"
             here = self._statuses[number]
-            there = set().union(*(self._statuses[instances[each]] for each in others))
-            if len(here) == 1 == len(there) and here != there:
-                return place, f"status {min(here)}, and {min(there)} by the others"
+            there = [status for status, often in holders.items() if often > (status in here)]
+            if len(here) == 1 == len(there) and there[0] not in here:
+                return place, f"status {min(here)}, and {there[0]} by the others"
         return None
 
     def _well(self, portion: Portion) -> NDArray[np.bool_]:

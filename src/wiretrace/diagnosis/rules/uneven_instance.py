@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wiretrace.diagnosis.conclude import Claim, Told, harm
-from wiretrace.diagnosis.distribution import Distributions, Values, joined
+from wiretrace.diagnosis.distribution import Distributions, Values
 from wiretrace.diagnosis.names import Names, numbered
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.statistics import rank_sum_p_of_values, table_p
@@ -31,6 +33,9 @@ TIMES_SLOWER = 1.5
 """An instance is slower where its middle call takes so many times as long, ..."""
 SLOWER_NS = 5_000_000
 """... and so much longer."""
+MOST_COMPARED = 64
+"""Instances of one kind of call that are compared with their siblings: those whose middle call is slowest, and those that
+fail most often. Where thousands of instances answer one kind of call, all would cost the square of their number."""
 FAILS_MORE = 0.03
 """An instance fails more often where the shares of failures are so far apart."""
 
@@ -86,19 +91,17 @@ class UnevenInstance(Rule):
         width = len(self.whole.vocabulary.places)
         worst: dict[str, tuple[float, Claim]] = {}
         for kind, places in shared.items():
-            known = {place: numbers[kind * width + place] for place in places if kind * width + place in numbers}
-            for place in known:
-                others = [number for other, number in known.items() if other != place]
-                name = self.whole.vocabulary.places[place].instance
-                for difference in (self._slower(known[place], others), self._fails_more(known[place], others)):
-                    if difference is None or difference[0] * comparisons >= SURE:
-                        continue
-                    if name not in worst or difference[0] < worst[name][0]:
-                        there = sum(self._calls[other] for other in others)
-                        p, title, detail, is_failing = difference
-                        detail += f"; {counted(self._calls[known[place]], 'call')} here, {there:,} there"
-                        detail += f"; p = {p * comparisons:.1e}."
-                        worst[name] = p, self._claim((kind, place), title, detail, is_failing)
+            known = {numbers[kind * width + place]: place for place in places if kind * width + place in numbers}
+            every = sum(self._calls[number] for number in known)
+            for number, p, title, detail, is_failing in chain(
+                self._slower(list(known)), self._failing_more(list(known))
+            ):
+                name = self.whole.vocabulary.places[known[number]].instance
+                if p * comparisons < SURE and (name not in worst or p < worst[name][0]):
+                    here = self._calls[number]
+                    detail += f"; {counted(here, 'call')} here, {every - here:,} there"
+                    detail += f"; p = {p * comparisons:.1e}."
+                    worst[name] = p, self._claim((kind, known[number]), title, detail, is_failing)
         for _, claim in worst.values():
             yield claim
 
@@ -121,29 +124,34 @@ class UnevenInstance(Rule):
 
         return Claim((ComponentKind.INSTANCE, name), tell, gather)
 
-    def _slower(self, number: int, others: list[int]) -> tuple[float, str, str, bool] | None:
-        """Probability that it is no slower than the others, and the words for it; None where it is not."""
-        here: Values = self._own.of(number)
-        there = joined([self._own.of(other) for other in others])
-        if here.total < FEWEST or there.total < FEWEST:
-            return None
-        middle, usual = here.median, there.median
-        if middle < TIMES_SLOWER * usual or middle - usual < SLOWER_NS:
-            return None
-        words = f"{duration(middle)} in the middle against {duration(usual)}"
-        return rank_sum_p_of_values(here, there), "is slower", words, False
+    def _slower(self, numbers: list[int]) -> Iterator[tuple[int, float, str, str, bool]]:
+        """Which instances of a kind of call are slower than the others together.
 
-    def _fails_more(self, number: int, others: list[int]) -> tuple[float, str, str, bool] | None:
-        """Probability that it fails no more often than the others, and the words for it; None where it does not."""
-        calls, failed = self._calls[number], self._failed[number]
-        other_calls, other_failed = (sum(counts[each] for each in others) for counts in (self._calls, self._failed))
-        if calls < FEWEST or other_calls < FEWEST:
-            return None
-        share, usual = failed / calls, other_failed / other_calls
-        if share - usual < FAILS_MORE:
-            return None
-        table = np.array([[failed, calls - failed], [other_failed, other_calls - other_failed]])
-        return table_p(table), "fails more often", f"{percent(share)} fail against {percent(usual)}", True
+        Of each its number, the probability that it is no slower, and the words for it.
+        """
+        enough = [number for number in numbers if self._calls[number] - self._failed[number] >= FEWEST]
+        own = {number: self._own.of(number) for number in enough}
+        every, owner = self._own.together(np.array(numbers, np.int64))
+        for number in nlargest(MOST_COMPARED, enough, key=lambda each: own[each].median):
+            here, there = own[number], Values(*(column[owner != number] for column in every))
+            if there.total < FEWEST:
+                continue
+            middle, usual = here.median, there.median
+            if middle >= TIMES_SLOWER * usual and middle - usual >= SLOWER_NS:
+                words = f"{duration(middle)} in the middle against {duration(usual)}"
+                yield number, rank_sum_p_of_values(here, there), "is slower", words, False
+
+    def _failing_more(self, numbers: list[int]) -> Iterator[tuple[int, float, str, str, bool]]:
+        """Which instances of a kind of call fail more often than the others together; told as `_slower` does."""
+        calls, failures = (sum(counts[number] for number in numbers) for counts in (self._calls, self._failed))
+        enough = [number for number in numbers if FEWEST <= self._calls[number] <= calls - FEWEST]
+        for number in nlargest(MOST_COMPARED, enough, key=lambda each: self._failed[each] / self._calls[each]):
+            here, failed = self._calls[number], self._failed[number]
+            share, usual = failed / here, (failures - failed) / (calls - here)
+            if share - usual >= FAILS_MORE:
+                table = np.array([[failed, here - failed], [failures - failed, calls - here - failures + failed]])
+                told = f"{percent(share)} fail against {percent(usual)}"
+                yield number, table_p(table), "fails more often", told, True
 
 
 def _counted(portion: Portion) -> NDArray[np.bool_]:
