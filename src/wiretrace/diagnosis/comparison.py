@@ -2,7 +2,7 @@
 
 A change of a percentile is split over the calls and their parts, so that the parts add up to it: the requests around the
 percentile are taken, their time is split (see `contributions`), and scaled to the percentile itself. What is flagged is
-both large and no accident.
+both large and no accident, beyond what all services have in common (see `shared_change`): that is told apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from wiretrace.diagnosis.contributions import PARTS, contributions_of
 from wiretrace.diagnosis.names import Names
+from wiretrace.diagnosis.shared_change import SharedChange, shared_change
 from wiretrace.diagnosis.statistics import block_p, normal_p, rank_sum_p, table_p
 from wiretrace.diagnosis.usual import NOBODY_WAITS_NS
 
@@ -40,6 +41,8 @@ BLOCKS = 8
 """Blocks of time into which the requests of one kind are cut: what is a block's own accident is no change."""
 BANDS = {50: (0.35, 0.65), 95: (0.90, 1.0)}
 """Requests that stand for a percentile, by their rank."""
+EVERY = (0.0, 1.0)
+"""All of them."""
 ERROR_COSTS_NS = 10_000_000_000
 """What an error weighs against lost time, where changes are ranked."""
 FEWEST_PARTS_NS = 1_000
@@ -82,6 +85,13 @@ class PercentileChange(msgspec.Struct):
     before_ns: int
     after_ns: int
     parts: list[PartChange]
+    shared: SharedChange
+    """What all services have in common at this percentile."""
+
+    @property
+    def before_alike_ns(self) -> float:
+        """What it would have been before, had what all services share been as it was after."""
+        return self.before_ns * self.shared.factor
 
 
 class OperationChange(msgspec.Struct):
@@ -106,7 +116,8 @@ class StepChange(msgspec.Struct):
     callee: str
     operation: str
     impact_ns: float
-    """Time a request that it gained or lost, with its errors weighed in: by this, changes are ranked."""
+    """Time a request that it gained or lost beyond what all services share, with its errors weighed in: changes are ranked
+    by this."""
     change_ns: float
     """Time a request that it gained (or lost, below 0)."""
     part: str
@@ -125,6 +136,8 @@ class Comparison(msgspec.Struct):
     """What `wiretrace diff` says."""
 
     schema: str
+    shared: SharedChange
+    """What all services have in common, in the middle of the requests: no change of one of them."""
     operations: list[OperationChange]
     """The flagged ones first, then by how much they changed."""
     steps: list[StepChange]
@@ -179,6 +192,19 @@ class Measured:
         """Indices of the requests of a kind."""
         return np.array([at for at, one in enumerate(self.kinds) if one == kind], np.int64)
 
+    def around(self, rows: NDArray[np.int64], band: tuple[float, float]) -> NDArray[np.int64]:
+        """Those of some requests whose duration is in a band of ranks, given as shares of their number; at least one."""
+        rows = rows[np.argsort(self.duration[rows], kind="stable")]
+        first = int(band[0] * (len(rows) - 1))
+        return rows[first : max(int(band[1] * len(rows)), first + 1)]
+
+    def by_callee(self, weights: NDArray[np.float64]) -> dict[str, float]:
+        """Weighted sum of the time that each service takes by itself; `weights` has one entry a request."""
+        found: dict[str, float] = {}
+        for (step, _), value in self.profile(weights).items():
+            found[step.callee] = found.get(step.callee, 0.0) + value
+        return found
+
     def profile(self, weights: NDArray[np.float64]) -> dict[tuple[Step, str], float]:
         """Weighted sum of the contributions by step and part; `weights` has one entry a request."""
         weight = weights[self.request_of]
@@ -194,10 +220,25 @@ class Measured:
 def compare(before: Measured, after: Measured) -> Comparison:
     """Compare two sides."""
     kinds = list(dict.fromkeys([*before.kinds, *after.kinds]))
-    operations = [_operation(kind, before, after, len(kinds)) for kind in kinds]
+    shared = {percentile: _shared(kinds, before, after, band) for percentile, band in BANDS.items()}
+    operations = [_operation(kind, before, after, len(kinds), shared) for kind in kinds]
     operations.sort(key=lambda each: (not each.flagged, -_size(each), each.operation, each.service))
     late = any(name in each.flagged for each in operations for name in ("p50", "p95"))
-    return Comparison(SCHEMA, operations, _steps(before, after, late))
+    of_all = _shared(kinds, before, after, EVERY)
+    return Comparison(SCHEMA, shared[50], operations, _steps(before, after, late, of_all.factor))
+
+
+def _shared(kinds: list[Kind], before: Measured, after: Measured, band: tuple[float, float]) -> SharedChange:
+    """What all services have in common in a band of each kind of request; kinds weigh the same on both sides."""
+    sides = before, after
+    weights = [np.zeros(len(side.requests)) for side in sides]
+    for kind in kinds:
+        rows = [side.of_kind(kind) for side in sides]
+        for side, of_kind, weight in zip(sides, rows, weights, strict=True):
+            if min(map(len, rows)) >= FEWEST:
+                chosen = side.around(of_kind, band)
+                weight[chosen] = min(map(len, rows)) / len(chosen)
+    return shared_change(*(side.by_callee(weight) for side, weight in zip(sides, weights, strict=True)))
 
 
 def _size(change: OperationChange) -> float:
@@ -206,7 +247,9 @@ def _size(change: OperationChange) -> float:
     return change.requests_after * (lost + ERROR_COSTS_NS * abs(change.errors_after - change.errors_before))
 
 
-def _operation(kind: Kind, before: Measured, after: Measured, kinds: int) -> OperationChange:
+def _operation(
+    kind: Kind, before: Measured, after: Measured, kinds: int, shared: dict[int, SharedChange]
+) -> OperationChange:
     sides = [(side, side.of_kind(kind)) for side in (before, after)]
     counts = [len(rows) for _, rows in sides]
     errors = [float(side.failed[rows].mean()) if len(rows) else 0.0 for side, rows in sides]
@@ -229,7 +272,7 @@ def _operation(kind: Kind, before: Measured, after: Measured, kinds: int) -> Ope
             for step, part in dict.fromkeys([*profiles[0], *profiles[1]])
         ]
         parts.sort(key=lambda each: -abs(each.change_ns))
-        change.percentiles.append(PercentileChange(percentile, int(values[0]), int(values[1]), parts))
+        change.percentiles.append(PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile]))
     if min(counts) >= FEWEST:
         change.flagged += _flags(sides, change, kinds)
     return change
@@ -241,8 +284,7 @@ def _percentile(
     """A percentile of some requests (nearest rank), and its split by step and part, which adds up to it."""
     rows = rows[np.argsort(side.duration[rows], kind="stable")]
     value = float(side.duration[rows[max(-(-len(rows) * percentile // 100) - 1, 0)]])
-    low, high = BANDS[percentile]
-    chosen = rows[int(low * (len(rows) - 1)) : max(int(high * len(rows)), int(low * (len(rows) - 1)) + 1)]
+    chosen = side.around(rows, BANDS[percentile])
     total = float(side.duration[chosen].sum())
     weights = np.zeros(len(side.requests))
     weights[chosen] = value / total if total else 0.0
@@ -252,20 +294,21 @@ def _percentile(
 def _flags(sides: list[tuple[Measured, NDArray[np.int64]]], change: OperationChange, kinds: int) -> list[str]:
     """What changed by more than accident, and by so much that it matters."""
     (before, old), (after, new) = sides
-    durations = before.duration[old], after.duration[new]
-    both = np.concatenate(durations)
-    is_old = np.arange(len(both)) < len(old)
+    is_old = np.arange(len(old) + len(new)) < len(old)
     block = np.concatenate([_blocks(before.start[old]), BLOCKS + _blocks(after.start[new])])
+    sure = SURE / (kinds * len(BANDS))
     flags = []
     median, high = change.percentiles
     if _is_large(median, MEDIAN_CHANGE, MEDIAN_NS):
+        both = np.concatenate([before.duration[old] * median.shared.factor, after.duration[new]])
         ranks = np.argsort(np.argsort(both, kind="stable"), kind="stable").astype(np.float64)
-        if max(rank_sum_p(both.astype(np.int64), is_old), block_p(ranks, is_old, block)) * kinds < SURE:
+        if max(rank_sum_p(both.astype(np.int64), is_old), block_p(ranks, is_old, block)) < sure:
             flags.append("p50")
     if _is_large(high, HIGH_CHANGE, HIGH_NS):
-        is_beyond = both > min(high.before_ns, high.after_ns)
+        both = np.concatenate([before.duration[old] * high.shared.factor, after.duration[new]])
+        is_beyond = both > min(high.before_alike_ns, high.after_ns)
         beyond = np.array([[(is_beyond & side).sum(), (~is_beyond & side).sum()] for side in (is_old, ~is_old)])
-        if max(table_p(beyond), block_p(is_beyond.astype(np.float64), is_old, block)) * kinds < SURE:
+        if max(table_p(beyond), block_p(is_beyond.astype(np.float64), is_old, block)) < sure:
             flags.append("p95")
     failed = np.array([[before.failed[old].sum(), (~before.failed[old]).sum()],
                        [after.failed[new].sum(), (~after.failed[new]).sum()]])  # fmt: skip
@@ -282,12 +325,17 @@ def _blocks(start: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _is_large(change: PercentileChange, share: float, least_ns: int) -> bool:
-    lost = abs(change.after_ns - change.before_ns)
-    return lost >= least_ns and lost >= share * min(change.before_ns, change.after_ns)
+    """Whether a percentile changed by much, and to the same side by much more than all services have in common."""
+    lost, more = change.after_ns - change.before_ns, change.after_ns - change.before_alike_ns
+    is_more = lost * more > 0 and abs(more) >= share * min(change.before_alike_ns, change.after_ns)
+    return is_more and min(abs(lost), abs(more)) >= least_ns
 
 
-def _steps(before: Measured, after: Measured, late: bool) -> list[StepChange]:
-    """Every kind of call that changed by more than accident; those that took more time only where requests did."""
+def _steps(before: Measured, after: Measured, late: bool, alike: float) -> list[StepChange]:
+    """Every kind of call that changed by more than accident; those that took more time only where requests did.
+
+    `alike`: the factor that all services have in common.
+    """
     requests = len(before.requests), len(after.requests)
     if not all(requests):
         return []
@@ -299,14 +347,15 @@ def _steps(before: Measured, after: Measured, late: bool) -> list[StepChange]:
     for step in every:
         parts = {part: profiles[1].get((step, part), 0.0) - profiles[0].get((step, part), 0.0) for part in PARTS}
         gained = sum(parts.values())
+        more = gained - (alike - 1) * sum(profiles[0].get((step, part), 0.0) for part in PARTS)
         old, new = (each.get(step, NO_CALLS) for each in counts)
         flags = _step_flags(old, new, requests, by_nature)
         errors = new.errors - old.errors
         whole = max(sum(profiles[0].values()), 1.0)
-        if late and abs(gained) >= max(FEWEST_PARTS_NS, 0.02 * whole):
+        if late and gained * more > 0 and abs(more) >= max(FEWEST_PARTS_NS, 0.02 * whole):
             flags.append("time")
         if flags:
-            impact = abs(gained) + ERROR_COSTS_NS * abs(errors) * max(old.mean, new.mean) * ("errors" in flags)
+            impact = abs(more) + ERROR_COSTS_NS * abs(errors) * max(old.mean, new.mean) * ("errors" in flags)
             most = max(parts, key=lambda part: abs(parts[part]))
             found.append(StepChange(*step, impact, gained, most, old.mean, new.mean, old.errors, new.errors, flags))
     return sorted(found, key=lambda each: (-each.impact_ns, each.caller, each.callee, each.operation))
