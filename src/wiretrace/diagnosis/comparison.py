@@ -12,33 +12,27 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from wiretrace.diagnosis.columns import Kind
 from wiretrace.diagnosis.contributions import PARTS, contributions_of
 from wiretrace.diagnosis.names import Names
 from wiretrace.diagnosis.shared_change import SharedChange, shared_change
-from wiretrace.diagnosis.statistics import block_p, normal_p, rank_sum_p, table_p
-from wiretrace.diagnosis.usual import NOBODY_WAITS_NS
+from wiretrace.diagnosis.slower_requests import LARGE, changed, high_of, median_of
+from wiretrace.diagnosis.statistics import normal_p, table_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.columns import Kind
     from wiretrace.diagnosis.observed import Observed
 
 SCHEMA = "wiretrace.diff/1"
 FEWEST = 10
 """Requests of a kind on each side from which on a change is judged."""
 SURE = 1e-4
-"""Probability, over all kinds of request, below which a change is no accident."""
-MEDIAN_CHANGE, MEDIAN_NS = 0.25, NOBODY_WAITS_NS
-"""Change of the median that is large: as a share, and in nanoseconds."""
-HIGH_CHANGE, HIGH_NS = 0.5, 10_000_000
-"""Change of the 95th percentile that is large."""
+"""Probability below which a change of how often something is called, or fails, is no accident."""
 ERROR_CHANGE = 0.02
 """Change of the error rate that is large."""
 CALLS_CHANGE = 0.2
 """Change of the number of calls a request that is large, as a share."""
-BLOCKS = 8
-"""Blocks of time into which the requests of one kind are cut: what is a block's own accident is no change."""
 BANDS = {50: (0.35, 0.65), 95: (0.90, 1.0)}
 """Requests that stand for a percentile, by their rank."""
 EVERY = (0.0, 1.0)
@@ -87,11 +81,6 @@ class PercentileChange(msgspec.Struct):
     parts: list[PartChange]
     shared: SharedChange
     """What all services have in common at this percentile."""
-
-    @property
-    def before_alike_ns(self) -> float:
-        """What it would have been before, had what all services share been as it was after."""
-        return self.before_ns * self.shared.factor
 
 
 class OperationChange(msgspec.Struct):
@@ -160,7 +149,8 @@ class Measured:
         self.start = calls.start[self.requests]
         self.duration = observed.duration[self.requests].astype(np.float64)
         self.failed = observed.failed[self.requests]
-        self.kinds = [calls.kinds[code] for code in calls.kind[self.requests].tolist()]
+        codes = calls.kind[self.requests]
+        self._of_kind = {calls.kinds[code]: np.flatnonzero(codes == code) for code in dict.fromkeys(codes.tolist())}
         in_window = known[observed.request]
         rows = np.flatnonzero(in_window & ~calls.sets_up[calls.kind])
         number = np.full(len(calls), -1, np.int64)
@@ -188,9 +178,18 @@ class Measured:
         self.failing_share = (1 + int(failing.sum())) / (1 + len(self.steps))
         """Share of the kinds of call that fail at all: the probability that one fails now and then by nature."""
 
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of request."""
+        return list(self._of_kind)
+
     def of_kind(self, kind: Kind) -> NDArray[np.int64]:
         """Indices of the requests of a kind."""
-        return np.array([at for at, one in enumerate(self.kinds) if one == kind], np.int64)
+        return self._of_kind.get(kind, np.zeros(0, np.int64))
+
+    def by_start(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some requests in the order of their start."""
+        return rows[np.argsort(self.start[rows], kind="stable")]
 
     def around(self, rows: NDArray[np.int64], band: tuple[float, float]) -> NDArray[np.int64]:
         """Those of some requests whose duration is in a band of ranks, given as shares of their number; at least one."""
@@ -221,7 +220,9 @@ def compare(before: Measured, after: Measured) -> Comparison:
     """Compare two sides."""
     kinds = list(dict.fromkeys([*before.kinds, *after.kinds]))
     shared = {percentile: _shared(kinds, before, after, band) for percentile, band in BANDS.items()}
-    operations = [_operation(kind, before, after, len(kinds), shared) for kind in kinds]
+    operations = [_operation(kind, before, after, shared) for kind in kinds]
+    _flag_durations(operations, before, after)
+    _flag_errors(operations, before, after)
     operations.sort(key=lambda each: (not each.flagged, -_size(each), each.operation, each.service))
     late = any(name in each.flagged for each in operations for name in ("p50", "p95"))
     of_all = _shared(kinds, before, after, EVERY)
@@ -247,9 +248,7 @@ def _size(change: OperationChange) -> float:
     return change.requests_after * (lost + ERROR_COSTS_NS * abs(change.errors_after - change.errors_before))
 
 
-def _operation(
-    kind: Kind, before: Measured, after: Measured, kinds: int, shared: dict[int, SharedChange]
-) -> OperationChange:
+def _operation(kind: Kind, before: Measured, after: Measured, shared: dict[int, SharedChange]) -> OperationChange:
     sides = [(side, side.of_kind(kind)) for side in (before, after)]
     counts = [len(rows) for _, rows in sides]
     errors = [float(side.failed[rows].mean()) if len(rows) else 0.0 for side, rows in sides]
@@ -272,9 +271,9 @@ def _operation(
             for step, part in dict.fromkeys([*profiles[0], *profiles[1]])
         ]
         parts.sort(key=lambda each: -abs(each.change_ns))
-        change.percentiles.append(PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile]))
-    if min(counts) >= FEWEST:
-        change.flagged += _flags(sides, change, kinds)
+        change.percentiles.append(
+            PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile])
+        )
     return change
 
 
@@ -291,44 +290,35 @@ def _percentile(
     return value, side.profile(weights)
 
 
-def _flags(sides: list[tuple[Measured, NDArray[np.int64]]], change: OperationChange, kinds: int) -> list[str]:
-    """What changed by more than accident, and by so much that it matters."""
-    (before, old), (after, new) = sides
-    is_old = np.arange(len(old) + len(new)) < len(old)
-    block = np.concatenate([_blocks(before.start[old]), BLOCKS + _blocks(after.start[new])])
-    sure = SURE / (kinds * len(BANDS))
-    flags = []
-    median, high = change.percentiles
-    if _is_large(median, MEDIAN_CHANGE, MEDIAN_NS):
-        both = np.concatenate([before.duration[old] * median.shared.factor, after.duration[new]])
-        ranks = np.argsort(np.argsort(both, kind="stable"), kind="stable").astype(np.float64)
-        if max(rank_sum_p(both.astype(np.int64), is_old), block_p(ranks, is_old, block)) < sure:
-            flags.append("p50")
-    if _is_large(high, HIGH_CHANGE, HIGH_NS):
-        both = np.concatenate([before.duration[old] * high.shared.factor, after.duration[new]])
-        is_beyond = both > min(high.before_alike_ns, high.after_ns)
-        beyond = np.array([[(is_beyond & side).sum(), (~is_beyond & side).sum()] for side in (is_old, ~is_old)])
-        if max(table_p(beyond), block_p(is_beyond.astype(np.float64), is_old, block)) < sure:
-            flags.append("p95")
-    failed = np.array([[before.failed[old].sum(), (~before.failed[old]).sum()],
-                       [after.failed[new].sum(), (~after.failed[new]).sum()]])  # fmt: skip
+def _flag_durations(operations: list[OperationChange], before: Measured, after: Measured) -> None:
+    """Flag the percentiles that changed."""
+    judged = _judged(operations)
+    for number, percentile in enumerate(BANDS):
+        found = []
+        for each in judged:
+            kind, change = Kind(each.service, each.operation), each.percentiles[number]
+            alike = change.before_ns * change.shared.factor
+            old, new = (side.duration[side.by_start(side.of_kind(kind))] for side in (before, after))
+            look = median_of if percentile == 50 else high_of
+            found.append(look((change.before_ns, alike, change.after_ns), old * change.shared.factor, new))
+        for each, is_changed in zip(judged, changed(found, LARGE[percentile], len(BANDS) * len(judged)), strict=True):
+            if is_changed:
+                each.flagged.append(f"p{percentile}")
+
+
+def _flag_errors(operations: list[OperationChange], before: Measured, after: Measured) -> None:
+    """Flag errors that changed by more than accident, and by so much that it matters."""
     by_nature = min(before.failing_share, after.failing_share)
-    if table_p(failed) * by_nature < SURE and abs(change.errors_after - change.errors_before) >= ERROR_CHANGE:
-        flags.append("errors")
-    return flags
+    for each in _judged(operations):
+        kind = Kind(each.service, each.operation)
+        failed = [side.failed[side.of_kind(kind)] for side in (before, after)]
+        counts = np.array([[side.sum(), (~side).sum()] for side in failed])
+        if table_p(counts) * by_nature < SURE and abs(each.errors_after - each.errors_before) >= ERROR_CHANGE:
+            each.flagged.append("errors")
 
 
-def _blocks(start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The block of each request, as many in each as in the others. Shape (m,)."""
-    order = np.argsort(np.argsort(start, kind="stable"), kind="stable")
-    return order * BLOCKS // max(len(start), 1)
-
-
-def _is_large(change: PercentileChange, share: float, least_ns: int) -> bool:
-    """Whether a percentile changed by much, and to the same side by much more than all services have in common."""
-    lost, more = change.after_ns - change.before_ns, change.after_ns - change.before_alike_ns
-    is_more = lost * more > 0 and abs(more) >= share * min(change.before_alike_ns, change.after_ns)
-    return is_more and min(abs(lost), abs(more)) >= least_ns
+def _judged(operations: list[OperationChange]) -> list[OperationChange]:
+    return [each for each in operations if min(each.requests_before, each.requests_after) >= FEWEST]
 
 
 def _steps(before: Measured, after: Measured, late: bool, alike: float) -> list[StepChange]:

@@ -17,7 +17,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ACCIDENT = 0.01
+LARGE = 1.25
+"""A factor that is told, or one divided by it."""
+ACCIDENT = 0.05
 """Probability that so many services change to the same side by accident, below which it is none."""
 
 
@@ -30,6 +32,17 @@ class SharedChange(msgspec.Struct, frozen=True):
     """Services that changed to that side."""
     services: int = 0
     """Services that were compared."""
+
+    @property
+    def words(self) -> str:
+        """What a person has to know of it, in sentences; empty where it is small."""
+        if 1 / LARGE < self.factor < LARGE:
+            return ""
+        return (
+            f"{self.alike} of {self.services} services take {'longer' if self.factor > 1 else 'shorter'} by themselves, "
+            f"{self.factor:.2g} times as long as before in the middle: look for a cause that they share, as a busier "
+            "machine, before one of their own. Of each is flagged only what it changed beyond that."
+        )
 
 
 def shared_change(before: Mapping[str, float], after: Mapping[str, float]) -> SharedChange:
@@ -44,4 +57,4 @@ def shared_change(before: Mapping[str, float], after: Mapping[str, float]) -> Sh
 
 def sign_p(most: int, count: int) -> float:
     """Probability that at least `most` of `count` go to the same side, whichever, where each side is as likely."""
-    return min(2 * sum(comb(count, number) for number in range(most, count + 1)) / 2**count, 1.0)
+    return float(min(2 * sum(comb(count, number) for number in range(most, count + 1)) / 2**count, 1.0))

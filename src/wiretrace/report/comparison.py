@@ -20,14 +20,16 @@ PARTS_KEPT = 8
 def comparison(before: Case, after: Case) -> dict[str, Any]:
     """What differs, ready for JSON. Raises UserError if a case is damaged."""
     sides = [Measured(Observed(case)) for case in (before, after)]
-    found: dict[str, Any] = msgspec.to_builtins(compare(*sides))
+    compared = compare(*sides)
+    found: dict[str, Any] = msgspec.to_builtins(compared)
     for operation in found["operations"]:
         for percentile in operation["percentiles"]:
             percentile["parts"].sort(key=lambda part: -abs(part["after_ns"] - part["before_ns"]))
-            del percentile["parts"][PARTS_KEPT:]
+            del percentile["parts"][PARTS_KEPT:], percentile["shared"]
     names = {"before": before, "after": after}
     totals = {name: _totals(side) for name, side in zip(names, sides, strict=True)}
-    return {"name": before.path.name, **totals, "operations": found["operations"], "steps": found["steps"]}
+    changes = {"operations": found["operations"], "steps": found["steps"]}
+    return {"name": before.path.name, **totals, "shared": compared.shared.words, **changes}
 
 
 def _totals(side: Measured) -> dict[str, int]:
