@@ -146,7 +146,7 @@ class ExchangeDriver:
 
     def _work(self, chunk: StreamChunk, *, final: bool) -> list[pa.RecordBatch]:
         threads, provenance = self._threads.open, self._provenance
-        provenance.extend(chunk.segments)
+        provenance.extend(chunk.segments, self._table.fin_of)
         self._health.extend(chunk, provenance)
         touched = self._threads.read(chunk, self.accounting)
         over = self._threads.finish(touched, final=final)
