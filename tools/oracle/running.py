@@ -2,15 +2,19 @@
 
 Rules: a process reports what it found, its time and its memory through a pipe, the exchanges first, so that they are
 known even if what follows fails; one that hangs is killed by its number.
-Libraries are loaded once, in the server process that the others are forked from.
+Everything that an analysis loads is loaded once, in the server process that the others are forked from: loading takes
+longer than reading most of the files.
 """
 
 from __future__ import annotations
 
 import io
 import multiprocessing
+import os
+import pkgutil
 import resource
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -20,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.oracle.transactions import Exchange, exchanges_of
+
+import wiretrace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +42,8 @@ RESIDENT_BYTES_AT_MOST = 500 << 20
 """Resident memory that one file may take, libraries included."""
 ADDRESS_BYTES_AT_MOST = 6 << 30
 """Address space at which a runaway process is stopped; libraries reserve much more than they use."""
-PRELOADED = ["wiretrace.pipeline", "wiretrace.case.reader", "wiretrace.export.registry", "tools.oracle.running"]
+NOT_LOADED = ("wiretrace.capture", "wiretrace.cli", "wiretrace.__main__")
+"""What an analysis of files does not load."""
 
 
 @dataclass(slots=True)
@@ -61,7 +68,9 @@ class FileResult:
 def run_files(root: Path, files: Sequence[str], workers: int, key_logs: Mapping[str, Path]) -> Iterator[FileResult]:
     """Analyze files below `root`, `workers` at once, some with a key log. Results come as they are done."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    # Python 3.11 does not give its server the path of its parent, and passes over what it then can not load.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    context.set_forkserver_preload(_modules())
     waiting = list(reversed(files))
     running: dict[Connection, tuple[ForkServerProcess, float, FileResult]] = {}
     while waiting or running:
@@ -85,6 +94,12 @@ def run_files(root: Path, files: Sequence[str], workers: int, key_logs: Mapping[
                 receiver.close()
                 del running[receiver]
                 yield result
+
+
+def _modules() -> list[str]:
+    """What is loaded before any file: the analyzer whole, since most of its floors load their parts when needed."""
+    modules = [module.name for module in pkgutil.walk_packages(wiretrace.__path__, "wiretrace.")]
+    return [*(name for name in modules if not name.startswith(NOT_LOADED)), "tools.oracle.running"]
 
 
 def _received(receiver: Connection, process: ForkServerProcess, before: FileResult) -> FileResult:

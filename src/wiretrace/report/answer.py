@@ -14,6 +14,7 @@ from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Har
 from wiretrace.diagnosis.names import counts
 from wiretrace.model.finding import Severity
 from wiretrace.model.outcome import Outcome
+from wiretrace.model.time_parts import part_of_time
 from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def rates(figures: CallFigures, parts: int) -> dict[str, list[int]]:
         return {"requests": [], "failed": []}
     starts = figures.columns.start[rows]
     first, last = int(starts.min()), int(starts.max())
-    part = (starts - first) * parts // (last - first + 1)
+    part = part_of_time(starts, first, last, parts)
     failed = figures.error[rows]
     return {
         "requests": np.bincount(part, minlength=parts).tolist(),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wiretrace.case.reader import Case
+from wiretrace.model.time_parts import part_of_time
 
 PARTS = 120
 """Parts of the time that is shown."""
@@ -30,8 +31,8 @@ def coverage(case: Case, captures: list[dict[str, Any]], origin: int) -> dict[st
     lost: dict[str, NDArray[np.int64]] = {}
 
     def add(into: dict[str, NDArray[np.int64]], name: str, times: NDArray[np.int64], weights: Any = None) -> None:
-        part = (times - origin - shift.get(name, 0) - first) * PARTS // (last - first + 1)
-        found = np.bincount(np.clip(part, 0, PARTS - 1), weights, PARTS).astype(np.int64)
+        part = part_of_time(times - origin - shift.get(name, 0), first, last, PARTS)
+        found = np.bincount(part, weights, PARTS).astype(np.int64)
         into[name] = into.get(name, np.zeros(PARTS, np.int64)) + found
 
     for piece in case.pieces("exchanges", ["capture", "request_start_ns", "response_start_ns"]):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wiretrace.diagnosis.names import SLICE_ROWS
+from wiretrace.model.time_parts import part_of_time
 
 COLUMNS = 30
 """Parts of the time that is shown."""
@@ -39,10 +40,10 @@ class HeatScale(NamedTuple):
 
     def cells(self, start_ns: NDArray[np.int64], duration_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """The cell of each call: its column times `LEVELS` plus its level. Shapes (n,)."""
-        column = (start_ns - self.first) * COLUMNS // (self.last - self.first + 1)
+        column = part_of_time(start_ns, self.first, self.last, COLUMNS)
         low, high = np.log(self.shortest), np.log(max(self.longest, self.shortest + 1))
         level = (np.log(np.maximum(duration_ns, 1)) - low) / (high - low) * LEVELS
-        cells = np.clip(column, 0, COLUMNS - 1) * LEVELS + np.clip(level.astype(np.int64), 0, LEVELS - 1)
+        cells = column * LEVELS + np.clip(level.astype(np.int64), 0, LEVELS - 1)
         return np.asarray(cells, np.int64)
 
 

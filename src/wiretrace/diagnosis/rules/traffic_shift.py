@@ -11,6 +11,7 @@ from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.statistics import table_p
 from wiretrace.model.finding import ComponentKind, Severity
+from wiretrace.model.time_parts import part_of_time
 from wiretrace.model.words import counted, percent
 
 if TYPE_CHECKING:
@@ -121,8 +122,7 @@ class TrafficShift(Rule):
     def _piece(self, portion: Portion, places: NDArray[np.int64], service: int) -> NDArray[np.int64]:
         """The piece of time that each call to a service is in. Shape (m,)."""
         first, last = self._span[service]
-        found: NDArray[np.int64] = (portion.start[places] - first) * BUCKETS // max(last - first + 1, 1)
-        return found
+        return part_of_time(portion.start[places], first, last, BUCKETS)
 
 
 def _eligible(portion: Portion) -> NDArray[np.int64]:
