@@ -1,10 +1,9 @@
 """Waits that a client shows again and again before it gives up: its timeouts.
 
 Rules: a timeout belongs to the calls of one client to one operation of one server. It shows as several waits that agree
-within 2 %, and that most of the waits belong to that are a little shorter: people, who give up at any time, make no such edge.
-A busy client notices late that the time is over, never early; and a client that has a timeout waits no longer than that: what
-is longer, by up to a half, is likely the same timeout, and there are the fewer the longer they are. That a person left at just
-that time, no packet rules out.
+within 2 %, and that most of the waits of up to that length belong to: people, who give up at any time, make no such edge. A
+busy client notices late that the time is over, never early; and a client that has a timeout does not wait beyond it: what is
+longer, by up to a half, is likely the same timeout. That a person left at just that time, no packet rules out.
 """
 
 from __future__ import annotations
