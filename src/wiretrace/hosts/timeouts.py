@@ -30,7 +30,7 @@ SHARE_AT_LEAST = 0.5
 """Share of the waits of about that length that agree; longer ones do not count where the client may be a busy one: ..."""
 BUSY_CALLS_AT_LEAST = 10
 """... where so many agree, which the shortest waits of people do not by accident, ..."""
-BUSY_SHARE_AT_LEAST = 0.25
+BUSY_SHARE_AT_LEAST = 0.15
 """... and such a share of those that are no shorter."""
 MOST_TIMEOUTS = 16
 """Timeouts that are told apart for one operation."""
