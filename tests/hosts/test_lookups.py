@@ -271,3 +271,22 @@ def test_a_lookup_is_no_request_that_enters_the_system(tmp_path: Path) -> None:
     ]
     summary = summarize(case_of(tmp_path, packets))
     assert summary.requests == 5
+
+
+def test_what_the_system_asks_everybody_on_the_link_is_caused_by_no_request(tmp_path: Path) -> None:
+    """While one request is served, its host asks the resolver once and the link ten times: only the former has a parent."""
+    served = TcpConversation(("10.0.0.7", 50_000), (APP, 8080), start_ns=START_NS).open()
+    served.send(Side.CLIENT, b"GET /stock HTTP/1.1\r\nHost: app\r\n\r\n")
+    link = [
+        udp_packet((APP, 5355), ("224.0.0.252", 5355), dns.query(number, "printer"), START_NS + number * 40 * MS)
+        for number in range(1, 11)
+    ]
+    served.now_ns = START_NS + 500 * MS
+    served.send(Side.SERVER, b"HTTP/1.1 204 No Content\r\n\r\n")
+    calls = calls_of(case_of(tmp_path, served.close().packets, link, asked(77, "db.example", 100)))
+    parents = {
+        protocol: {call["parent"] for call in calls if call["protocol"] == protocol} for protocol in ("llmnr", "dns")
+    }
+    assert len([call for call in calls if call["protocol"] == "llmnr"]) == 10
+    assert parents["llmnr"] == {None}
+    assert None not in parents["dns"]

@@ -49,11 +49,15 @@ def test_cuts_fall_into_quiet_moments() -> None:
 
 
 def test_surroundings_are_bounded() -> None:
-    """However long calls last, what surrounds a stretch stays a share of it, but for what is still open."""
+    """However busy it is, what surrounds a stretch stays a share of it, and most of it is what went before."""
     start = np.arange(10_000) * 1_000_000
     stretches = plan_stretches([start], [start + 1], 1000)
     sizes = [len(stretch.rows(start, start + 1)) for stretch in stretches]
     assert max(sizes) < 1600
+    middle = stretches[5]
+    near = start[middle.rows(start, start + 1)]
+    assert 450 < (near < middle.begins).sum() <= 550
+    assert 20 < (near >= middle.ends).sum() <= 60
 
 
 def test_the_sample_comes_from_everywhere() -> None:

@@ -178,7 +178,7 @@ def test_netbios_names_are_read_out_of_half_bytes() -> None:
     assert [each and each.role for each in (to_all, to_one, answer)] == [Role.ONE_WAY, Role.REQUEST, Role.RESPONSE]
     assert to_all is not None
     assert answer is not None
-    assert to_all.summary == "query FILES"
+    assert to_all.summary == "NB query FILES"
     assert (answer.status, answer.result) == ("error 3", Result.CLIENT_ERROR)
 
 

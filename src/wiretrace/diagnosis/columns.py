@@ -48,7 +48,8 @@ SET_UP = frozenset(
         "PING", "SET NAMES", "QUIT",  # MySQL and Redis
         "HELLO", "AUTH", "SELECT", "CLIENT SETINFO", "CLIENT SETNAME", "CLIENT MAINT_NOTIFICATIONS",  # Redis
         "version", "noop",  # memcached
-        "A", "AAAA", "CNAME", "HTTPS", "PTR", "SRV", "SVCB",  # DNS
+        "A", "AAAA", "ANY", "CNAME", "HTTPS", "MX", "NS", "PTR", "SOA", "SRV", "SVCB", "TXT", "announce",  # DNS
+        "NB query", "NB register", "NB release", "NB wait", "NB refresh",  # NetBIOS
         "EHLO", "HELO", "STARTTLS", "NOOP", "RSET",  # SMTP
     }
 )  # fmt: skip

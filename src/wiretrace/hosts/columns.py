@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wiretrace.hosts.lookups import is_of_link
 from wiretrace.hosts.views import category, mix, number_groups, unite
 from wiretrace.model.identifier import IdentifierKind, connection_ends
 from wiretrace.model.link_problem import MISSING, LinkProblem, Ragged
@@ -50,8 +51,11 @@ def link_columns(
     server_row = np.where(roles.server >= 0, roles.server, primary)
     carried = with_own_ends(one_array(exchanges.column("identifiers").take(primary)), views, server_row)
     identifiers, identifier_names = hash_identifiers(carried)
+    caller = number_processes(facts.client_host, facts.client_service, knowledge)
+    # The system asks it, not the process: that a request is being served at the time means nothing.
+    caller[is_of_link(exchanges)[primary]] = -1
     return LinkProblem(
-        caller=number_processes(facts.client_host, facts.client_service, knowledge),
+        caller=caller,
         callee=number_processes(facts.server_host, facts.server_service, knowledge),
         caller_service=facts.client_service,
         callee_service=facts.server_service,

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wiretrace.hosts.views import Views
 
 PROTOCOL = "dns"
+OF_LINK = frozenset({"mdns", "llmnr", "nbns"})
+"""Protocols in which the system of a host asks all others on its link, for whatever reason and again and again."""
 FAILURES = (Outcome.ERROR, Outcome.SERVER_SILENT)
 ADDRESS_TYPES = ("A", "AAAA")
 SECOND_NS = 1_000_000_000
@@ -211,6 +213,15 @@ def brought_nothing(exchanges: pa.Table) -> NDArray[np.bool_]:
 
 def is_lookup(exchanges: pa.Table) -> NDArray[np.bool_]:
     """(exchanges,): whether each looks up a name."""
+    return _speaks(exchanges, frozenset({PROTOCOL}))
+
+
+def is_of_link(exchanges: pa.Table) -> NDArray[np.bool_]:
+    """(exchanges,): whether each asks or tells everybody on the link a name."""
+    return _speaks(exchanges, OF_LINK)
+
+
+def _speaks(exchanges: pa.Table, protocols: frozenset[str]) -> NDArray[np.bool_]:
+    """(exchanges,): whether the protocol of each is one of `protocols`."""
     codes, names = category(exchanges, "protocol")
-    lookups: NDArray[np.bool_] = codes == (names.index(PROTOCOL) if PROTOCOL in names else -1)
-    return lookups
+    return np.isin(codes, [number for number, name in enumerate(names) if name in protocols])

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-SURROUNDINGS = 0.15
-"""Exchanges before a stretch, and behind it, that are worked on with it at most, as a share of those inside."""
+BEFORE = 0.5
+"""Exchanges before a stretch that are worked on with it at most, as a share of those inside: where hosts are busy, the
+request that a call is left behind by was answered many thousand exchanges ago."""
+BEHIND = 0.05
+"""The same of those behind it: they only compete for the requests of its last moments."""
 LONG = 0.99
 """The surroundings reach as far as this share of the exchanges last, and half as far again, ..."""
 LEAST_REACH_NS = 1_000_000_000
@@ -89,7 +92,7 @@ def plan_stretches(
     reach = max(LEAST_REACH_NS, int(1.5 * lasting))
     cuts = sorted({_quiet_moment(start, end, round(size * number), round(size * SHIFT)) for number in range(1, count)})
     bounds = [ALL_TIME[0], *cuts, ALL_TIME[1]]
-    beside = round(size * SURROUNDINGS)
+    most_before, most_behind = round(size * BEFORE), round(size * BEHIND)
     stretches = []
     for begins, finish in itertools.pairwise(bounds):
         before, behind = np.searchsorted(start, (begins, finish))
@@ -97,8 +100,8 @@ def plan_stretches(
             Stretch(
                 begins,
                 finish,
-                max(begins - reach, int(start[max(before - beside, 0)])) if before else begins,
-                min(finish + reach, int(start[min(behind + beside, len(start) - 1)]))
+                max(begins - reach, int(start[max(before - most_before, 0)])) if before else begins,
+                min(finish + reach, int(start[min(behind + most_behind, len(start) - 1)]))
                 if behind < len(start)
                 else finish,
             )

@@ -39,10 +39,16 @@ class Contents:
 
     weight: NDArray[np.float64]
     """Log-likelihood ratio of each pair of a unit and a parent, shape (pairs,)."""
+    apart: NDArray[np.float64]
+    """The same without what connections say, shape (pairs,)."""
     settled: NDArray[np.bool_]
     """Whether the parent of each unit is beyond doubt, shape (units,)."""
     said: list[tuple[Evidence, Pairs, Weighed]] = field(default_factory=list)
     """What each kind said last, for the words; the pairs are of calls."""
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Drop the pairs that are not `chosen` (pairs,)."""
+        self.weight, self.apart = self.weight[chosen], self.apart[chosen]
 
     @property
     def learned(self) -> dict[str, object]:
@@ -57,16 +63,16 @@ def weigh_contents(
 
     `learned` is what the kinds of evidence learned before, by name; kinds that it lacks learn from `known`.
     """
-    weight = np.zeros(len(units.pair_unit))
+    weight = apart = np.zeros(len(units.pair_unit))
     if not has_contents(observations):
-        return Contents(weight, np.zeros(len(units), bool))
+        return Contents(weight, apart, np.zeros(len(units), bool))
     said: list[tuple[Evidence, Pairs, Weighed]] = []
     settled = np.zeros(len(units), bool)
     for number in range(PASSES):
         if number:
             _drop_hopeless(units, weight, settled)
         pairs, unit_pair = _call_pairs(observations, units)
-        weight = np.zeros(len(units.pair_unit))
+        weight, apart = np.zeros(len(units.pair_unit)), np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
             weighed = evidence.weigh(observations, pairs, known, learned.get(evidence.kind))
             if weighed is not None:
@@ -74,11 +80,14 @@ def weigh_contents(
                 if number + 1 == PASSES:
                     said.append((evidence, pairs, weighed))
                 counted = weighed.weight
-                if evidence.once:
+                if evidence.of_connection:
                     counted = np.where(units.first_call[units.of_call[pairs.child]] == pairs.child, counted, 0.0)
-                weight += np.bincount(unit_pair, weights=counted, minlength=len(weight))
+                of_pair = np.bincount(unit_pair, weights=counted, minlength=len(weight))
+                weight += of_pair
+                if not evidence.of_connection:
+                    apart += of_pair
         settled = _decide(units, weight, known, settled)
-    return Contents(weight, settled, said)
+    return Contents(weight, apart, settled, said)
 
 
 def _drop_hopeless(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> None:

@@ -47,11 +47,17 @@ IMAGINED = 2.0
 
 
 def decide_by_leases(
-    observations: Observations, units: Units, chosen: NDArray[np.int64], links: Links, known: Leases
+    observations: Observations,
+    units: Units,
+    weight: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    links: Links,
+    known: Leases,
 ) -> NDArray[np.bool_]:
     """Decide in `links` those of the `chosen` units that practically always have the parent of the call before.
 
-    Only where that parent is decided and may be theirs. Returns which pairs of `units` rival a link decided so.
+    Only where that parent is decided and may be theirs, and where the contents, whose `weight` (pairs,) is that of the
+    pairs of `units`, leave it so. Returns which pairs of `units` rival a link decided so.
     """
     problem = observations.problem
     rivals = np.zeros(len(units.pair_unit), bool)
@@ -73,12 +79,30 @@ def decide_by_leases(
         pair = ranges(units.offsets[unit], options[sure])
         of_pair = np.repeat(np.arange(len(unit)), options[sure])
         same = units.pair_parent[pair] == parent[of_pair]
-        possible = np.bincount(of_pair, weights=same, minlength=len(unit)) > 0
-        if not possible.any():
+        confidence = _believed(rate[sure], weight[pair], same, of_pair)
+        decided = confidence >= SURE_BEFORE
+        if not decided.any():
             break
-        links.set_units(units, unit[possible], parent[possible], rate[sure][possible])
-        rivals[pair[possible[of_pair] & ~same]] = True
+        links.set_units(units, unit[decided], parent[decided], confidence[decided])
+        rivals[pair[decided[of_pair] & ~same]] = True
     return rivals
+
+
+def _believed(
+    rate: NDArray[np.float64], weight: NDArray[np.float64], same: NDArray[np.bool_], unit: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Probability that each unit has the parent of the call before, shape (units,); 0 where that is no candidate.
+
+    `rate` (units,) is how often such units do. `weight` (pairs,) is what the contents say of the candidates, `same`
+    (pairs,) which of them is that parent, `unit` (pairs,) whose they are: each unit has several.
+    """
+    likelihood = np.exp(weight)
+    mine, all_of = (np.bincount(unit, weights=each, minlength=len(rate)) for each in (same * likelihood, likelihood))
+    others = np.bincount(unit, weights=~same, minlength=len(rate))
+    follows = rate * mine
+    by_chance = (1.0 - rate) * (all_of - mine) / np.maximum(others, 1.0)
+    # Without a word of the contents it is as usual; they make it no surer than it usually is.
+    return np.minimum(rate, follows / np.maximum(follows + by_chance, 1e-300))
 
 
 def follow_leases(
@@ -152,7 +176,8 @@ def _follow(
         return known
     unit = pair_unit[pair]
     turn = joint_key(observations.problem.operation[before], observations.problem.operation)
-    share = np.clip(posterior.pair_share[pair], LEAST_SHARE, 1.0 - 1e-4)
+    least = _least_shares(service.apart, pair_unit)[pair]
+    share = np.clip(posterior.pair_share[pair], least, 1.0 - 1e-4)
     base = 1.0 / options[unit]
     if known is None:
         known = _learn(share, base, turn[call[unit]], _outlived(observations, before, parent_before, call, turn))
@@ -168,6 +193,17 @@ def _follow(
     chosen = followed > 0.5
     posterior.parent[unit[chosen]] = service.candidates[pair[chosen]]
     return known
+
+
+def _least_shares(weight: NDArray[np.float64], unit: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How far the joint assignment may rule out each pair (pairs,), which is of `unit`: further where the contents do.
+
+    `weight` (pairs,) is what the contents say, apart from connections.
+    """
+    best = np.full(int(unit.max(initial=-1)) + 1, -np.inf)
+    np.maximum.at(best, unit, weight)
+    least: NDArray[np.float64] = LEAST_SHARE * np.exp(weight - best[unit])
+    return least
 
 
 def _followed(share: NDArray[np.float64], base: NDArray[np.float64], rate: NDArray[np.float64]) -> NDArray[np.float64]:

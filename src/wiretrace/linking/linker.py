@@ -204,7 +204,7 @@ def _link_by_contents(units: Units, contents: Contents, known: NDArray[np.int64]
     keep = (contents.weight > best[units.pair_unit] - HOPELESS) | (contents.weight >= 0.0)
     keep = np.where(contents.settled[units.pair_unit], units.pair_parent == parent[units.pair_unit], keep)
     units.keep(keep)
-    contents.weight = contents.weight[keep]
+    contents.keep(keep)
 
 
 def _link_last(units: Units, rate: NDArray[np.float64], links: Links) -> None:
@@ -252,11 +252,11 @@ def _link_contested(
         for number in numbers:
             own = of_service[number]
             if own is not None and own.leases is not None:
-                found = decide_by_leases(observations, units, chosen[number], links, own.leases)
+                found = decide_by_leases(observations, units, contents.apart, chosen[number], links, own.leases)
                 followed += [number] if found.any() else []
                 rivals |= found
         units.keep(~rivals)
-        contents.weight = contents.weight[~rivals]
+        contents.keep(~rivals)
         return followed
 
     follow(numbers, known)

@@ -93,6 +93,8 @@ class Service:
     """Shape (pairs,): the request of each candidate pair."""
     weights: NDArray[np.float64]
     """Shape (pairs,): log-likelihood ratio that the contents and sessions give to the pair."""
+    apart: NDArray[np.float64]
+    """The same without what connections say."""
     settled: NDArray[np.bool_]
     """Shape (units,): whether the contents put the unit's parent, its only candidate, beyond doubt."""
     irregular: bool
@@ -199,6 +201,7 @@ def build_service(
         offsets=offsets_of(counts[own]),
         candidates=request_of[units.pair_parent[pairs]],
         weights=contents.weight[pairs],
+        apart=contents.apart[pairs],
         settled=contents.settled[own],
         irregular=bool(
             slack.any()

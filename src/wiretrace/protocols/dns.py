@@ -33,7 +33,15 @@ FLAGS_AT = 2
 PENDING_MESSAGES = Limits().pending_messages
 BROADCAST = 0x0010
 """Flag of NetBIOS: the question is sent to all (RFC 1002 section 4.2.1.1)."""
-NETBIOS_OPERATIONS = {0: "query", 5: "register", 6: "release", 7: "wait", 8: "refresh", 9: "refresh", 15: "register"}
+NETBIOS_OPERATIONS = {
+    0: "NB query",
+    5: "NB register",
+    6: "NB release",
+    7: "NB wait",
+    8: "NB refresh",
+    9: "NB refresh",
+    15: "NB register",
+}
 """Opcodes of RFC 1002 section 4.2.1.1 (and 15, the registration of a name with several addresses)."""
 NETBIOS_NAME = re.compile(rb"\x20([A-P]{32})\x00")
 """A name in half bytes, each as a letter from A on (RFC 1001 section 14.1)."""
@@ -204,7 +212,7 @@ class NetbiosNames(DatagramProtocol):
             return None
         flags = datagram[FLAGS_AT] << 8 | datagram[FLAGS_AT + 1]
         opcode = flags >> 11 & 0xF
-        operation = NETBIOS_OPERATIONS.get(opcode, "query")
+        operation = NETBIOS_OPERATIONS.get(opcode, NETBIOS_OPERATIONS[0])
         everybody = bool(flags & BROADCAST)
         role = Role.RESPONSE if flags & RESPONSE else Role.ONE_WAY if everybody else Role.REQUEST
         number = datagram[0] << 8 | datagram[1]

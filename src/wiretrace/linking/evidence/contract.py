@@ -60,8 +60,9 @@ class Evidence(ABC):
     basis: ClassVar[int] = 2
     """Index into `BASES` of a link that this evidence alone decides."""
 
-    once: ClassVar[bool] = False
-    """Whether all calls of a unit say the same: it counts once, as what its first call says."""
+    of_connection: ClassVar[bool] = False
+    """Whether it is what the call's connection says: all calls of a unit say the same, so it counts once, as what its first
+    call says."""
 
     def propose(self, observations: Observations) -> Pairs | None:
         """Pairs that may be links although the parent was not live when the child started; None: no such."""

@@ -41,7 +41,7 @@ class Sessions(Evidence):
     """Connections and the workers that own them."""
 
     kind: ClassVar[str] = "sessions"
-    once: ClassVar[bool] = True
+    of_connection: ClassVar[bool] = True
 
     def weigh(
         self, observations: Observations, pairs: Pairs, known: NDArray[np.int64], learned: object = None
