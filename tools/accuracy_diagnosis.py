@@ -237,7 +237,7 @@ def compare_windows(cases: dict[Path, Path], score: Score) -> None:
     for one, other in itertools.pairwise(quiet):
         comparison = compare(sides[one], sides[other])
         flags = [(each.operation, each.flagged) for each in comparison.operations if each.flagged]
-        told += bool(comparison.shared.words)
+        told += bool(comparison.shared)
         score.add("diff: nothing flagged where nothing changed", not flags and not comparison.steps)
         if flags or comparison.steps:
             print(f"{one} against {other}: {flags} {[(step.callee, step.flagged) for step in comparison.steps]}")

@@ -113,8 +113,11 @@ def test_a_busier_machine_is_told_and_no_service_blamed_for_it() -> None:
     comparison = compare(wide(1), wide(2, times=2.0))
     assert [each.flagged for each in comparison.operations] == [[]]
     assert comparison.steps == []
-    assert comparison.shared.factor == pytest.approx(2.0, rel=0.05)
-    assert comparison.shared.words.startswith("9 of 9 services take longer")
+    (change,) = comparison.operations
+    assert [each.shared.factor for each in change.percentiles] == [pytest.approx(2.0, rel=0.05)] * 2
+    assert comparison.shared.startswith(
+        "9 of 9 services take longer by themselves in the middle requests, 2 times as long"
+    )
 
 
 def test_what_one_service_changed_beyond_the_others_is_first() -> None:

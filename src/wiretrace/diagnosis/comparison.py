@@ -15,7 +15,7 @@ import numpy as np
 from wiretrace.diagnosis.columns import Kind
 from wiretrace.diagnosis.contributions import PARTS, contributions_of
 from wiretrace.diagnosis.names import Names
-from wiretrace.diagnosis.shared_change import SharedChange, shared_change
+from wiretrace.diagnosis.shared_change import SharedChange, shared_change, shared_words
 from wiretrace.diagnosis.slower_requests import LARGE, changed, high_of, median_of
 from wiretrace.diagnosis.statistics import normal_p, table_p
 
@@ -125,8 +125,8 @@ class Comparison(msgspec.Struct):
     """What `wiretrace diff` says."""
 
     schema: str
-    shared: SharedChange
-    """What all services have in common, in the middle of the requests: no change of one of them."""
+    shared: str
+    """What all services have in common, in a sentence, for it is no change of one of them; empty where it is small."""
     operations: list[OperationChange]
     """The flagged ones first, then by how much they changed."""
     steps: list[StepChange]
@@ -226,7 +226,9 @@ def compare(before: Measured, after: Measured) -> Comparison:
     operations.sort(key=lambda each: (not each.flagged, -_size(each), each.operation, each.service))
     late = any(name in each.flagged for each in operations for name in ("p50", "p95"))
     of_all = _shared(kinds, before, after, EVERY)
-    return Comparison(SCHEMA, shared[50], operations, _steps(before, after, late, of_all.factor))
+    return Comparison(
+        SCHEMA, shared_words(shared[50], shared[95]), operations, _steps(before, after, late, of_all.factor)
+    )
 
 
 def _shared(kinds: list[Kind], before: Measured, after: Measured, band: tuple[float, float]) -> SharedChange:

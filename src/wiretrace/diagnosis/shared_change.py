@@ -34,15 +34,25 @@ class SharedChange(msgspec.Struct, frozen=True):
     """Services that were compared."""
 
     @property
-    def words(self) -> str:
-        """What a person has to know of it, in sentences; empty where it is small."""
-        if 1 / LARGE < self.factor < LARGE:
-            return ""
-        return (
-            f"{self.alike} of {self.services} services take {'longer' if self.factor > 1 else 'shorter'} by themselves, "
-            f"{self.factor:.2g} times as long as before in the middle: look for a cause that they share, as a busier "
-            "machine, before one of their own. Of each is flagged only what it changed beyond that."
-        )
+    def is_large(self) -> bool:
+        """Whether it is worth telling."""
+        return not 1 / LARGE < self.factor < LARGE
+
+
+def shared_words(middle: SharedChange, slowest: SharedChange) -> str:
+    """What a person has to know of what services share at the median and among the slowest; empty where it is small."""
+    told = [(each, where) for each, where in ((middle, "middle"), (slowest, "slowest")) if each.is_large]
+    if not told:
+        return ""
+    said = [
+        f"{each.alike} of {each.services} services take {'longer' if each.factor > 1 else 'shorter'} by themselves in the "
+        f"{where} requests, {each.factor:.2g} times as long as before"
+        for each, where in told
+    ]
+    return (
+        f"{'; '.join(said)}: look for a cause that they share, as a busier machine, before one of their own. Of each is "
+        "flagged only what it changed beyond that."
+    )
 
 
 def shared_change(before: Mapping[str, float], after: Mapping[str, float]) -> SharedChange:

@@ -20,16 +20,15 @@ PARTS_KEPT = 8
 def comparison(before: Case, after: Case) -> dict[str, Any]:
     """What differs, ready for JSON. Raises UserError if a case is damaged."""
     sides = [Measured(Observed(case)) for case in (before, after)]
-    compared = compare(*sides)
-    found: dict[str, Any] = msgspec.to_builtins(compared)
+    found: dict[str, Any] = msgspec.to_builtins(compare(*sides))
     for operation in found["operations"]:
         for percentile in operation["percentiles"]:
             percentile["parts"].sort(key=lambda part: -abs(part["after_ns"] - part["before_ns"]))
             del percentile["parts"][PARTS_KEPT:], percentile["shared"]
     names = {"before": before, "after": after}
     totals = {name: _totals(side) for name, side in zip(names, sides, strict=True)}
-    changes = {"operations": found["operations"], "steps": found["steps"]}
-    return {"name": before.path.name, **totals, "shared": compared.shared.words, **changes}
+    changes = {name: found[name] for name in ("shared", "operations", "steps")}
+    return {"name": before.path.name, **totals, **changes}
 
 
 def _totals(side: Measured) -> dict[str, int]:
