@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from tests.support.command_line import COMMAND_SECONDS
+
 SCRIPT = """
 import pathlib, sys
 sys.path[:0] = {path!r}
@@ -23,6 +25,6 @@ print(before - resident())
 def test_pages_between_what_is_kept_are_given_back() -> None:
     """Pieces too small to be mapped one by one, most of them freed: half of them and more leave the process."""
     found = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(path=sys.path)], capture_output=True, check=True, timeout=60
+        [sys.executable, "-c", SCRIPT.format(path=sys.path)], capture_output=True, check=True, timeout=COMMAND_SECONDS
     )
     assert int(found.stdout) > 100_000_000

@@ -224,7 +224,8 @@ def half_of(path: Path, number: int) -> Observed:
 def compare_windows(cases: dict[Path, Path], score: Score) -> None:
     """Compare windows without a fault with each other and with themselves, and with those that hold a change.
 
-    Between two windows the machine may have got busier, which is a change; between every other request it can not.
+    Between two windows the machine may have got busier: that is told of all services at once, and counted apart from what is
+    flagged. Between every other request it can not.
     """
     sides = {
         folder.name: Measured(Observed(Case.open(path)))
@@ -232,12 +233,15 @@ def compare_windows(cases: dict[Path, Path], score: Score) -> None:
         if folder.name.startswith(("none", "diff"))
     }
     quiet = sorted(name for name in sides if name.startswith("none"))
+    told = 0
     for one, other in itertools.pairwise(quiet):
         comparison = compare(sides[one], sides[other])
         flags = [(each.operation, each.flagged) for each in comparison.operations if each.flagged]
+        told += bool(comparison.shared)
         score.add("diff: nothing flagged where nothing changed", not flags and not comparison.steps)
         if flags or comparison.steps:
             print(f"{one} against {other}: {flags} {[(step.callee, step.flagged) for step in comparison.steps]}")
+    print(f"{told} pairs of quiet windows were told that all services together took longer, or shorter")
     for folder, case in cases.items():
         if folder.name.startswith("none"):
             comparison = compare(*(Measured(half_of(case, number)) for number in range(2)))

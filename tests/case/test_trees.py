@@ -85,6 +85,17 @@ def test_children_in_another_part_take_from_the_self_time(tmp_path: Path) -> Non
     assert trees.self_times(1).tolist() == [7]
 
 
+def test_what_takes_a_message_off_takes_nothing_from_the_self_time(tmp_path: Path) -> None:
+    """Nobody waited for it, in the same part or in another."""
+    made = [part(tmp_path, 0, [2, 3], [(3, 2, 0.9)]), part(tmp_path, 1, [4], [(4, 2, 0.9)])]
+    for each, by in zip(made, (0, 3 - 100), strict=True):
+        calls = moved(each, by)
+        relation = pa.array(["follows"] * len(calls)).cast(calls.schema.field("relation").type)
+        calls = calls.set_column(calls.schema.get_field_index("relation"), "relation", relation)
+        each.write({**{name: each.read(name) for name in ("links", "evidence")}, "calls": calls})
+    assert AllTrees(made).self_times(0).tolist() == [7, 7]
+
+
 def moved(of: Part, by: int) -> pa.Table:
     """The calls of a part, later by so many nanoseconds."""
     calls = of.read("calls")

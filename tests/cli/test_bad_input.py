@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.captures import TcpConversation, write_pcap
-from tests.support.command_line import PROGRAM, environment, run, run_on_terminal
+from tests.support.command_line import COMMAND_SECONDS, PROGRAM, environment, run, run_on_terminal
 
 from wiretrace.case.reader import Case
 from wiretrace.model.note import NoteKind
@@ -148,7 +148,7 @@ def run_without_privileges(arguments: list[str | Path], folder: Path) -> subproc
         [*prefix, sys.executable, "-c", PROGRAM, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=COMMAND_SECONDS,
         env=environment(),
         cwd=folder,
         check=False,
@@ -329,7 +329,7 @@ def test_an_interrupt_leaves_nothing_behind(long: Path, tmp_path: Path, number: 
     """Sent to the whole group of processes, as a terminal does: no file, no worker, no traceback."""
     process, children = start_analysis(long, tmp_path)
     os.killpg(process.pid, number)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=COMMAND_SECONDS)
     assert (process.returncode, output, errors.strip()) == (status, "", "")
     assert all_gone(children)
     assert names(tmp_path) == []
@@ -339,7 +339,7 @@ def test_a_worker_that_is_killed_is_one_line(long: Path, tmp_path: Path) -> None
     """As the kernel does where memory is short."""
     process, children = start_analysis(long, tmp_path)
     os.kill(workers_among(children)[0], signal.SIGKILL)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=COMMAND_SECONDS)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch(r"wiretrace: a worker process was killed, perhaps for want of memory; give [^\n]+\n", errors)
     assert all_gone(children)
@@ -364,7 +364,7 @@ def test_a_capture_that_vanishes_is_one_line(capture: Path, tmp_path: Path) -> N
         capture_output=True,
         text=True,
         env=environment(),
-        timeout=60,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     assert "web1.pcap: can not be read (No such file or directory)" in complaint(result)
@@ -391,6 +391,6 @@ def test_a_reader_that_goes_away_gets_no_complaint(capture: Path, tmp_path: Path
     """wiretrace analyze ... | head -1"""
     command = f"{sys.executable} -c '{PROGRAM}' analyze {capture} --jsonl - | head -c 1"
     result = subprocess.run(
-        ["bash", "-c", command], capture_output=True, text=True, env=environment(), timeout=60, check=False
+        ["bash", "-c", command], capture_output=True, text=True, env=environment(), timeout=COMMAND_SECONDS, check=False
     )
     assert (result.stdout, result.stderr) == ("{", "")

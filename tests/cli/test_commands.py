@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 from tests.support.cases import build_case
-from tests.support.command_line import PROGRAM, environment, run
+from tests.support.command_line import COMMAND_SECONDS, PROGRAM, environment, run
 
 from wiretrace.cli import commands
 
@@ -164,7 +164,7 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     )
     time.sleep(2)  # it opens the pipe, which nobody reads
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=COMMAND_SECONDS)
     assert process.returncode == 130
     assert errors.strip() == b""  # click ends the line in which the terminal shows ^C
 

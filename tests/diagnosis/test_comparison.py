@@ -92,6 +92,40 @@ def test_the_same_system_against_itself_is_quiet(seed: int) -> None:
     assert comparison.steps == []
 
 
+def wide(seed: int, times: float = 1.0, slow: str = "") -> Measured:
+    """Requests over eight services on a machine that makes all of them so many times as slow, and one slower still."""
+    chance, made = random.Random(seed), System()
+    for number in range(60):
+        at = number * 200.0
+        took = [times * chance.uniform(2, 3) + (30 if name == slow else 0) for name in SERVICES]
+        web = made.call(None, ("client", "web1"), "GET /a", at, sum(took) + 4 * times)
+        begin = at + 1
+        for name, length in zip(SERVICES, took, strict=True):
+            made.call(web, ("web1", f"{name}1"), f"GET /{name}", begin, length)
+            begin += length + times / 10
+    return Measured(Observed(made.case()))
+
+
+SERVICES = ("price", "stock", "cart", "session", "account", "search", "mail", "pay")
+
+
+def test_a_busier_machine_is_told_and_no_service_blamed_for_it() -> None:
+    comparison = compare(wide(1), wide(2, times=2.0))
+    assert [each.flagged for each in comparison.operations] == [[]]
+    assert comparison.steps == []
+    (change,) = comparison.operations
+    assert [each.shared.factor for each in change.percentiles] == [pytest.approx(2.0, rel=0.05)] * 2
+    assert comparison.shared.startswith(
+        "9 of 9 services take longer by themselves in the middle requests, 2 times as long"
+    )
+
+
+def test_what_one_service_changed_beyond_the_others_is_first() -> None:
+    comparison = compare(wide(1), wide(2, times=2.0, slow="cart"))
+    assert {"p50", "p95"} <= set(comparison.operations[0].flagged)
+    assert [step.callee for step in comparison.steps] == ["cart"]
+
+
 def test_a_kind_of_request_that_is_new_is_told() -> None:
     made = System()
     for number in range(20):

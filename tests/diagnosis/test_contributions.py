@@ -32,3 +32,13 @@ def test_side_by_side_each_moment_counts_once() -> None:
     system.call(root, ("web1", "b1"), "GET /b", 40, 40)
     observed = Observed(system.case())
     assert np.allclose(contributions_of(observed)[SERVER] / 1e6, [30, 50, 20])
+
+
+def test_what_takes_a_message_off_a_queue_contributes_nothing() -> None:
+    system = System()
+    root = system.call(None, ("client", "web1"), "POST /", 0, 100)
+    put = system.call(root, ("web1", "queue1"), "publish", 10, 20)
+    taken = system.call(put, ("queue1", "mail1"), "deliver", 12, 60, follows=True)
+    system.call(taken, ("mail1", "a1"), "GET /a", 15, 50)
+    observed = Observed(system.case())
+    assert np.allclose(contributions_of(observed).sum(axis=0) / 1e6, [80, 20, 0, 0])

@@ -59,8 +59,8 @@ def test_the_link_loses_what_the_request_asks_for_and_nothing_of_other_connectio
     """The request, a bare acknowledgement of the client, the answer, a bare acknowledgement of the server."""
     client, server = ("10.77.0.2", 40_000), ("10.77.0.4", 8080)
 
-    def frame(source: tuple[str, int], target: tuple[str, int], payload: bytes) -> bytes:
-        segment = layers.tcp(source, target, seq=1, ack=1, flags=0x10, payload=payload)
+    def frame(source: tuple[str, int], target: tuple[str, int], payload: bytes, flags: int = 0x10) -> bytes:
+        segment = layers.tcp(source, target, seq=1, ack=1, flags=flags, payload=payload)
         return layers.ethernet(layers.ip(source[0], target[0], layers.TCP, segment))
 
     request = b"GET / HTTP/1.1\r\n" + HEADER + fault + b"\r\n\r\n"
@@ -73,3 +73,6 @@ def test_the_link_loses_what_the_request_asks_for_and_nothing_of_other_connectio
     ]
     assert [not each for each in passed] == lost
     assert link.passes(frame((client[0], 40_001), server, b"GET / HTTP/1.1\r\n\r\n"), True)
+    other = (server[0], 8444)
+    link.passes(frame(client, other, b"", flags=0x02), True)
+    assert link.passes(frame(server, client, b"HTTP/1.1 200 OK\r\n\r\n"), False) is not lost[2], "a port used again"

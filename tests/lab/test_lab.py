@@ -14,6 +14,7 @@ from tests.lab.load import record_load
 from tests.lab.recording import leaks
 from tests.lab.run import LabOptions, record_lab
 from tests.lab.score import read_truth
+from tests.support.command_line import COMMAND_SECONDS
 
 pytestmark = pytest.mark.lab
 REQUESTS = 60
@@ -30,7 +31,7 @@ def lab(tmp_path_factory):
 def fields(capture: Path, display_filter: str, *names: str) -> list[list[str]]:
     command = ["tshark", "-n", "-r", str(capture), "-Y", display_filter, "-T", "fields"]
     command += [word for name in names for word in ("-e", name)]
-    output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode()
+    output = subprocess.run(command, capture_output=True, check=True, timeout=COMMAND_SECONDS).stdout.decode()
     return [line.split("\t") for line in output.splitlines()]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.captures import START_NS, TcpConversation, pcap_bytes, write_pcap
-from tests.support.command_line import PROGRAM, environment, run
+from tests.support.command_line import COMMAND_SECONDS, PROGRAM, environment, run
 
 from wiretrace.model.errors import UserError
 from wiretrace.model.note import Notes
@@ -159,7 +159,7 @@ def test_standard_input_is_read_until_its_writer_ends() -> None:
     process.stdin.flush()
     time.sleep(0.3)
     process.stdin.write(data[500:])
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=COMMAND_SECONDS)
     answer = json.loads(output)
     assert [(capture["capture"], capture["path"]) for capture in answer["captures"]] == [("stdin", "-")]
     assert len(answer["trees"]) == 1

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.command_line import COMMAND_SECONDS
 
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import Notes
@@ -134,7 +135,7 @@ def test_the_any_device_of_a_bridge_shows_what_one_port_shows(bridge: None, tmp_
         while not all(path.exists() and path.stat().st_size for path in files.values()) and time.monotonic() < until:
             time.sleep(0.05)
         command = ["ip", "netns", "exec", CLIENT, sys.executable, "-c", ASK, "10.99.0.2", "fd99::2", "10.98.0.2"]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run(command, check=True, timeout=COMMAND_SECONDS)
         time.sleep(1)
     expected, retransmitted, copies = streams(files["port"])
     assert (expected, copies) == ([4] * 3 + [300_000] * 3, 0)

@@ -37,6 +37,7 @@ from scapy.packet import Packet as Layers
 from scapy.packet import Raw
 from tests.support import layers
 from tests.support.captures import START_NS, Packet, TcpConversation, merge, udp_packet, write_pcap
+from tests.support.command_line import COMMAND_SECONDS
 from tests.support.packet_rows import read_rows
 
 from wiretrace.model.limits import Limits
@@ -268,7 +269,9 @@ def by_tshark(path: Path) -> tuple[Counter[frozenset[tuple[str, int]]], int]:
     command = ["tshark", "-n", "-r", str(path), "-Y", "tcp", "-T", "fields", "-E", "separator=|"]
     command += ["-d", "udp.port==8472,vxlan"]
     command += [part for field in fields for part in ("-e", field)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    lines = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=COMMAND_SECONDS
+    ).stdout.splitlines()
     found: Counter[frozenset[tuple[str, int]]] = Counter()
     for line in lines:
         source, destination, source6, destination6, *ports, length, protocols = line.split("|")

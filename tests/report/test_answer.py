@@ -5,8 +5,7 @@ from typing import Any
 from tests.support.cases import HOSTS, MILLISECOND, START_NS, Analysis, CaseBuilder, build_analysis, case_of
 
 from wiretrace.diagnosis.answer import answer_of
-from wiretrace.report.answer import failure_rows, headline
-from wiretrace.report.grouping import call_figures
+from wiretrace.report.answer import headline
 
 WEB, NAMES = (HOSTS["web1"][0], 80, "web1", "web"), (HOSTS["db1"][0], 53, "db1", "dns")
 USER = ("198.51.100.7", 5000, None, None)
@@ -14,7 +13,7 @@ USER = ("198.51.100.7", 5000, None, None)
 
 def said(analysis: Analysis) -> list[str]:
     case = case_of(analysis)
-    return headline(answer_of(case), failure_rows(call_figures(case)))
+    return headline(answer_of(case))
 
 
 def requests(builder: CaseBuilder, slow: int = 0) -> None:
@@ -62,6 +61,27 @@ def test_nothing_is_said_to_be_wrong_where_nothing_is() -> None:
     requests(builder)
     builder.finish()
     assert said(builder.analysis())[0] == "Nothing is wrong that these captures show."
+
+
+def test_the_terminal_says_the_same() -> None:
+    """What `why` prints never says that nothing is wrong where the report says that something failed."""
+    builder = CaseBuilder()
+    requests(builder)
+    lookups(builder, "dns_failed", status="NXDOMAIN")
+    builder.finish()
+    answer = answer_of(case_of(builder.analysis()))
+    assert answer.headline in answer.answer
+    assert "Nothing is wrong" not in answer.answer
+
+
+def test_slow_requests_that_no_finding_explains_are_not_called_well() -> None:
+    builder = CaseBuilder()
+    requests(builder, slow=3)
+    builder.finish()
+    assert (
+        "were slow against their own usual (10%). No finding tells why."
+        in answer_of(case_of(builder.analysis())).answer
+    )
 
 
 def test_without_requests_and_failures_there_is_no_answer() -> None:

@@ -43,6 +43,7 @@ class Tree(NamedTuple):
     order: TreeOrder
     end: np.ndarray[Any, np.dtype[np.int64]]
     question: np.ndarray[Any, np.dtype[np.bool_]]
+    follows: np.ndarray[Any, np.dtype[np.bool_]]
     outcome: list[int]
     operation: list[int]
 
@@ -56,6 +57,7 @@ class Tree(NamedTuple):
             "duration": (self.end[rows] - start[rows]).tolist(),
             "up": up.tolist(),
             "question": self.question[rows].astype(int).tolist(),
+            "follows": self.follows[rows].astype(int).tolist(),
             "outcome": [self.outcome[row] for row in rows],
             "operation": [self.operation[row] for row in rows],
         }
@@ -87,12 +89,14 @@ def random_tree(chance: random.Random) -> Tree:
     trees = pa.table({"tree": [f"{row_of[0]:016x}"], "start_ns": pa.array([starts[0]], pa.int64())})
     end = np.array([ends[each] for each in by_start], np.int64)
     question = np.array([parents[each] >= 0 and chance.random() < 0.1 for each in by_start])
+    follows = np.array([parents[each] >= 0 and chance.random() < 0.1 for each in by_start])
     few = chance.choice((1, 3))
     return Tree(
         calls,
         tree_order(calls, trees),
         end,
         question,
+        follows,
         [chance.choice((0,) * 12 + (1, 2, 3)) for _ in by_start],
         [chance.randrange(few) for _ in by_start],
     )
@@ -124,12 +128,12 @@ def test_the_page_and_the_analyzer_agree_on_random_trees(context: BrowserContext
         forest = Forest.of(tree.calls)
         root = int(rows[0])
         origin = int(start[root])
-        path = own_stretches(forest, start.tolist(), tree.end.tolist(), root)
+        path = own_stretches(forest, start.tolist(), tree.end.tolist(), tree.follows.tolist(), root)
         told = [(int(rows[row]), first + origin, last + origin) for row, first, last in reversed(shape["critical"])]
         assert sorted(told) == sorted(path)
         assert sum(last - first for _, first, last in told) == tree.end[root] - start[root]
         several += len({row for row, _, _ in told}) > 2
-        parent = np.where(tree.question, -1, forest.parent)
+        parent = np.where(tree.question | tree.follows, -1, forest.parent)
         assert shape["self"] == self_times(parent, start, tree.end)[rows].tolist()
     assert several > TREES / 4
 

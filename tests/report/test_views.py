@@ -329,6 +329,19 @@ def test_a_table_is_saved_as_csv_and_as_json(small_case: Case, small_report: Pat
     assert [row["tree"] for row in json.loads(saved(page, "Save trees as JSON"))] == [row["tree"] for row in failed]
 
 
+def test_where_the_time_of_a_call_went_is_saved_as_csv_and_as_json(
+    small_case: Case, small_report: Path, open_report: Opener
+) -> None:
+    call = max(small_case.table("calls").to_pylist(), key=lambda row: row["server_ns"])
+    page = open_report(small_report, f"#/tree/{call['tree']}/{call['id']}", ".panel .phases")
+    name = f"time-of-call-{call['id']}"
+    rows = {row["part"]: int(row["time_ns"]) for row in csv.DictReader(io.StringIO(saved(page, f"Save {name} as CSV")))}
+    server = "At the server" if call["network_measured"] else "Network and server"
+    assert rows[server] == call["server_ns"]
+    assert rows["Self"] + rows["In calls of its own"] == call["end_ns"] - call["start_ns"]
+    assert {row["part"]: row["time_ns"] for row in json.loads(saved(page, f"Save {name} as JSON"))} == rows
+
+
 def test_a_table_is_copied_as_spreadsheets_take_it(
     small_case: Case, small_report: Path, open_report: Opener, context: BrowserContext
 ) -> None:

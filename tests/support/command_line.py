@@ -13,8 +13,8 @@ from wiretrace.cli import commands
 
 SOURCE = Path(__file__).parent.parent.parent / "src"
 PROGRAM = "from wiretrace.cli import main; main()"
-SECONDS = 60
-"""Longest time that a command may take on a busy machine."""
+COMMAND_SECONDS = 300
+"""Longest time that a command may take, however busy the machine is: beyond it, it hangs."""
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -32,7 +32,7 @@ def run(
         capture_output="stdout" not in options,
         text=True,
         encoding="utf-8",
-        timeout=SECONDS,
+        timeout=COMMAND_SECONDS,
         env=environment(more),
         check=False,
         **options,  # type: ignore[call-overload]
@@ -72,7 +72,7 @@ def run_on_terminal(arguments: Sequence[str | Path], *, more: Mapping[str, str] 
             if not some:
                 break
             written += some
-        process.wait(SECONDS)
+        process.wait(COMMAND_SECONDS)
     finally:
         process.kill()
         process.wait()

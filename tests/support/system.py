@@ -54,11 +54,13 @@ class System:
         values: tuple[str, ...] = (),
         one_way: bool = False,
         question: bool = False,
+        follows: bool = False,
     ) -> dict[str, Any]:
         """Add a call between two hosts, such as web1 and shop2 (a number at the end is the instance of a service).
 
         `at` and `took` are milliseconds, `way` milliseconds lost between the two hosts; `content` makes digests equal;
-        `connection` names the connection that carries it (one for all calls between two hosts, if not given).
+        `connection` names the connection that carries it (one for all calls between two hosts, if not given). One that
+        `follows` takes off a queue what its parent put there.
         """
         client, server = ends
         number = len(self.calls)
@@ -82,6 +84,7 @@ class System:
             "basis": "inferred" if parent else None,
             "confidence": (0.3 if question else 0.99) if parent else None,
             "question": question,
+            "relation": ("follows" if follows else "child") if parent else None,
             "protocol": protocol,
             "operation": operation,
             "summary": operation,

@@ -10,6 +10,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.ids import RowsOfIds
@@ -17,10 +18,13 @@ from wiretrace.case.ids import RowsOfIds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from wiretrace.case.reader import Case
+
+
+FOLLOWS = "follows"
+"""Relation of a call that took off a queue what its parent had put there: nobody waited for it."""
 
 
 class Forest:
@@ -71,6 +75,11 @@ class Forest:
             row, depth = stack.pop()
             yield row, depth
             stack.extend((child, depth + 1) for child in reversed(self.children(row)))
+
+
+def following(relation: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Which calls took off a queue what their parents had put there, by the column `relation` of calls. Shape (n,)."""
+    return pc.fill_null(pc.equal(relation.cast(pa.string()), FOLLOWS), False).to_numpy()  # type: ignore[no-any-return]
 
 
 def calls_by_id(case: Case) -> RowsOfIds:

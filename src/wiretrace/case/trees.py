@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wiretrace.case.forest import following
 from wiretrace.case.self_time import self_times
 from wiretrace.linking.arrays import distinct
 from wiretrace.linking.trees import cut_circles, grow_trees
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 NO_FAILURE = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes of calls that are not counted as errors of their tree."""
-COLUMNS = ("id", "parent", "confidence", "question", "outcome", "start_ns", "end_ns")
+COLUMNS = ("id", "parent", "confidence", "question", "relation", "outcome", "start_ns", "end_ns")
 """Columns of a part's calls that make the trees."""
 NO_CALL = np.uint64(0)
 """In place of a call's number."""
@@ -66,8 +67,8 @@ class _Local(NamedTuple):
     parent: NDArray[np.uint64]
     """As the part says, in this part or not."""
     confidence: NDArray[np.float64]
-    question: NDArray[np.bool_]
-    """Whether the parent is not sure enough to count as the cause."""
+    apart: NDArray[np.bool_]
+    """Whether it is no part of its parent's time: the parent is not sure enough, or only put a message on a queue."""
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     trees: Trees
@@ -80,7 +81,7 @@ class _Local(NamedTuple):
 
 
 LOWER_END = np.dtype(
-    [("child", "u8"), ("parent", "u8"), ("confidence", "f8"), ("question", "?"), ("start", "i8"), ("end", "i8")]
+    [("child", "u8"), ("parent", "u8"), ("confidence", "f8"), ("apart", "?"), ("start", "i8"), ("end", "i8")]
 )
 """The child of a link between parts, with its times, and the number of its parent."""
 
@@ -141,9 +142,9 @@ class AllTrees:
         place = _places(local.number[order], children["parent"])
         # Children whose link closed a circle have no parent any more.
         own = np.searchsorted(self._joints.root, children["child"])
-        linked = np.flatnonzero((place >= 0) & ~children["question"] & (self._joints.parent[own] != NO_CALL))
+        linked = np.flatnonzero((place >= 0) & ~children["apart"] & (self._joints.parent[own] != NO_CALL))
         elsewhere = children[linked]
-        cause = np.concatenate((np.where(local.question, -1, local.trees.parent), order[place[linked]]))
+        cause = np.concatenate((np.where(local.apart, -1, local.trees.parent), order[place[linked]]))
         start, end = np.concatenate((local.start, elsewhere["start"])), np.concatenate((local.end, elsewhere["end"]))
         return self_times(cause, start, end)[: len(local.number)]
 
@@ -183,7 +184,8 @@ class AllTrees:
         doubt = -np.log(np.maximum(trees.confidence, LEAST_CONFIDENCE))
         figures = TreeFigures(trees.size.astype(np.float64), errors, trees.height.astype(np.float64), doubt)
         question, start, end = (table.column(name).to_numpy() for name in ("question", "start_ns", "end_ns"))
-        return _Local(own, parent, confidence, question, start, end, trees, figures)
+        apart = question | following(table.column("relation"))
+        return _Local(own, parent, confidence, apart, start, end, trees, figures)
 
     def _join(self, children: NDArray[np.void], figures: TreeFigures) -> _Joints:
         """Join the trees of parts, which have these `figures`, by the links between parts."""
@@ -221,7 +223,7 @@ class AllTrees:
             local = self._local(number)
             rows = local.abroad()
             ends = np.zeros(len(rows), LOWER_END)
-            columns = (local.number, local.parent, local.confidence, local.question, local.start, local.end)
+            columns = (local.number, local.parent, local.confidence, local.apart, local.start, local.end)
             for name, column in zip(LOWER_END.names or (), columns, strict=True):
                 ends[name] = column[rows]
             found.append(ends)

@@ -12,6 +12,7 @@ import msgspec
 from wiretrace.case.calls import plain_list
 from wiretrace.case.files import temporary_folder
 from wiretrace.diagnosis.bins import Bins
+from wiretrace.diagnosis.headline import WELL, failures_of, headline, what_failed
 from wiretrace.diagnosis.portion import Portion
 from wiretrace.diagnosis.survey import SURVEYED, Survey
 from wiretrace.model.analysis import unexplained_bytes
@@ -34,6 +35,8 @@ class Answer(msgspec.Struct):
     """What `wiretrace why` says."""
 
     schema: str
+    headline: str
+    """What is wrong, in a sentence; empty where there is nothing to say."""
     answer: str
     """The answer in one paragraph."""
     requests: int
@@ -61,8 +64,12 @@ def answer_of(case: Case) -> Answer:
     suspects = case.table("suspects").to_pylist()
     cleared = [row for row in suspects if row["cleared"]]
     suspects = [row for row in suspects if not row["cleared"]]
-    paragraph = _paragraph(figures, findings, suspects, cleared)
-    return Answer(SCHEMA, paragraph, *figures[:5], findings, suspects, cleared, _limits_of(case, figures))
+    is_told = any(row["severity"] != Severity.INFO for row in findings)
+    failures = [] if is_told or not figures.failures else failures_of(case)
+    said = headline(findings, failures, figures.requests, figures.slow)
+    failed = what_failed(failures, figures.requests)
+    paragraph = _paragraph(figures, failed, findings, suspects, cleared)
+    return Answer(SCHEMA, said, paragraph, *figures[:5], findings, suspects, cleared, _limits_of(case, figures))
 
 
 class _Figures(NamedTuple):
@@ -73,6 +80,8 @@ class _Figures(NamedTuple):
     slow: int = 0
     first_ns: int = -1
     last_ns: int = -1
+    failures: int = 0
+    """Calls that failed, whether for a request or not."""
     unknown: int = 0
     """Calls whose end the capture lacks."""
     questions: int = 0
@@ -92,25 +101,29 @@ def _figures(case: Case) -> _Figures:
         for number, (records, _) in enumerate(survey.records()):
             calls.put(number, records)
         whole = survey.whole
-        requests = failed = slow = 0
+        requests = failed = slow = failures = 0
         for records in calls:
             portion = Portion(whole, records)
             entering = whole.enters(portion.kind, portion.caller_place, portion.is_root) & ~portion.is_probe
             requests += int(entering.sum())
+            failures += int(portion.not_ok.sum())
             failed += int((entering & portion.failed).sum())
             slow += int((entering & portion.slow & ~portion.failed & ~portion.unknown).sum())
-    return _Figures(requests, failed, slow, whole.first_ns, whole.last_ns, whole.unknown, whole.questions, survey.blind)
+    counts = (requests, failed, slow, whole.first_ns, whole.last_ns, failures)
+    return _Figures(*counts, whole.unknown, whole.questions, survey.blind)
 
 
 def _paragraph(
     figures: _Figures,
+    otherwise_failed: str,
     findings: list[dict[str, Any]],
     suspects: list[dict[str, Any]],
     cleared: list[dict[str, Any]],
 ) -> str:
     requests, failed, slow, first_ns, last_ns = figures[:5]
     if not requests:
-        return "The captures hold no request that could be read: there is nothing to say about it."
+        nothing = "The captures hold no request that could be read"
+        return f"{nothing}. {otherwise_failed}" if otherwise_failed else f"{nothing}: there is nothing to say about it."
     span = duration(max(last_ns - first_ns, 0))
     harm = [f"{failed:,} failed ({percent(failed / requests)})"] if failed else []
     harm += [f"{slow:,} were slow against their own usual ({percent(slow / requests)})"] if slow else []
@@ -118,7 +131,7 @@ def _paragraph(
     grave = [row for row in findings if row["severity"] != Severity.INFO]
     if not grave:
         more = f" {counted(len(findings), 'finding is', 'findings are')} for information." if findings else ""
-        return f"{said} Nothing is wrong that these captures show.{more}"
+        return f"{said} {otherwise_failed or ('No finding tells why.' if slow else WELL)}{more}"
     worst = grave[0]
     said += f" {worst['title']}"
     if worst["owner"]:

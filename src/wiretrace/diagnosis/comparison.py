@@ -2,7 +2,7 @@
 
 A change of a percentile is split over the calls and their parts, so that the parts add up to it: the requests around the
 percentile are taken, their time is split (see `contributions`), and scaled to the percentile itself. What is flagged is
-both large and no accident.
+both large and no accident, beyond what all services have in common (see `shared_change`): that is told apart.
 """
 
 from __future__ import annotations
@@ -12,34 +12,31 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from wiretrace.diagnosis.columns import Kind
 from wiretrace.diagnosis.contributions import PARTS, contributions_of
 from wiretrace.diagnosis.names import Names
-from wiretrace.diagnosis.statistics import block_p, normal_p, rank_sum_p, table_p
-from wiretrace.diagnosis.usual import NOBODY_WAITS_NS
+from wiretrace.diagnosis.shared_change import SharedChange, shared_change, shared_words
+from wiretrace.diagnosis.slower_requests import LARGE, changed, high_of, median_of
+from wiretrace.diagnosis.statistics import normal_p, table_p
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.columns import Kind
     from wiretrace.diagnosis.observed import Observed
 
 SCHEMA = "wiretrace.diff/1"
 FEWEST = 10
 """Requests of a kind on each side from which on a change is judged."""
 SURE = 1e-4
-"""Probability, over all kinds of request, below which a change is no accident."""
-MEDIAN_CHANGE, MEDIAN_NS = 0.25, NOBODY_WAITS_NS
-"""Change of the median that is large: as a share, and in nanoseconds."""
-HIGH_CHANGE, HIGH_NS = 0.5, 10_000_000
-"""Change of the 95th percentile that is large."""
+"""Probability below which a change of how often something is called, or fails, is no accident."""
 ERROR_CHANGE = 0.02
 """Change of the error rate that is large."""
 CALLS_CHANGE = 0.2
 """Change of the number of calls a request that is large, as a share."""
-BLOCKS = 8
-"""Blocks of time into which the requests of one kind are cut: what is a block's own accident is no change."""
 BANDS = {50: (0.35, 0.65), 95: (0.90, 1.0)}
 """Requests that stand for a percentile, by their rank."""
+EVERY = (0.0, 1.0)
+"""All of them."""
 ERROR_COSTS_NS = 10_000_000_000
 """What an error weighs against lost time, where changes are ranked."""
 FEWEST_PARTS_NS = 1_000
@@ -82,6 +79,8 @@ class PercentileChange(msgspec.Struct):
     before_ns: int
     after_ns: int
     parts: list[PartChange]
+    shared: SharedChange
+    """What all services have in common at this percentile."""
 
 
 class OperationChange(msgspec.Struct):
@@ -106,7 +105,8 @@ class StepChange(msgspec.Struct):
     callee: str
     operation: str
     impact_ns: float
-    """Time a request that it gained or lost, with its errors weighed in: by this, changes are ranked."""
+    """Time a request that it gained or lost beyond what all services share, with its errors weighed in: changes are ranked
+    by this."""
     change_ns: float
     """Time a request that it gained (or lost, below 0)."""
     part: str
@@ -125,6 +125,8 @@ class Comparison(msgspec.Struct):
     """What `wiretrace diff` says."""
 
     schema: str
+    shared: str
+    """What all services have in common, in a sentence, for it is no change of one of them; empty where it is small."""
     operations: list[OperationChange]
     """The flagged ones first, then by how much they changed."""
     steps: list[StepChange]
@@ -147,7 +149,8 @@ class Measured:
         self.start = calls.start[self.requests]
         self.duration = observed.duration[self.requests].astype(np.float64)
         self.failed = observed.failed[self.requests]
-        self.kinds = [calls.kinds[code] for code in calls.kind[self.requests].tolist()]
+        codes = calls.kind[self.requests]
+        self._of_kind = {calls.kinds[code]: np.flatnonzero(codes == code) for code in dict.fromkeys(codes.tolist())}
         in_window = known[observed.request]
         rows = np.flatnonzero(in_window & ~calls.sets_up[calls.kind])
         number = np.full(len(calls), -1, np.int64)
@@ -175,9 +178,31 @@ class Measured:
         self.failing_share = (1 + int(failing.sum())) / (1 + len(self.steps))
         """Share of the kinds of call that fail at all: the probability that one fails now and then by nature."""
 
+    @property
+    def kinds(self) -> list[Kind]:
+        """Kinds of request."""
+        return list(self._of_kind)
+
     def of_kind(self, kind: Kind) -> NDArray[np.int64]:
         """Indices of the requests of a kind."""
-        return np.array([at for at, one in enumerate(self.kinds) if one == kind], np.int64)
+        return self._of_kind.get(kind, np.zeros(0, np.int64))
+
+    def by_start(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Some requests in the order of their start."""
+        return rows[np.argsort(self.start[rows], kind="stable")]
+
+    def around(self, rows: NDArray[np.int64], band: tuple[float, float]) -> NDArray[np.int64]:
+        """Those of some requests whose duration is in a band of ranks, given as shares of their number; at least one."""
+        rows = rows[np.argsort(self.duration[rows], kind="stable")]
+        first = int(band[0] * (len(rows) - 1))
+        return rows[first : max(int(band[1] * len(rows)), first + 1)]
+
+    def by_callee(self, weights: NDArray[np.float64]) -> dict[str, float]:
+        """Weighted sum of the time that each service takes by itself; `weights` has one entry a request."""
+        found: dict[str, float] = {}
+        for (step, _), value in self.profile(weights).items():
+            found[step.callee] = found.get(step.callee, 0.0) + value
+        return found
 
     def profile(self, weights: NDArray[np.float64]) -> dict[tuple[Step, str], float]:
         """Weighted sum of the contributions by step and part; `weights` has one entry a request."""
@@ -194,10 +219,29 @@ class Measured:
 def compare(before: Measured, after: Measured) -> Comparison:
     """Compare two sides."""
     kinds = list(dict.fromkeys([*before.kinds, *after.kinds]))
-    operations = [_operation(kind, before, after, len(kinds)) for kind in kinds]
+    shared = {percentile: _shared(kinds, before, after, band) for percentile, band in BANDS.items()}
+    operations = [_operation(kind, before, after, shared) for kind in kinds]
+    _flag_durations(operations, before, after)
+    _flag_errors(operations, before, after)
     operations.sort(key=lambda each: (not each.flagged, -_size(each), each.operation, each.service))
     late = any(name in each.flagged for each in operations for name in ("p50", "p95"))
-    return Comparison(SCHEMA, operations, _steps(before, after, late))
+    of_all = _shared(kinds, before, after, EVERY)
+    return Comparison(
+        SCHEMA, shared_words(shared[50], shared[95]), operations, _steps(before, after, late, of_all.factor)
+    )
+
+
+def _shared(kinds: list[Kind], before: Measured, after: Measured, band: tuple[float, float]) -> SharedChange:
+    """What all services have in common in a band of each kind of request; kinds weigh the same on both sides."""
+    sides = before, after
+    weights = [np.zeros(len(side.requests)) for side in sides]
+    for kind in kinds:
+        rows = [side.of_kind(kind) for side in sides]
+        for side, of_kind, weight in zip(sides, rows, weights, strict=True):
+            if min(map(len, rows)) >= FEWEST:
+                chosen = side.around(of_kind, band)
+                weight[chosen] = min(map(len, rows)) / len(chosen)
+    return shared_change(*(side.by_callee(weight) for side, weight in zip(sides, weights, strict=True)))
 
 
 def _size(change: OperationChange) -> float:
@@ -206,7 +250,7 @@ def _size(change: OperationChange) -> float:
     return change.requests_after * (lost + ERROR_COSTS_NS * abs(change.errors_after - change.errors_before))
 
 
-def _operation(kind: Kind, before: Measured, after: Measured, kinds: int) -> OperationChange:
+def _operation(kind: Kind, before: Measured, after: Measured, shared: dict[int, SharedChange]) -> OperationChange:
     sides = [(side, side.of_kind(kind)) for side in (before, after)]
     counts = [len(rows) for _, rows in sides]
     errors = [float(side.failed[rows].mean()) if len(rows) else 0.0 for side, rows in sides]
@@ -229,9 +273,9 @@ def _operation(kind: Kind, before: Measured, after: Measured, kinds: int) -> Ope
             for step, part in dict.fromkeys([*profiles[0], *profiles[1]])
         ]
         parts.sort(key=lambda each: -abs(each.change_ns))
-        change.percentiles.append(PercentileChange(percentile, int(values[0]), int(values[1]), parts))
-    if min(counts) >= FEWEST:
-        change.flagged += _flags(sides, change, kinds)
+        change.percentiles.append(
+            PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile])
+        )
     return change
 
 
@@ -241,53 +285,49 @@ def _percentile(
     """A percentile of some requests (nearest rank), and its split by step and part, which adds up to it."""
     rows = rows[np.argsort(side.duration[rows], kind="stable")]
     value = float(side.duration[rows[max(-(-len(rows) * percentile // 100) - 1, 0)]])
-    low, high = BANDS[percentile]
-    chosen = rows[int(low * (len(rows) - 1)) : max(int(high * len(rows)), int(low * (len(rows) - 1)) + 1)]
+    chosen = side.around(rows, BANDS[percentile])
     total = float(side.duration[chosen].sum())
     weights = np.zeros(len(side.requests))
     weights[chosen] = value / total if total else 0.0
     return value, side.profile(weights)
 
 
-def _flags(sides: list[tuple[Measured, NDArray[np.int64]]], change: OperationChange, kinds: int) -> list[str]:
-    """What changed by more than accident, and by so much that it matters."""
-    (before, old), (after, new) = sides
-    durations = before.duration[old], after.duration[new]
-    both = np.concatenate(durations)
-    is_old = np.arange(len(both)) < len(old)
-    block = np.concatenate([_blocks(before.start[old]), BLOCKS + _blocks(after.start[new])])
-    flags = []
-    median, high = change.percentiles
-    if _is_large(median, MEDIAN_CHANGE, MEDIAN_NS):
-        ranks = np.argsort(np.argsort(both, kind="stable"), kind="stable").astype(np.float64)
-        if max(rank_sum_p(both.astype(np.int64), is_old), block_p(ranks, is_old, block)) * kinds < SURE:
-            flags.append("p50")
-    if _is_large(high, HIGH_CHANGE, HIGH_NS):
-        is_beyond = both > min(high.before_ns, high.after_ns)
-        beyond = np.array([[(is_beyond & side).sum(), (~is_beyond & side).sum()] for side in (is_old, ~is_old)])
-        if max(table_p(beyond), block_p(is_beyond.astype(np.float64), is_old, block)) * kinds < SURE:
-            flags.append("p95")
-    failed = np.array([[before.failed[old].sum(), (~before.failed[old]).sum()],
-                       [after.failed[new].sum(), (~after.failed[new]).sum()]])  # fmt: skip
+def _flag_durations(operations: list[OperationChange], before: Measured, after: Measured) -> None:
+    """Flag the percentiles that changed."""
+    judged = _judged(operations)
+    for number, percentile in enumerate(BANDS):
+        found = []
+        for each in judged:
+            kind, change = Kind(each.service, each.operation), each.percentiles[number]
+            alike = change.before_ns * change.shared.factor
+            old, new = (side.duration[side.by_start(side.of_kind(kind))] for side in (before, after))
+            look = median_of if percentile == 50 else high_of
+            found.append(look((change.before_ns, alike, change.after_ns), old * change.shared.factor, new))
+        for each, is_changed in zip(judged, changed(found, LARGE[percentile], len(BANDS) * len(judged)), strict=True):
+            if is_changed:
+                each.flagged.append(f"p{percentile}")
+
+
+def _flag_errors(operations: list[OperationChange], before: Measured, after: Measured) -> None:
+    """Flag errors that changed by more than accident, and by so much that it matters."""
     by_nature = min(before.failing_share, after.failing_share)
-    if table_p(failed) * by_nature < SURE and abs(change.errors_after - change.errors_before) >= ERROR_CHANGE:
-        flags.append("errors")
-    return flags
+    for each in _judged(operations):
+        kind = Kind(each.service, each.operation)
+        failed = [side.failed[side.of_kind(kind)] for side in (before, after)]
+        counts = np.array([[side.sum(), (~side).sum()] for side in failed])
+        if table_p(counts) * by_nature < SURE and abs(each.errors_after - each.errors_before) >= ERROR_CHANGE:
+            each.flagged.append("errors")
 
 
-def _blocks(start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The block of each request, as many in each as in the others. Shape (m,)."""
-    order = np.argsort(np.argsort(start, kind="stable"), kind="stable")
-    return order * BLOCKS // max(len(start), 1)
+def _judged(operations: list[OperationChange]) -> list[OperationChange]:
+    return [each for each in operations if min(each.requests_before, each.requests_after) >= FEWEST]
 
 
-def _is_large(change: PercentileChange, share: float, least_ns: int) -> bool:
-    lost = abs(change.after_ns - change.before_ns)
-    return lost >= least_ns and lost >= share * min(change.before_ns, change.after_ns)
+def _steps(before: Measured, after: Measured, late: bool, alike: float) -> list[StepChange]:
+    """Every kind of call that changed by more than accident; those that took more time only where requests did.
 
-
-def _steps(before: Measured, after: Measured, late: bool) -> list[StepChange]:
-    """Every kind of call that changed by more than accident; those that took more time only where requests did."""
+    `alike`: the factor that all services have in common.
+    """
     requests = len(before.requests), len(after.requests)
     if not all(requests):
         return []
@@ -299,14 +339,15 @@ def _steps(before: Measured, after: Measured, late: bool) -> list[StepChange]:
     for step in every:
         parts = {part: profiles[1].get((step, part), 0.0) - profiles[0].get((step, part), 0.0) for part in PARTS}
         gained = sum(parts.values())
+        more = gained - (alike - 1) * sum(profiles[0].get((step, part), 0.0) for part in PARTS)
         old, new = (each.get(step, NO_CALLS) for each in counts)
         flags = _step_flags(old, new, requests, by_nature)
         errors = new.errors - old.errors
         whole = max(sum(profiles[0].values()), 1.0)
-        if late and abs(gained) >= max(FEWEST_PARTS_NS, 0.02 * whole):
+        if late and gained * more > 0 and abs(more) >= max(FEWEST_PARTS_NS, 0.02 * whole):
             flags.append("time")
         if flags:
-            impact = abs(gained) + ERROR_COSTS_NS * abs(errors) * max(old.mean, new.mean) * ("errors" in flags)
+            impact = abs(more) + ERROR_COSTS_NS * abs(errors) * max(old.mean, new.mean) * ("errors" in flags)
             most = max(parts, key=lambda part: abs(parts[part]))
             found.append(StepChange(*step, impact, gained, most, old.mean, new.mean, old.errors, new.errors, flags))
     return sorted(found, key=lambda each: (-each.impact_ns, each.caller, each.callee, each.operation))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.model.finding import MOST_CALLS, ComponentKind, Finding, Severity
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ LARGE_SLOW_SHARE = 0.2
 
 FELT = 2
 """A request that took so many times as long as usual has been felt to be slow."""
+INTERRUPTS_NS = 1_000_000_000
+"""Slow requests that do not fail are critical where they take so much longer, in the middle: a wait of a second interrupts
+whoever waits (R. Miller, "Response time in man-computer conversational transactions", 1968)."""
 
 
 @dataclass(slots=True)
@@ -134,13 +138,37 @@ def harm(whole: Whole, requests: int) -> Severity:
     return Severity.CRITICAL if share >= CRITICAL_SHARE else Severity.WARNING
 
 
-def slow_harm(whole: Whole, felt: Evidence, through: int) -> Severity:
-    """How grave it is that calls, of `through` of a component, were slow: by those that were `felt`."""
-    return harm(whole, felt.requests) if felt.occurrences >= LARGE_SLOW_SHARE * through else Severity.INFO
+@dataclass(slots=True)
+class Felt:
+    """Those of some slow calls whose requests failed, or felt that they were slow."""
 
+    calls: int = 0
+    requests: int = 0
+    failed: int = 0
+    """Those of the requests that failed."""
+    delays: Distributions = field(default_factory=Distributions)
+    """How much longer than usual the others took."""
 
-def felt_calls(portion: Portion, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Those of some calls of a portion of whole trees whose requests failed, or felt that they were slow."""
-    requests = portion.request[places]
-    usual = portion.whole.usual.typical[portion.kind[requests]]
-    return places[portion.failed[requests] | (portion.duration[requests] >= FELT * usual)]
+    def add(self, portion: Portion, places: NDArray[np.int64]) -> None:
+        """Add slow calls of a portion of whole trees."""
+        request = portion.request[places]
+        usual = portion.whole.usual.typical[portion.kind]
+        is_felt = portion.failed[request] | (portion.duration[request] >= FELT * usual[request])
+        touched = np.unique(request[is_felt])
+        touched = touched[portion.entering[touched]]
+        failed = portion.failed[touched]
+        self.calls += int(is_felt.sum())
+        self.requests += len(touched)
+        self.failed += int(failed.sum())
+        slow = touched[~failed]
+        self.delays.add(np.zeros(len(slow), np.int64), portion.duration[slow] - usual[slow])
+
+    def harm(self, whole: Whole, through: int) -> Severity:
+        """How grave it is that these, of `through` calls of a component, were slow."""
+        if self.calls < LARGE_SLOW_SHARE * through:
+            return Severity.INFO
+        grave = harm(whole, self.requests)
+        if grave is not Severity.CRITICAL or harm(whole, self.failed) is Severity.CRITICAL:
+            return grave
+        interrupts = self.requests > self.failed and self.delays.of(0).median >= INTERRUPTS_NS
+        return Severity.CRITICAL if interrupts else Severity.WARNING

@@ -1,8 +1,8 @@
 """What every call contributes to the duration of its request, part by part, so that all contributions add up to it.
 
 Where calls run side by side, a moment counts for the one that began first: no moment counts twice. A call that runs on
-behind its parent contributes what lies within it. The set-up of a connection (look-up, connecting, TLS) counts for the call
-that it was made for.
+behind its parent contributes what lies within it; one that took a message off a queue, for which nobody waited, nothing. The
+set-up of a connection (look-up, connecting, TLS) counts for the call that it was made for.
 """
 
 from __future__ import annotations
@@ -40,10 +40,11 @@ def contributions_of(observed: Observed) -> NDArray[np.float64]:
     Those of all calls of a request add up to its duration (with the set-up of its own connection).
     """
     calls, parent = observed.calls, observed.parent
+    waited_for = np.where(observed.took_off, np.int32(-1), parent)
     parts = np.array([observed.numbers(f"{name}_ns") for name in PARTS], np.float64)
     set_up = parts[:SET_UP].sum(axis=0)
     whole = set_up + observed.duration
-    fresh = fresh_time(calls.start, calls.end, set_up.astype(np.int64), parent)
+    fresh = fresh_time(calls.start, calls.end, set_up.astype(np.int64), waited_for)
     covered = np.zeros(len(calls))
     has_parent = parent >= 0
     np.add.at(covered, parent[has_parent], fresh[has_parent])

@@ -2,7 +2,8 @@
 
 Rules: the path is walked backwards from the end of a call: it was waiting for the child that ended last before then, and
 before that child began for the one that ended last before that; what is left between is the call's own. A child that
-outlives its parent kept nobody waiting. Iterative: a tree may be as deep as it likes.
+outlives its parent kept nobody waiting, and neither did one that took a message off a queue. Iterative: a tree may be as
+deep as it likes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from wiretrace.case.forest import following
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,8 +50,8 @@ class Stretch(NamedTuple):
     end_ns: int
 
 
-def own_stretches(forest: Forest, start: list[int], end: list[int], root: int) -> list[Stretch]:
-    """The path under `root` by calls, in order of time; lengths add up to the root's. `start` and `end`: by row."""
+def own_stretches(forest: Forest, start: list[int], end: list[int], follows: list[bool], root: int) -> list[Stretch]:
+    """The path under `root` by calls, in order of time; lengths add up to the root's. `start`, `end`, `follows`: by row."""
     path: list[Stretch] = []
     waiting = [(root, start[root], end[root])]
     while waiting:
@@ -56,7 +59,7 @@ def own_stretches(forest: Forest, start: list[int], end: list[int], root: int) -
         cursor = ends
         inside: list[tuple[int, int, int]] = []
         for child in sorted(forest.children(row), key=lambda each: (end[each], each), reverse=True):
-            if end[child] > cursor or end[child] <= begins or start[child] >= end[child]:
+            if follows[child] or end[child] > cursor or end[child] <= begins or start[child] >= end[child]:
                 continue
             if end[child] < cursor:
                 path.append(Stretch(row, end[child], cursor))
@@ -73,9 +76,10 @@ def own_stretches(forest: Forest, start: list[int], end: list[int], root: int) -
 def critical_path(forest: Forest, calls: pa.Table, root: int) -> list[Step]:
     """The path under `root` by calls and phases, in order of time. `calls` are the rows that `forest` was made of."""
     start, end = calls.column("start_ns").to_pylist(), calls.column("end_ns").to_pylist()
+    follows = following(calls.column("relation")).tolist()
     steps: list[Step] = []
     columns = {name: calls.column(name).to_numpy() for name in PHASES_IN_ORDER}
-    for row, begin, finish in own_stretches(forest, start, end, root):
+    for row, begin, finish in own_stretches(forest, start, end, follows, root):
         at = start[row]
         for phase, length in _phases({name: int(column[row]) for name, column in columns.items()}):
             first, last = max(at, begin), min(at + length, finish)

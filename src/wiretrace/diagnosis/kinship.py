@@ -22,6 +22,7 @@ from wiretrace.diagnosis.portion import (
     PARENT_FAILED,
     QUESTION,
     ROOT,
+    TOOK_OFF,
     Portion,
 )
 from wiretrace.diagnosis.waits import waits_until_given_up
@@ -58,7 +59,9 @@ def related(whole: Whole, book: RouteBook, surveyed: NDArray[np.void], connectio
     found["request_row"] = portion.row[portion.request]
     set_up = np.ascontiguousarray(surveyed["set_up"])
     begun, done = (np.ascontiguousarray(surveyed[name]) for name in ("server_start", "server_end"))
-    found["own"], found["network"] = parts_of_calls(portion.start, portion.end, begun, done, set_up, parent)
+    # What takes a message off a queue later is no part of the time of the call that put it there.
+    waited_for = np.where((portion.marks & TOOK_OFF) != 0, np.int32(-1), parent)
+    found["own"], found["network"] = parts_of_calls(portion.start, portion.end, begun, done, set_up, waited_for)
     _judge(portion)
     given_up = np.flatnonzero(portion.given_up)
     began = np.ascontiguousarray(surveyed["began"])

@@ -68,14 +68,12 @@ def judge(measured: Measured, objectives: list[Objective]) -> list[Verdict]:
     """Compare the requests with each demand."""
     verdicts = []
     for objective in objectives:
-        rows = np.array(
-            [
-                at
-                for at, kind in enumerate(measured.kinds)
-                if objective.operation in ("", kind.operation) and objective.service in ("", kind.service)
-            ],
-            np.int64,
-        )
+        of_kinds = [
+            measured.of_kind(kind)
+            for kind in measured.kinds
+            if objective.operation in ("", kind.operation) and objective.service in ("", kind.service)
+        ]
+        rows = np.concatenate([np.zeros(0, np.int64), *of_kinds])
         words = objective.operation or "all requests"
         words += f" ({objective.service})" if objective.service else ""
         durations = np.sort(measured.duration[rows])

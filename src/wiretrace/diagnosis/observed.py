@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.case.forest import topmost_calls
+from wiretrace.case.forest import following, topmost_calls
 from wiretrace.diagnosis.ancestry import Ancestry, ancestry_of_calls
 from wiretrace.diagnosis.columns import CallColumns
 from wiretrace.diagnosis.requests import entering_calls
@@ -47,6 +47,11 @@ class Observed:
     def parent(self) -> NDArray[np.int32]:
         """Row of the parent; -1 where there is none, or where it is only a question."""
         return self.ancestry.parent
+
+    @cached_property
+    def took_off(self) -> NDArray[np.bool_]:
+        """Which calls took off a queue what their parents had put there: nobody waited for them."""
+        return following(self.case.columns("calls", ["relation"]).column("relation"))
 
     @cached_property
     def duration(self) -> NDArray[np.int64]:

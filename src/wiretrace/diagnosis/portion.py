@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, CONTINUES, GAVE_UP, ORIGIN = (
     1 << bit for bit in range(11)
 )
+TOOK_OFF = 1 << 11
 """Bits of `marks`."""
 
 CALL = np.dtype(

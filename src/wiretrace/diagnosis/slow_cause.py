@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, slow_harm
+from wiretrace.diagnosis.conclude import Claim, Evidence, Felt, Told
 from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.model.words import counted, duration, percent
 
@@ -50,7 +50,7 @@ def slow_claim(
     """Claim that `cause` is slow. `slow` says which calls show it, `words` make a title and a detail of them."""
     through = whole.suspicion.calls_through(cause)
     lost = Distributions()
-    felt, failed = Evidence(), [0]
+    felt, failed = Felt(), [0]
 
     def gather(portion: Portion, evidence: Evidence) -> None:
         symptoms = portion.symptoms
@@ -59,7 +59,7 @@ def slow_claim(
         failed[0] += int((of_cause & symptoms.failed).sum())
         lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])
         evidence.add(portion, places, -symptoms.lost[places])
-        felt.add(portion, felt_calls(portion, places))
+        felt.add(portion, places)
 
     def tell(evidence: Evidence) -> Told | None:
         count = evidence.occurrences
@@ -75,6 +75,6 @@ def slow_claim(
                 f" The same calls go through {', '.join(cause.also)}: nothing tells them apart." if cause.also else "",
             )
         )
-        return Told(slow_harm(whole, felt, through), title, detail, whole.show_step(evidence.first))
+        return Told(felt.harm(whole, through), title, detail, whole.show_step(evidence.first))
 
     return Claim((cause.kind, cause.name), tell, gather)

@@ -14,13 +14,12 @@ import pyarrow.compute as pc
 
 from wiretrace.case.calls import plain_list
 from wiretrace.case.files import temporary_folder
-from wiretrace.case.forest import topmost_calls
-from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.ancestry import depths_of_calls
 from wiretrace.diagnosis.columns import Kind
 from wiretrace.diagnosis.distribution import Distributions
 from wiretrace.diagnosis.examination import PORTION_CALLS, Examination
-from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Harm, how_much_it_shows
+from wiretrace.diagnosis.failures import Failure, FailureBook, Harm, how_much_it_shows
+from wiretrace.diagnosis.headline import calls_of_trees, tree_ids, trees_of
 from wiretrace.diagnosis.names import counts
 from wiretrace.diagnosis.portion import groups_of
 from wiretrace.model.analysis import unexplained_bytes
@@ -215,10 +214,7 @@ class _Figures:
         took = portion.duration[entering]
         self._times.add(kind[entering], took)
         np.maximum.at(self._longest, kind[entering], took)
-        _, size = trees_of(portion)
-        self._failures.add(
-            CallsOfTrees(portion.row, kind, portion.ending, portion.end, portion.parent, size, entering, in_request)
-        )
+        self._failures.add(calls_of_trees(portion))
 
     def tell(self, summary: Summary) -> None:
         """Put what was counted into the summary."""
@@ -231,7 +227,7 @@ class _Figures:
         summary.outside_kinds = sorted(found, key=lambda kind: (-kind.calls, kind.service, kind.operation))
         summary.services = self._services()
         summary.times = self._times_of_operations()
-        summary.failures = self._failures.failures(whole.often, lambda rows: _tree_ids(whole.case, rows))
+        summary.failures = self._failures.failures(whole.often, lambda rows: tree_ids(whole.case, rows))
 
     def _services(self) -> list[ServiceFigures]:
         """Every party that is asked for something, with its calls in and out, by how deep in the trees it is asked."""
@@ -310,19 +306,8 @@ class _Examples:
         for least in SERVICES_OF_EXAMPLES:
             for kind in self._median:
                 if (least, kind) in self._typical:
-                    return _tree_ids(self._whole.case, [self._typical[least, kind][1]])[0]
-        return self._otherwise or _tree_ids(self._whole.case, [self._slowest[1]])[0]
-
-
-def trees_of(portion: Portion) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The place of the root of each call's tree, which reaches through questions, and the calls in it. Shapes (n,)."""
-    root = topmost_calls(portion.likely)
-    return root, np.bincount(root, minlength=len(root))[root]
-
-
-def _tree_ids(case: Case, rows: list[int]) -> list[str]:
-    """The tree of each of the calls in `rows`. Raises UserError if the case is damaged."""
-    return RowReader(case, "calls", ["tree"]).take(np.array(rows, np.int64)).column("tree").to_pylist()  # type: ignore[no-any-return]
+                    return tree_ids(self._whole.case, [self._typical[least, kind][1]])[0]
+        return self._otherwise or tree_ids(self._whole.case, [self._slowest[1]])[0]
 
 
 def _count_links(case: Case, summary: Summary) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow.compute as pc
 
+from wiretrace.case.forest import following
 from wiretrace.case.ids import numbers_of_ids
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.columns import ENDING_COLUMNS, PLACE_COLUMNS
 from wiretrace.diagnosis.names import present
-from wiretrace.diagnosis.portion import GAVE_UP, QUESTION, ROOT, SEEN_AT_CALLEE
+from wiretrace.diagnosis.portion import GAVE_UP, QUESTION, ROOT, SEEN_AT_CALLEE, TOOK_OFF
 from wiretrace.diagnosis.usual import SLICES, ValuesOverTime, usual_values
 from wiretrace.diagnosis.whole import Whole
 
@@ -61,7 +62,7 @@ SURVEYED = np.dtype(
 """What is read of a call: `id` and `above` (the parent) as numbers, `began` when the request began as its capture tells."""
 
 IDS = ["id", "tree", "parent"]
-PLAIN = ["start_ns", "end_ns", "basis", "question", "confidence", "server_exchange"]
+PLAIN = ["start_ns", "end_ns", "basis", "question", "relation", "confidence", "server_exchange"]
 DETAILS = {
     "server_start": "server_start_ns",
     "server_end": "server_end_ns",
@@ -140,6 +141,7 @@ class Survey:
         is_question = piece.column("question").fill_null(False).to_numpy()
         is_seen = piece.column("server_exchange").to_numpy() >= 0
         found["marks"] = ROOT * is_root + QUESTION * is_question + SEEN_AT_CALLEE * is_seen
+        found["marks"] |= TOOK_OFF * following(piece.column("relation")).astype(np.uint16)
         self._learn(found, is_root, is_question, is_seen)
         found["id"], tree, found["above"] = (numbers_of_texts(piece.column(name)) for name in IDS)
         if self._details:

@@ -145,7 +145,7 @@ class ExchangeDriver:
 
     def _work(self, chunk: StreamChunk, *, final: bool) -> Iterator[pa.RecordBatch]:
         with collector_paused():
-            self._provenance.extend(chunk.segments)
+            self._provenance.extend(chunk.segments, self._table.fin_of)
             self._health.extend(chunk, self._provenance)
         reading = self._threads.read(chunk, self.accounting)
         touched: set[int] = set()

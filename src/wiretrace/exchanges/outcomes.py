@@ -180,7 +180,8 @@ def _unacknowledged(request: Located, response: Located, closing: Closing, again
     outcome = OUTCOME_OF[response.message.result]
     client = closing.client_left
     if client is not None and request.start_ns <= client.time_ns < response.start_ns:
-        return Judgement(Outcome.CLIENT_ABORTED, CALLED_OFF, client.time_ns, (client.frame,))
+        # At the client it may have been sent before, and have been lost.
+        return Judgement(Outcome.CLIENT_ABORTED, (*CALLED_OFF, Outcome.RESPONSE_LOST), client.time_ns, (client.frame,))
     spoke = closing.client_heard_ns >= response.end_ns + SHORTEST_RETRANSMISSION_NS
     if spoke:
         # It is alive, and has had time to acknowledge: what it sends says that it has not got the answer.

@@ -39,9 +39,15 @@ class Provenance:
         self._streams: NDArray[np.int64] = empty
         self._keys: NDArray[np.int64] = empty
 
-    def extend(self, segments: Segments) -> None:
-        """Add the segments of a chunk to those retained."""
+    def extend(self, segments: Segments, fin: NDArray[np.int64]) -> None:
+        """Add the segments of a chunk to those retained.
+
+        `fin`, by stream, is the offset of its FIN, -1 without one: what acknowledges it says one more than there are bytes
+        (RFC 9293 section 3.4).
+        """
         columns = {name: getattr(segments, name) for name in _COLUMNS}
+        end = fin[columns["stream"] ^ 1]
+        columns["ack"] = columns["ack"] - ((end >= 0) & (columns["ack"] == end + 1))
         if len(self.stream):
             columns = {name: np.concatenate([getattr(self, name), column]) for name, column in columns.items()}
             order = np.lexsort((columns["offset"], columns["stream"]))

@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from wiretrace.case.forest import FOLLOWS
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import FOLLOWS, Span, Value, spans
+from wiretrace.export.span import Span, Value, spans
 
 
 class Jaeger(Exporter):

@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from wiretrace import __version__
+from wiretrace.case.forest import FOLLOWS
 from wiretrace.case.reader import Case
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import FOLLOWS, Span, Value, spans
+from wiretrace.export.span import Span, Value, spans
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 KIND_SERVER = 2

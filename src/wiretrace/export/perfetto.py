@@ -13,11 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from wiretrace.case.forest import Forest, calls_in_order
+from wiretrace.case.forest import FOLLOWS, Forest, calls_in_order
 from wiretrace.case.reader import Case
 from wiretrace.diagnosis.columns import UNKNOWN_PARTY, CallColumns
 from wiretrace.export.contract import VALUES_KEPT, Exporter
-from wiretrace.export.span import FOLLOWS, UNKNOWN_SERVICE, Span, spans
+from wiretrace.export.span import UNKNOWN_SERVICE, Span, spans
 
 PLACED_AT_ONCE = 1 << 16
 """Calls that are placed as Python numbers at once."""

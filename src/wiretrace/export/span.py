@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from wiretrace.case.calls import SLICE_ROWS, call_records
-from wiretrace.case.forest import Forest, calls_by_id, topmost_calls
+from wiretrace.case.forest import FOLLOWS, Forest, calls_by_id, topmost_calls
 from wiretrace.case.rows import RowReader
 from wiretrace.model.outcome import Outcome
 
@@ -38,8 +38,6 @@ ERROR_TYPES: dict[str, str] = {
 """OpenTelemetry's `error.type` of outcomes, where it is not the word of the outcome itself."""
 NO_ERROR = (Outcome.OK, Outcome.UNFINISHED, Outcome.NOT_CAPTURED)
 """Outcomes that say nothing against the server: the last two are about the capture."""
-FOLLOWS = "follows"
-"""What a call is to its parent that put a message on a queue."""
 UNKNOWN_SERVICE = "unknown"
 """Name of a service of which not even the address is known."""
 

@@ -25,7 +25,7 @@ from wiretrace.hosts.merge import (
     split_by_time,
     translate_addresses,
 )
-from wiretrace.hosts.outcome import Verdicts, bits, judge, number, read_verdicts
+from wiretrace.hosts.outcome import CALLED_OFF, Verdicts, bits, judge, number, read_verdicts
 from wiretrace.hosts.phases import SetUp, split_time
 from wiretrace.hosts.receipts import see_receipts
 from wiretrace.hosts.table import CallFacts, calls_table, identify
@@ -179,6 +179,10 @@ def call_outcomes(
     unanswered = roles.server_own & (with_rows(views.response_start, roles.server) < 0)
     asked = with_rows(views.request_start, roles.server) >= 0
     callee.rule_out(unanswered & asked, Outcome.RESPONSE_LOST, Outcome.REQUEST_LOST)
+    # There, an answer that left late was not lost before.
+    left = with_rows(moments.given_up, roles.server)
+    late = roles.server_own & (left >= 0) & (with_rows(moments.response_start, roles.server) > left)
+    callee.rule_out(late & callee.is_one_of(CALLED_OFF), Outcome.RESPONSE_LOST)
     request = with_rows(moments.request_start, roles.client)
     watched = knowledge.watched[server_host]
     watching = (watched[:, 0] <= request) & (request < watched[:, 1]) & ~roles.server_own
@@ -190,7 +194,7 @@ def call_outcomes(
 def _tell_timeouts(
     exchanges: pa.Table, roles: Roles, moments: Moments, knowledge: Knowledge, verdicts: Verdicts
 ) -> None:
-    """A client that gave up after a wait that it shows again and again had a timeout."""
+    """A client that gave up after a wait that it shows again and again, or was late to, likely had a timeout."""
     row = np.where(roles.client >= 0, roles.client, roles.primary)
     open_between = verdicts.leaves_open(Outcome.CLIENT_ABORTED) & verdicts.leaves_open(Outcome.CLIENT_TIMEOUT)
     calls = np.flatnonzero(open_between)
@@ -199,10 +203,7 @@ def _tell_timeouts(
     waited = moments.given_up[row[calls]] - moments.request_start[row[calls]]
     known = moments.given_up[row[calls]] >= 0
     calls, waited = calls[known], waited[known]
-    sure, likely = shown_timeouts(callers_of(exchanges.take(pa.array(row[calls]))), waited, knowledge.timeouts)
-    timed_out = np.zeros(len(row), np.bool_)
-    timed_out[calls[sure]] = True
-    verdicts.rule_out(timed_out, Outcome.CLIENT_ABORTED)
+    likely = shown_timeouts(callers_of(exchanges.take(pa.array(row[calls]))), waited, knowledge.timeouts)
     likely_calls = calls[likely & verdicts.is_one_of((Outcome.CLIENT_ABORTED,))[calls]]
     verdicts.outcome[likely_calls] = number(Outcome.CLIENT_TIMEOUT)
 

@@ -1,8 +1,9 @@
 """Waits that a client shows again and again before it gives up: its timeouts.
 
 Rules: a timeout belongs to the calls of one client to one operation of one server. It shows as several waits that agree
-within 2 %, and that most of the waits of about that length belong to: people, who give up at any time, make no such peak.
-A busy client notices late that the time is over, never early: what is a little longer is likely the same timeout.
+within 2 %, and that most of the waits of up to that length belong to: people, who give up at any time, make no such edge. A
+busy client notices late that the time is over, never early; and a client that has a timeout does not wait beyond it: what is
+longer, by up to a half, is likely the same timeout. That a person left at just that time, no packet rules out.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
 AGREE = 1.02
 """The longest of the waits of one timeout, over the shortest."""
-LATE = 1.05
-"""How much later than that a busy client may notice."""
 ABOUT = 1.5
 """Waits up to so many times longer or shorter are of about that length."""
 CALLS_AT_LEAST = 3
 """Calls that show a timeout."""
 SHARE_AT_LEAST = 0.5
-"""Share of the waits of about that length that agree."""
+"""Share of the waits of about that length that agree; longer ones do not count where the client may be a busy one: ..."""
+BUSY_CALLS_AT_LEAST = 10
+"""... where so many agree, which the shortest waits of people do not by accident, ..."""
+BUSY_SHARE_AT_LEAST = 0.15
+"""... and such a share of those that are no shorter."""
 MOST_TIMEOUTS = 16
 """Timeouts that are told apart for one operation."""
 GIVE_UPS = (
@@ -90,10 +93,12 @@ def _peaks(waited: NDArray[np.int64]) -> list[tuple[int, int]]:
         best = int(np.argmax(behind - places))
         low, high = int(left[best]), int(left[behind[best] - 1])
         count = int(behind[best]) - best
-        about = np.searchsorted(waited, high * ABOUT, "right") - np.searchsorted(waited, low / ABOUT, "left")
+        edges = np.searchsorted(waited, [low / ABOUT, low, high * ABOUT])
+        shorter, longer = edges[1] - edges[0], edges[2] - edges[1]
         if count < CALLS_AT_LEAST:
             break
-        if count >= SHARE_AT_LEAST * int(about):
+        is_busy = count >= BUSY_CALLS_AT_LEAST and count >= BUSY_SHARE_AT_LEAST * int(longer)
+        if count >= SHARE_AT_LEAST * int(shorter + (count if is_busy else longer)):
             peaks.append((low, high))
         left = np.concatenate([left[:best], left[int(behind[best]) :]])
     return peaks
@@ -101,14 +106,11 @@ def _peaks(waited: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 def shown_timeouts(
     caller: NDArray[np.uint64], waited: NDArray[np.int64], known: dict[int, list[tuple[int, int]]]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which of the waits are timeouts of their callers, and which are likely to be. Shapes (n,).
-
-    A wait that agrees with those that were seen is one of them; one that is a little longer likely so.
-    """
-    sure, likely = np.zeros(len(caller), np.bool_), np.zeros(len(caller), np.bool_)
+) -> NDArray[np.bool_]:
+    """Which of the waits are likely timeouts of their callers: those that agree with one, and longer ones. Shapes (n,)."""
+    likely = np.zeros(len(caller), np.bool_)
     if not known:
-        return sure, likely
+        return likely
     names = np.array(sorted(known), np.uint64)
     place = np.minimum(np.searchsorted(names, caller), len(names) - 1)
     rows = np.flatnonzero((names[place] == caller) & (waited > 0))
@@ -116,7 +118,5 @@ def shown_timeouts(
         mine = rows[place[rows] == each]
         for low, high in known[int(names[each])]:
             slack = (AGREE - high / low) / 2
-            begins = waited[mine] >= low * (1 - slack)
-            sure[mine] |= begins & (waited[mine] <= high * (1 + slack))
-            likely[mine] |= begins & (waited[mine] <= low * LATE)
-    return sure, likely & ~sure
+            likely[mine] |= (waited[mine] >= low * (1 - slack)) & (waited[mine] <= low * ABOUT)
+    return likely

@@ -1,4 +1,4 @@
-"""The answer of the first screen: what is wrong in a sentence, and how many requests it concerns.
+"""The answer of the first screen: what is wrong in a sentence (`diagnosis.headline`), and how many requests it concerns.
 
 Beside them the kinds of failure, as `diagnosis.failures` groups them: each at the topmost call that failed, with its
 first cause. They stand on the first screen where no rule found anything.
@@ -12,10 +12,7 @@ import numpy as np
 
 from wiretrace.diagnosis.failures import CallsOfTrees, Failure, FailureBook, Harm
 from wiretrace.diagnosis.names import counts
-from wiretrace.model.finding import Severity
-from wiretrace.model.outcome import Outcome
 from wiretrace.model.time_parts import part_of_time
-from wiretrace.model.words import counted
 
 if TYPE_CHECKING:
     from wiretrace.diagnosis.answer import Answer
@@ -32,9 +29,6 @@ HARMS = {
 }
 """What a failing call did, in words."""
 
-UNANSWERED = frozenset(str(outcome).replace("_", " ") for outcome in Outcome)
-"""How calls fail that are not answered with an error."""
-
 
 def failure_rows(figures: CallFigures) -> list[dict[str, Any]]:
     """The kinds of failure, the gravest first, ready for JSON."""
@@ -50,36 +44,12 @@ def failure_rows(figures: CallFigures) -> list[dict[str, Any]]:
     return [_row(failure) for failure in failures[:FAILURES_SHOWN]]
 
 
-def headline(found: Answer, failures: list[dict[str, Any]]) -> list[str]:
-    """What is wrong, or that nothing is, in a sentence; then how many requests failed or were slow, if there are any.
-
-    `failures` are the kinds of failure. Nothing where there is neither a request nor a failure that is worth a headline.
-    """
-    said = _headline(found, failures)
+def headline(found: Answer) -> list[str]:
+    """What is wrong, or that nothing is, in a sentence; then how many requests failed or were slow, if there are any."""
     # The first sentence of the answer counts the requests; what it goes on with stands elsewhere on the first screen.
     if not found.requests:
-        return [said] * bool(said)
-    return [said, f"{found.answer.partition('. ')[0].rstrip('.')}."]
-
-
-def _headline(found: Answer, failures: list[dict[str, Any]]) -> str:
-    grave = [row["title"] for row in found.findings if row["severity"] != Severity.INFO]
-    if grave:
-        return str(grave[0])
-    worst = next((row for row in failures if _is_worth_a_headline(row)), None)
-    if worst is not None:
-        often = f"{worst['failed']:,} of {counted(worst['calls'], 'call')}"
-        told = f"{often} {worst['operation']} ({worst['service']})"
-        return f"{f'No request failed, but {told} did' if found.requests else f'{told} failed'}: {worst['word']}."
-    if found.slow:
-        return f"No request failed; {found.slow:,} of {found.requests:,} were slow against their own usual."
-    return "Nothing is wrong that these captures show." if found.requests else ""
-
-
-def _is_worth_a_headline(failure: dict[str, Any]) -> bool:
-    """Not what the server only says of the request, nor an answer that says no while a connection is set up."""
-    is_answered = failure["word"] not in UNANSWERED
-    return not failure["clientError"] and not (is_answered and failure["harm"] == Harm.SET_UP.value)
+        return [found.headline] * bool(found.headline)
+    return [found.headline, f"{found.answer.partition('. ')[0].rstrip('.')}."]
 
 
 def _row(failure: Failure) -> dict[str, Any]:

@@ -24,10 +24,11 @@ def comparison(before: Case, after: Case) -> dict[str, Any]:
     for operation in found["operations"]:
         for percentile in operation["percentiles"]:
             percentile["parts"].sort(key=lambda part: -abs(part["after_ns"] - part["before_ns"]))
-            del percentile["parts"][PARTS_KEPT:]
+            del percentile["parts"][PARTS_KEPT:], percentile["shared"]
     names = {"before": before, "after": after}
     totals = {name: _totals(side) for name, side in zip(names, sides, strict=True)}
-    return {"name": before.path.name, **totals, "operations": found["operations"], "steps": found["steps"]}
+    changes = {name: found[name] for name in ("shared", "operations", "steps")}
+    return {"name": before.path.name, **totals, **changes}
 
 
 def _totals(side: Measured) -> dict[str, int]:

@@ -60,7 +60,7 @@ def overview(case: "Case", figures: CallFigures, origin: int, said: "Answer") ->
         "wiretrace": case.manifest.wiretrace,
         "keepsValues": case.manifest.keeps_values,
         "origin": str(origin),
-        "answer": headline(said, failures),
+        "answer": headline(said),
         "totals": totals,
         "rates": rates(figures, RATE_PARTS),
         "captures": captures,

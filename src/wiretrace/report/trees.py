@@ -9,18 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wiretrace.case.forest import following
 from wiretrace.case.rows import RowReader
 from wiretrace.model.errors import UserError
 from wiretrace.report.block import Block
-from wiretrace.report.grouping import HeldFigures, plain, to_bool
+from wiretrace.report.grouping import HeldFigures
 from wiretrace.report.order import TreeOrder
 
 CONFIDENCE_STEPS = 10_000
 """Confidence is stored in steps of one ten-thousandth; -1 stands for none."""
 
 
-FOLLOWS = "follows"
-"""What a call is to its parent that put a message on a queue."""
 PARTS = {
     "opening": ("lookup_ns", "connect_ns", "tls_ns"),
     "send": ("request_ns",),
@@ -89,8 +88,7 @@ def calls_block(
     block.numbers("serverDuration", np.where(both_sides, server_end_ns - server_start_ns, -1))
     block.numbers("confidence", confidence_steps(calls["confidence"]))
     block.numbers("question", calls["question"].to_numpy().astype(np.uint8))
-    follows = to_bool(pc.fill_null(pc.equal(plain(calls["relation"]), FOLLOWS), False))
-    block.numbers("follows", follows.astype(np.uint8))
+    block.numbers("follows", following(calls["relation"]).astype(np.uint8))
     for name in ("basis", "protocol", "operation", "summary", "status", "outcome"):
         block.text(name, calls[name])
     block.numbers("connection", _connections(calls, exchanges, connections))

@@ -80,6 +80,21 @@ def test_what_requests_hardly_feel_is_told_for_information() -> None:
     assert [(finding.component, finding.severity) for finding in findings] == [("shop", Severity.INFO)]
 
 
+@pytest.mark.parametrize(("late", "severity"), [(40.0, Severity.WARNING), (1500.0, Severity.CRITICAL)])
+def test_slow_requests_that_do_not_fail_are_critical_only_where_somebody_waits_for_them(
+    late: float, severity: Severity
+) -> None:
+    system = System()
+    for number in range(200):
+        at, extra = number * 2000.0, late if number % 4 == 0 else 0.0
+        web = system.call(None, ("client", "web1"), "GET /a", at, 20 + extra)
+        system.call(web, ("web1", "shop1"), "GET /a", at + 1, 8 + extra)
+        system.call(web, ("web1", "stock1"), "GET /b", at + 10 + extra, 8)
+    assert [(finding.component, finding.severity) for finding in found("slow-component", system)] == [
+        ("shop", severity)
+    ]
+
+
 def test_a_steady_system_has_nothing_above_info() -> None:
     findings = diagnose(steady(200).case())["findings"].to_pylist()
     assert [row["title"] for row in findings if row["severity"] != Severity.INFO] == []

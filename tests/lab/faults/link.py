@@ -26,7 +26,8 @@ class FaultyLink:
     """What becomes of each frame, by what its connection has carried."""
 
     def __init__(self) -> None:
-        self._fault_of_port: dict[int, bytes] = {}
+        self._fault_of: dict[tuple[int, int], bytes] = {}
+        """By the ports of a connection, the client's first."""
 
     def passes(self, frame: bytes, from_client: bool) -> bool:
         """Whether the frame arrives."""
@@ -36,17 +37,17 @@ class FaultyLink:
         end = ETHERNET + struct.unpack_from(">H", frame, ETHERNET + 2)[0]
         source, destination = struct.unpack_from(">HH", frame, tcp)
         payload = frame[tcp + 4 * (frame[tcp + 12] >> 4) : end]
-        port = source if from_client else destination
+        ports = (source, destination) if from_client else (destination, source)
         if from_client:
             if destination == SILENT_PORT:
                 return False
             if frame[tcp + 13] & SYN:
-                self._fault_of_port.pop(port, None)
+                self._fault_of.pop(ports, None)
             elif HEADER in payload:
                 wanted = payload.partition(HEADER)[2].split(b"\r\n", 1)[0].split(b" ")[0]
                 if wanted in FAULTS:
-                    self._fault_of_port[port] = wanted
-        fault = self._fault_of_port.get(port)
+                    self._fault_of[ports] = wanted
+        fault = self._fault_of.get(ports)
         if fault is None:
             return True
         if from_client:

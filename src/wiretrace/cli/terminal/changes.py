@@ -31,6 +31,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         print_paragraph(console, said, style="bold")
     else:
         print_paragraph(console, "Nothing changed that is both large and no accident.", style="bold")
+    if comparison.shared:
+        print_paragraph(console, comparison.shared)
     if comparison.steps:
         print_heading(console, "Where, by impact")
         for number, step in enumerate(comparison.steps[:MOST_STEPS], 1):

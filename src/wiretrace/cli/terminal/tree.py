@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from wiretrace.case.calls import CallRecord, plain_list
-from wiretrace.case.forest import Forest
+from wiretrace.case.forest import FOLLOWS, Forest
 from wiretrace.cli.terminal.console import cell, print_line
 from wiretrace.cli.terminal.text import counted, duration, percent, printable
 from wiretrace.diagnosis.columns import party_names
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-FOLLOWS = "follows"
-"""What a call is to its parent that put a message on a queue."""
 DEEPEST_DRAWN = 8
 """Levels that are drawn with branches; deeper calls are drawn at this level, with the number of theirs."""
 DURATION_WIDTH = 8
@@ -135,8 +133,9 @@ class _Drawing:
         self._with_ids = console.width >= WIDE_ENOUGH_FOR_IDS
         self._self: list[int] = plain_list(calls.column("self_ns"))
         self._own: dict[int, list[tuple[int, int]]] = {}
+        follows = [relation == FOLLOWS for relation in self._relation]
         for root in self._forest.roots:
-            for row, begin, end in own_stretches(self._forest, self._start, self._end, root):
+            for row, begin, end in own_stretches(self._forest, self._start, self._end, follows, root):
                 self._own.setdefault(row, []).append((begin, end))
         if self._with_ids:
             width -= ID_WIDTH + SELF_WIDTH + 2

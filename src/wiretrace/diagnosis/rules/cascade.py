@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.diagnosis.conclude import Claim, Evidence, Told, felt_calls, harm, slow_harm
+from wiretrace.diagnosis.conclude import Claim, Evidence, Felt, Told, harm
 from wiretrace.diagnosis.portion import groups_of
 from wiretrace.diagnosis.rules.contract import Page, Rule
 from wiretrace.diagnosis.spectrum import SURE_GAIN, log_likelihoods
@@ -108,19 +108,19 @@ class Cascade(Rule):
         name = parties[service]
         order = ", then ".join(f"{parties[one]} ({_later(at - since)})" for at, _, one in others)
 
-        felt, failed = Evidence(), [0]
+        felt, failed = Felt(), [0]
 
         def gather(portion: Portion, evidence: Evidence) -> None:
             places = np.flatnonzero(_bad_calls(portion)[1] & (portion.callee == service) & (portion.start >= since))
             evidence.add(portion, places, portion.start[places])
             symptoms = portion.symptoms
-            felt.add(portion, felt_calls(portion, places[(symptoms.in_callee | symptoms.delayed)[places]]))
+            felt.add(portion, places[(symptoms.in_callee | symptoms.delayed)[places]])
             failed[0] += int(portion.failed[places].sum())
 
         def tell(evidence: Evidence) -> Told:
             is_slow = 2 * failed[0] < evidence.occurrences
             asked = int(self._judged[service])
-            grave = slow_harm(self.whole, felt, asked) if is_slow else harm(self.whole, evidence.requests)
+            grave = felt.harm(self.whole, asked) if is_slow else harm(self.whole, evidence.requests)
             return Told(
                 Severity.INFO if grave is Severity.INFO else Severity.WARNING,
                 f"Trouble began in {name} and spread to {counted(len(others), 'service')}.",

@@ -163,7 +163,7 @@ export function selfTimes(model, first, end) {
   const self = Float64Array.from({ length: end - first }, (_, row) => Math.max(model.duration[first + row], 0));
   const covered = new Float64Array(end - first).fill(Number.NEGATIVE_INFINITY);
   for (let place = first; place < end; place++) {
-    if (!model.up[place] || model.question[place]) continue;
+    if (!model.up[place] || model.question[place] || model.follows[place]) continue;
     const parent = place - model.up[place];
     const limit = model.start[parent] + model.duration[parent];
     const from = Math.max(model.start[place], covered[parent - first], model.start[parent]);

@@ -121,7 +121,7 @@ export function failedOutcomes(model) {
 /**
  * What the root waited for, stretch by stretch: walked backwards from the end of a call, it was waiting for the child that
  * ended last before then, and before that child began for the one that ended last before that; what is left between is
- * the call's own. A child that outlives its parent kept nobody waiting. The same as diagnosis/critical_path.py.
+ * the call's own. A child that outlives its parent kept nobody waiting, and neither did one that took a message off a queue. The same as diagnosis/critical_path.py.
  * @param {Model} model @param {number} first place of the root @param {Uint32Array} end row behind each subtree
  * @returns {Segment[]}
  */
@@ -135,7 +135,7 @@ export function criticalPath(model, first, end) {
     for (const child of childrenByEnd(model, first, row, end)) {
       const place = first + child;
       const childEnd = model.start[place] + model.duration[place];
-      if (childEnd > at || childEnd <= begin || model.duration[place] <= 0) continue;
+      if (model.follows[place] || childEnd > at || childEnd <= begin || model.duration[place] <= 0) continue;
       if (childEnd < at) path.push({ row, from: childEnd, to: at });
       at = Math.max(model.start[place], begin);
       waiting.push({ row: child, begin: at, at: childEnd });

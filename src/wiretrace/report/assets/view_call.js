@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { count, counted, duration, linkProbability, size } from "./format.js";
-import { copyButton, copyLine, definitions, meter, outcomeMark } from "./parts.js";
+import { copyButton, copyLine, definitions, downloads, meter, outcomeMark } from "./parts.js";
 import { routeTo } from "./router.js";
 import { BASES, FOLLOWS, OUTCOMES, outcomeLabel } from "./words.js";
 
@@ -60,14 +60,19 @@ const PARTS = [
 function phases({ model }, place, details, shape) {
   const row = place - shape.first;
   const total = Math.max(model.duration[place], ...PARTS.map(([column]) => details.number(column)), 1);
-  const line = (/** @type {string} */ name, /** @type {number} */ length, /** @type {string} */ kind, /** @type {string} */ hint) => element("tr", { title: hint },
-    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(length / total, kind)), element("td", { class: "number" }, duration(length)));
   const measured = details.number("network_measured");
+  const parts = PARTS.filter(([column]) => details.number(column)).map(([column, name, kind, hint]) => ({ name: column === "server_ns" && !measured ? "Network and server" : name, length: details.number(column), kind, hint }));
+  const shares = [
+    { name: "In calls of its own", length: model.duration[place] - shape.self[row], kind: "waits", hint: "covered by calls that it made" },
+    { name: "Self", length: shape.self[row], kind: "inner", hint: "everything else" },
+    { name: "On the critical path", length: shape.onPath[row], kind: "critical", hint: "what the root waited for" },
+  ];
+  const line = (/** @type {typeof shares[number]} */ { name, length, kind, hint }) => element("tr", { title: hint },
+    element("th", { scope: "row" }, element("i", { class: `key ${kind}` }), name), element("td", {}, meter(length / total, kind)), element("td", { class: "number" }, duration(length)));
+  const saved = () => ({ titles: ["part", "time_ns", "what"], rows: [...parts, ...shares].map(({ name, length, hint }) => [name, length, hint]) });
   return element("section", {}, element("h3", {}, "Where its time went"),
-    element("table", { class: "plain phases" },
-      element("tbody", {}, PARTS.filter(([column]) => details.number(column)).map(([column, name, kind, hint]) => line(column === "server_ns" && !measured ? "Network and server" : name, details.number(column), kind, hint))),
-      element("tbody", { class: "second" }, line("In calls of its own", model.duration[place] - shape.self[row], "waits", "covered by calls that it made"), line("Self", shape.self[row], "inner", "everything else"),
-        line("On the critical path", shape.onPath[row], "critical", "what the root waited for"))),
+    element("div", { class: "table-head" }, element("span", { class: "muted" }, "Parts, and what they are besides"), downloads(`time-of-call-${model.id.at(place)}`, saved)),
+    element("table", { class: "plain phases" }, element("tbody", {}, parts.map(line)), element("tbody", { class: "second" }, shares.map(line))),
     measured ? null : element("p", { class: "muted" }, "Only one end was captured: network and server can not be told apart."),
     details.number("retransmitted") ? element("p", {}, `${counted(details.number("retransmitted"), "segment")} of it ${details.number("retransmitted") === 1 ? "was" : "were"} sent again.`) : null);
 }

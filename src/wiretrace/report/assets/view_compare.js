@@ -34,12 +34,13 @@ export class CompareView {
 }
 
 /** @param {any} compared @returns {HTMLElement[]} */
-function compareCases({ name, before, after, operations, steps }) {
+function compareCases({ name, before, after, shared, operations, steps }) {
   const failed = (/** @type {any} */ side) => `${count(side.failed)} of ${counted(side.requests, "request")} failed (${percent(side.failed, side.requests)})`;
   const changed = operations.filter((/** @type {any} */ row) => row.flagged.length);
   return [
     element("h1", { id: "view-title" }, `Compared with ${name}`),
     element("p", { class: "lead" }, `Here ${failed(after)}; there ${failed(before)}. `, changed.length ? `${counted(changed.length, "kind")} of request changed by more than accident.` : "No kind of request changed by more than accident."),
+    shared ? element("p", {}, shared) : null,
     element("section", {}, element("h2", {}, "Requests"), table("requests-compared", "What changed by more than accident first", [
       { title: "Request", key: (row) => row.operation, cell: (row) => row.operation || "(none)" },
       { title: "Service", key: (row) => row.service, cell: (row) => row.service },
