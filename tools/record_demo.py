@@ -26,7 +26,7 @@ OPTIONS = {
     "requests": 250,
     "concurrency": 4,
     "think_ms": 20.0,
-    "loss_percent": 0.3,
+    "loss_percent": 1.0,
     "link": "shop1",
     "clocks": {"shop1": (0.18, 20.0), "pg1": (-0.045, 0.0)},
     "seed": 7,

@@ -12,6 +12,7 @@ import msgspec
 from wiretrace.case.calls import plain_list
 from wiretrace.case.files import temporary_folder
 from wiretrace.diagnosis.bins import Bins
+from wiretrace.diagnosis.distribution import MOST_GROUPS
 from wiretrace.diagnosis.headline import WELL, failures_of, headline, what_failed
 from wiretrace.diagnosis.portion import Portion
 from wiretrace.diagnosis.survey import SURVEYED, Survey
@@ -86,6 +87,8 @@ class _Figures(NamedTuple):
     """Calls whose end the capture lacks."""
     questions: int = 0
     """Calls whose parent is only a question."""
+    kinds: int = 0
+    """Kinds of calls."""
     blind: Sequence[str] = ()
     """Services that were asked where nothing was captured."""
 
@@ -110,7 +113,7 @@ def _figures(case: Case) -> _Figures:
             failed += int((entering & portion.failed).sum())
             slow += int((entering & portion.slow & ~portion.failed & ~portion.unknown).sum())
     counts = (requests, failed, slow, whole.first_ns, whole.last_ns, failures)
-    return _Figures(*counts, whole.unknown, whole.questions, survey.blind)
+    return _Figures(*counts, whole.unknown, whole.questions, whole.kinds, survey.blind)
 
 
 def _paragraph(
@@ -169,6 +172,11 @@ def _limits_of(case: Case, figures: _Figures) -> list[str]:
         found.append(f"How {counted(figures.unknown, 'call')} ended is not in the captures.")
     if figures.questions:
         found.append(f"{counted(figures.questions, 'call has', 'calls have')} no parent that is likelier than not.")
+    if figures.kinds > MOST_GROUPS:
+        found.append(
+            f"Of {figures.kinds:,} kinds of calls, the first {MOST_GROUPS - 1:,} are told apart; the others are judged as "
+            "if they were one."
+        )
     notes = case.table("notes").select(["sentence", "subject", "count"]).to_pylist()
     notes.sort(key=lambda row: (-(row["count"] or 0), row["sentence"] or "", row["subject"] or ""))
     found += [f"{row['count']:,} × {row['sentence'].rstrip('.')} ({row['subject']})." for row in notes[:TOLD_NOTES]]

@@ -30,7 +30,10 @@ WARNING_REQUESTS = 3
 """... and the requests that it takes at least."""
 
 LARGE_SLOW_SHARE = 0.2
-"""Share of a component's calls that are slow where it is more than the tail that every busy system has."""
+"""Share of a component's calls that are slow where it is more than the tail that every busy system has, ..."""
+NOTICED_NS = 100_000_000
+"""... or so much longer the requests take, in the middle: up to a tenth of a second an answer feels immediate (Miller, as
+below). A link that loses one packet in a hundred delays few of its calls, and each by 200 ms."""
 
 FELT = 2
 """A request that took so many times as long as usual has been felt to be slow."""
@@ -165,10 +168,10 @@ class Felt:
 
     def harm(self, whole: Whole, through: int) -> Severity:
         """How grave it is that these, of `through` calls of a component, were slow."""
-        if self.calls < LARGE_SLOW_SHARE * through:
-            return Severity.INFO
         grave = harm(whole, self.requests)
+        delay = self.delays.of(0).median if self.requests > self.failed else 0
+        if self.calls < LARGE_SLOW_SHARE * through and delay < NOTICED_NS:
+            return Severity.INFO
         if grave is not Severity.CRITICAL or harm(whole, self.failed) is Severity.CRITICAL:
             return grave
-        interrupts = self.requests > self.failed and self.delays.of(0).median >= INTERRUPTS_NS
-        return Severity.CRITICAL if interrupts else Severity.WARNING
+        return Severity.CRITICAL if delay >= INTERRUPTS_NS else Severity.WARNING

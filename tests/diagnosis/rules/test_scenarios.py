@@ -95,6 +95,20 @@ def test_slow_requests_that_do_not_fail_are_critical_only_where_somebody_waits_f
     ]
 
 
+@pytest.mark.parametrize(("late", "severity"), [(60.0, Severity.INFO), (200.0, Severity.WARNING)])
+def test_few_slow_calls_are_worth_a_warning_where_their_requests_notice(late: float, severity: Severity) -> None:
+    """One call in twenty of a service is late, by less than anybody notices or by more."""
+    system = System()
+    for number in range(400):
+        at, extra = number * 500.0, late if number % 20 == 0 else 0.0
+        web = system.call(None, ("client", "web1"), "GET /a", at, 20 + extra)
+        system.call(web, ("web1", "shop1"), "GET /a", at + 1, 8 + extra)
+        system.call(web, ("web1", "stock1"), "GET /b", at + 10 + extra, 8)
+    assert [(finding.component, finding.severity) for finding in found("slow-component", system)] == [
+        ("shop", severity)
+    ]
+
+
 def test_a_steady_system_has_nothing_above_info() -> None:
     findings = diagnose(steady(200).case())["findings"].to_pylist()
     assert [row["title"] for row in findings if row["severity"] != Severity.INFO] == []
