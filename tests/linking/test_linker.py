@@ -137,6 +137,16 @@ def test_calls_of_unknown_processes_are_roots() -> None:
     assert (link(problem).parent == -1).all()
 
 
+def test_calls_of_which_no_caller_is_known_are_roots_whatever_they_carry() -> None:
+    """What a host asks everybody on its link is nobody's call; it has values and connections all the same."""
+    world = Simulation()
+    for number in range(5):
+        world.call("app", "link", "QUERY", 0.1 * number, connection=number // 2, request_tokens=[77])
+    problem = world.problem()
+    problem.caller[:] = -1
+    assert (link(problem).parent == -1).all()
+
+
 def test_unfinished_requests_still_have_children() -> None:
     """A request whose response was never captured keeps the call that it made."""
     world = simulate(handlers.cached, 10, 40)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wiretrace.case.trees import NO_CALL, AllTrees
+from wiretrace.memory import give_back_memory
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ ROOT_COLUMNS = ("operation", "server_service", "start_ns", "end_ns", "outcome")
 def assemble(writer: CaseWriter, parts: Sequence[Part]) -> None:
     """Write the tables calls, links, evidence and trees. `parts` are in the order of time."""
     trees = AllTrees(parts)
+    give_back_memory()
     writer.write_table("calls", _final_calls(trees))
     for name in ("links", "evidence"):
+        give_back_memory()
         writer.write_table(name, _final_links(name, trees))
+    give_back_memory()
     writer.write_table("trees", _trees(trees))
 
 

@@ -98,7 +98,8 @@ def weigh_contents(
 def _said_once(observations: Observations, units: Units) -> Observations:
     """The same, where each value of a unit stands only in the first of its calls with it: repeated, it proves no more."""
     members = np.bincount(units.of_call[units.of_call >= 0], minlength=len(units))
-    calls = np.flatnonzero((units.of_call >= 0) & (members > 1)[units.of_call])
+    calls = np.flatnonzero(units.of_call >= 0)
+    calls = calls[members[units.of_call[calls]] > 1]
     if not len(calls):
         return observations
     problem = observations.problem
