@@ -94,6 +94,8 @@ def analyze(
         accounting[Payload.CAPTURED] += point.payload_bytes
     inputs = [each for point in points for each in _inputs(point)]
     manifest = Manifest(inputs=inputs, settings=settings.recorded(), accounting=dict(accounting))
+    # The tables hold all of it now.
+    del points, connections, knowledge, moments, parts, table
     progress.stage("looking for what is wrong")
     for name, table in _diagnose(writer, manifest).items():
         writer.write_table(name, table)

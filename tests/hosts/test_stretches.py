@@ -53,11 +53,11 @@ def test_surroundings_are_bounded() -> None:
     start = np.arange(10_000) * 1_000_000
     stretches = plan_stretches([start], [start + 1], 1000)
     sizes = [len(stretch.rows(start, start + 1)) for stretch in stretches]
-    assert max(sizes) < 1600
+    assert max(sizes) < 1700
     middle = stretches[5]
     near = start[middle.rows(start, start + 1)]
     assert 450 < (near < middle.begins).sum() <= 550
-    assert 20 < (near >= middle.ends).sum() <= 60
+    assert 120 < (near >= middle.ends).sum() <= 160
 
 
 def test_the_sample_comes_from_everywhere() -> None:

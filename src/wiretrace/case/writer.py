@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from wiretrace.case.files import check_folder, reason
 from wiretrace.case.manifest import MANIFEST_NAME, Manifest
+from wiretrace.memory import give_back_memory
 from wiretrace.model.errors import UserError
 from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
@@ -96,6 +97,7 @@ class CaseWriter:
             ) as writer:
                 for group in _row_groups(batches, schema):
                     writer.write_table(group, row_group_size=ROW_GROUP_ROWS)
+                    give_back_memory()
         except OSError as error:
             raise self._failure(error) from None
 

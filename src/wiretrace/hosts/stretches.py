@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 BEFORE = 0.5
 """Exchanges before a stretch that are worked on with it at most, as a share of those inside: where hosts are busy, the
 request that a call is left behind by was answered many thousand exchanges ago."""
-BEHIND = 0.05
-"""The same of those behind it: they only compete for the requests of its last moments."""
+BEHIND = 0.15
+"""The same of those behind it: they compete for the requests of its last moments, and are views of its last calls that came
+late at the other end."""
 LONG = 0.99
 """The surroundings reach as far as this share of the exchanges last, and half as far again, ..."""
 LEAST_REACH_NS = 1_000_000_000
