@@ -12,7 +12,7 @@ from unittest.mock import patch
 import asyncpg
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.dissect import Dissection, dissect
 from tests.support.mangle import mutated, with_gaps
@@ -487,6 +487,7 @@ def test_the_rest_of_a_login_is_no_answer(kind: int) -> None:
 
 
 @given(st.integers(0, 2**32))
+@example(121914)  # a query that has only begun behind a run of CopyData
 @settings(max_examples=150, deadline=None)
 def test_no_bytes_raise_anything_but_violation(seed: int) -> None:
     """Changed, missing and repeated bytes, exchanged sides and late starts are borne; probes bear them too."""

@@ -99,12 +99,14 @@ class ClientReader:
 
     def break_off(self, end: int, lost: bool) -> None:
         """Nothing more comes, or bytes are missing: what is under construction ends at `end`."""
+        partial, self._partial = self._partial, None
         if self._copying >= 0:
-            self._owner.requests.append(Message(_CONTROL, self._copying, end))
+            # A message that has only begun is one of its own; one that had begun before takes in the run.
+            if not 0 <= self._segment < self._copying:
+                self._owner.requests.append(Message(_CONTROL, self._copying, end if partial is None else partial[0]))
             self._copying = -1
         if self._executed is not None:
             self._close_unit(lost)  # most units are of one statement: what is missing was most likely its Sync
-        partial, self._partial = self._partial, None
         if 0 <= self._segment < end:
             self._prepared(end, True, damaged=True)
         elif partial is not None:
