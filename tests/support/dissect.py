@@ -131,9 +131,9 @@ def show_more(directions: Sequence[Direction], splits: random.Random | None) -> 
 
 
 def advance(result: Dissection, direction: Direction, splits: random.Random | None) -> bool:
-    """One call of ``parse`` or ``resync``. True: the position moved."""
+    """One call of ``parse`` or ``resync``. True: the position moved, or messages came."""
     protocol, side, run = result.protocol, direction.side, direction.run()
-    if run is None or direction.visible <= direction.position:
+    if run is None or direction.finished or direction.visible <= direction.position:
         return False
     start, content = run
     low = direction.position if splits is None else max(start, direction.position - splits.randint(0, 100))
@@ -162,7 +162,7 @@ def advance(result: Dissection, direction: Direction, splits: random.Random | No
         collect(result)
         return True
     assert read >= at, "parse went back"
-    moved = low + read > direction.position
+    moved = low + read > direction.position or len((protocol.requests, protocol.responses)[side]) > 0
     direction.position = low + read
     collect(result)
     return moved
@@ -181,7 +181,8 @@ def give_up_something(result: Dissection, directions: Sequence[Direction]) -> bo
             direction.position = behind
             direction.synchronised = False
             return True
-    for direction in directions:
+    # A side that was read to its end first, and then the server's, as the driver does.
+    for direction in sorted(directions, key=lambda each: (each.position < each.length, each.side is Side.CLIENT)):
         if not direction.finished:
             direction.finished = True
             result.protocol.finish(direction.side, direction.length)

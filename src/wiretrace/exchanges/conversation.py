@@ -191,8 +191,8 @@ class Conversation:
 
     def _finish_protocol(self) -> None:
         """Read the last of both sides, and tell the protocol that nothing more will come."""
-        # The server first: that it will say nothing more may release what the client's side waits for.
-        for side in (Side.SERVER, Side.CLIENT):
+        # A side that was read to its end first: that it will say nothing more may release what the other one waits for.
+        for side in sorted((Side.SERVER, Side.CLIENT), key=lambda side: self.side(side).position < self.side(side).end):
             if self.protocol is None:
                 return
             self._read(side)
@@ -203,30 +203,15 @@ class Conversation:
             self.protocol.finish(side, max(self.side(side).end, self.last_end[side]))
         self._collect()
 
-    def _openings(self) -> tuple[list[bytes], list[bytes]]:
-        """By direction: the places where a message may begin, as `identify` wants them."""
+    def _places(self) -> tuple[list[bytes], list[bytes]]:
         bound = self._limits.probe_bytes
-        openings: list[list[bytes]] = [[], []]
-        for direction, state in enumerate(self.directions):
-            opening = state.opening(bound)
-            if opening or not state.runs:
-                openings[direction].append(opening)
-            else:
-                # The beginning is missing: what comes first is no better than what comes later.
-                openings[direction] += [b"", state.runs[0][1][:bound]]
-            if state.runs and not (opening and state.started):
-                start, data = state.runs[0]
-                places = [offset - start for offset in state.openings if 0 < offset - start < len(data)]
-                openings[direction] += [data[place : place + bound] for place in places]
-        return openings[0], openings[1]
+        return self.directions[0].places(bound), self.directions[1].places(bound)
 
     def _decide(self, *, final: bool) -> None:
         bound = self._limits.probe_bytes
-        both = self._openings()
+        both = self._places()
         if self.hint is not None and self.hint.name not in self._excluded and self.client_known:
-            client, server = (
-                both[direction][0] if both[direction] else b"" for direction in (self.client, 1 - self.client)
-            )
+            client, server = both[self.client][0], both[1 - self.client][0]
             if self.hint.probe(client, server) >= SURE and not stands_before(client, server):
                 self.likelihood = SURE
                 self._adopt(self.hint)
@@ -292,8 +277,8 @@ class Conversation:
                 progressed = True
             if state.at < len(state.buffer) and (not state.resync or self._resync(side, state)):
                 before = state.at
-                self._parse(side, state)
-                if state.at > before or state.skip_to is not None or state.resync:
+                brought = self._parse(side, state)
+                if brought or state.at > before or state.skip_to is not None or state.resync:
                     progressed = True
                     if state.skip_to is not None or state.resync:
                         continue
@@ -304,7 +289,11 @@ class Conversation:
             progressed = True
         return progressed
 
-    def _parse(self, side: Side, state: Direction) -> None:
+    def _parse(self, side: Side, state: Direction) -> bool:
+        """Parse what stands in the buffer. Whether it brought messages, which may release the other side.
+
+        It may bring them and stand where it was: they were carried in a frame that holds more.
+        """
         assert self.protocol is not None
         messages = (self.protocol.requests, self.protocol.responses)[side]
         before = len(messages)
@@ -314,7 +303,8 @@ class Conversation:
             if len(messages) > before:
                 state.at = min(len(state.buffer), max(state.at, messages[-1].end - state.base))
             self._violated(side, state, str(violation))
-            return
+            return True
+        brought = len(messages) > before
         if at > len(state.buffer):
             state.skip_to = state.base + at
             state.at = len(state.buffer)
@@ -323,6 +313,7 @@ class Conversation:
         if len(state.buffer) - state.at > self._limits.unparsed_bytes:
             self._notes.add(NoteKind.LIMIT_REACHED, "unparsed_bytes")
             self._violated(side, state, "message too long to keep")
+        return brought
 
     def _violated(self, side: Side, state: Direction, reason: str) -> None:
         """Pass over the byte that breaks the rules, or give the protocol up."""
@@ -362,7 +353,7 @@ class Conversation:
             state.at, state.skip_to = 0, None
         if self.likelihood >= BELIEVED:
             client = self.client if self.client_known else -1
-            if identify(self._openings(), self.ports, client, excluded).protocol is None:
+            if identify(self._places(), self.ports, client, excluded).protocol is None:
                 for state, (at, skip_to) in zip(self.directions, positions, strict=True):
                     state.at, state.skip_to = at, skip_to
                 return False

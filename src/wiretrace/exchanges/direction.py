@@ -85,6 +85,19 @@ class Direction:
             return self.runs[0][1][:bound]
         return b""
 
+    def places(self, bound: int) -> list[bytes]:
+        """The places where a message may begin, as `identify` wants them: at most `bound` bytes of each."""
+        opening = self.opening(bound)
+        found = [opening]
+        if not opening and self.runs:
+            # The beginning is missing: what comes first is no better than what comes later.
+            found.append(self.runs[0][1][:bound])
+        if self.runs and not (opening and self.started):
+            start, data = self.runs[0]
+            places = [offset - start for offset in self.openings if 0 < offset - start < len(data)]
+            found += [data[place : place + bound] for place in places]
+        return found
+
     def skip(self) -> bool:
         """Pass over bytes up to `skip_to`. Whether any were."""
         if self.skip_to is None:

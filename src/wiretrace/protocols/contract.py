@@ -171,7 +171,8 @@ class Protocol(ABC):
     def finish(self, side: Side, offset: int) -> None:
         """The direction ended at stream offset `offset` (closed, reset, or the capture ended): nothing more will come.
 
-        A message that ends with the connection is appended, complete; one under construction `damaged`, ``end = offset``.
+        Called once for each side, when neither can go on; `parse` is not called for that side any more. A message that
+        ends with the connection is appended, complete; one under construction `damaged`, ``end = offset``.
         """
 
 

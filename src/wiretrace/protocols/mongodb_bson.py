@@ -219,7 +219,8 @@ class Outline:
 
     def _add_array(self, data: bytes, element: Element, end: int, depth: int, secret: bool) -> None:
         self._write("[")
-        for index, each in enumerate(elements(data, element.at, min(element.end, end))):
+        end = min(element.end, end)
+        for index, each in enumerate(elements(data, element.at, end)):
             if self._elements <= 0 or self._room <= 0:
                 break
             self._elements -= 1

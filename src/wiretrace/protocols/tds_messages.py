@@ -99,7 +99,7 @@ class Messages(ABC):
         if end > len(data):
             return at
         if self._start < 0:
-            self.waits = self._must_wait()
+            self.waits = self._must_wait(kind)
             if self.waits:
                 return at
             self._start, self._kind = base + at, kind
@@ -133,7 +133,8 @@ class Messages(ABC):
                 messages.append(message)
         self._clear()
 
-    def _must_wait(self) -> bool:
+    def _must_wait(self, kind: int) -> bool:
+        """Whether a message that begins with a packet of `kind` can only be read once the other side was."""
         return False
 
     @abstractmethod
@@ -189,9 +190,10 @@ class ServerMessages(Messages):
     def __init__(self, context: Context, session: Session) -> None:
         super().__init__(context, session, Side.SERVER)
 
-    def _must_wait(self) -> bool:
+    def _must_wait(self, kind: int) -> bool:
         session = self.session
-        if session.aligned and not session.asked:
+        # Records of the TLS handshake come in packets of the pre-login, and answer nothing that was asked.
+        if session.aligned and not session.asked and kind != PRELOGIN:
             if not session.ended[Side.CLIENT]:
                 return True
             session.misalign()
