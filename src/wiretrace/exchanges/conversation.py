@@ -231,7 +231,7 @@ class Conversation:
             reason = f"server port {port}" if port < EPHEMERAL_PORTS else "server port above 32767"
             self._give_up(NoteKind.ENCRYPTED if encrypted else NoteKind.PROTOCOL_UNKNOWN, reason)
 
-    def _adopt(self, protocol: type[Protocol], opened_by: Message | None = None) -> None:
+    def _adopt(self, protocol: type[Protocol], succession: Succession | None = None) -> None:
         self.decided = True
         started = self.side(Side.CLIENT).started, self.side(Side.SERVER).started
         self.protocol = protocol(
@@ -240,7 +240,8 @@ class Conversation:
                 keep_values=self._keep_values,
                 value_bytes=self._limits.value_bytes,
                 unparsed_bytes=self._limits.unparsed_bytes,
-                opened_by=opened_by,
+                opened_by=None if succession is None else succession.opened_by,
+                prologue=(b"", b"") if succession is None else succession.prologue,
                 pair=pair_of(self.addresses[self.client], self.addresses[1 - self.client], self.ports[1 - self.client]),
                 shared=self._shared.setdefault(protocol.name, {}),
             )
@@ -416,7 +417,7 @@ class Conversation:
         successor = known_protocols().get(succession.protocol)
         if successor is not None:
             self._inside = succession if succession.inside is not None else None
-            self._adopt(successor, succession.opened_by)
+            self._adopt(successor, succession)
         elif succession.protocol:
             # What a security layer of SASL encrypts can not be read, and is no protocol of its own.
             kind = NoteKind.ENCRYPTED if succession.protocol == "sasl" else NoteKind.PROTOCOL_UNKNOWN

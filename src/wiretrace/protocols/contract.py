@@ -54,6 +54,8 @@ class Context:
     """The most that the driver keeps of one direction while `parse` asks for more."""
     opened_by: Message | None = None
     """The request to another protocol that brought the connection to this one (Upgrade); None: nothing was before it."""
+    prologue: tuple[bytes, bytes] = (b"", b"")
+    """By side: bytes of this protocol that came before the stream's, see `Succession.prologue`."""
     pair: str = ""
     """Stands for the client's host and the server's address and port: the same for all connections between the two."""
     shared: dict[str, object] = field(default_factory=dict)
@@ -74,6 +76,8 @@ class Succession:
     inside: Protocol | None = None
     """What goes on inside of the other protocol (STARTTLS): the object that has read so far. Its streams go on at the
     offsets above. None: what is inside is found out by probing."""
+    prologue: tuple[bytes, bytes] = (b"", b"")
+    """By side: bytes of the other protocol that messages before these offsets carried."""
     attributes: dict[str, str | int] | None = None
     """What is told of every request behind it."""
     identifiers: tuple[tuple[IdentifierKind, bytes], ...] = ()

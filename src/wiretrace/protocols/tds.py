@@ -4,7 +4,8 @@ Rules that hold here and in ``tds_messages``:
 
 - A message is one or more packets; PRELOGIN and what it carries of a TLS handshake is control.
 - Answers come in order. An attention is control: the answer to what it called off is marked as cancelled.
-- Where the two ends agree on encryption, TLS takes over; where only the login is encrypted, it is passed over.
+- Where the two ends agree on encryption, TLS takes over, and TDS goes on inside of it. Where only the login is encrypted, it
+  is passed over.
 - Where they agree on several requests at once (MARS), the session multiplex protocol takes over behind the login (``smp``).
 """
 
@@ -17,6 +18,7 @@ from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Protocol, Succession
 from wiretrace.protocols.tds_messages import ClientMessages, ServerMessages, is_start
 from wiretrace.protocols.tds_session import ENCRYPT_NOT_SUPPORTED, ENCRYPT_OFF, LOGIN, Session
+from wiretrace.protocols.tls_wire import boundary
 
 SMP_MAGIC = 0x53
 _TLS_RECORDS = range(0x14, 0x18)
@@ -76,8 +78,13 @@ class TDS(Protocol):
         if min(self._handed_over) >= 0 or session.ended[side.other]:
             # Who is not there yet, or never was, has nothing to say before the other protocol begins.
             client, server = (max(0, offset) for offset in self._handed_over)
-            opened_by = self._readers[Side.CLIENT].login
-            self.succession = Succession("smp" if multiplexed else "tls", client, server, opened_by)
+            self._handed_over = [-1, -1]
+            asked, answered = self._readers
+            if multiplexed:
+                self.succession = Succession("smp", client, server, asked.login)
+            else:
+                prologue = asked.handshake, answered.handshake
+                self.succession = Succession("tls", client, server, inside=self, prologue=prologue)
         return at
 
     def _pass_record(self, side: Side, data: bytes, at: int, base: int) -> int:
@@ -98,10 +105,11 @@ class TDS(Protocol):
 
     def resync(self, side: Side, data: bytes, at: int, base: int) -> int | None:
         """See `Protocol.resync`."""
-        for start in range(at, len(data) - 8):
-            if is_start(data, start, side) >= 0.6:
-                return start
-        return None
+        own = next((start for start in range(at, len(data) - 8) if is_start(data, start, side) >= 0.6), None)
+        if self._session.encryption in (-1, ENCRYPT_OFF, ENCRYPT_NOT_SUPPORTED):
+            return own
+        record = boundary(data, at)
+        return record if own is None or (record is not None and record < own) else own
 
     def lost(self, side: Side, start: int, end: int) -> None:
         """See `Protocol.lost`."""

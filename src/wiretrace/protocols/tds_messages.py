@@ -10,6 +10,7 @@ import struct
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from wiretrace.model.limits import Limits
 from wiretrace.model.message import Message, Result, Role, Transaction
 from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Violation
@@ -41,6 +42,8 @@ _HEADER_BYTES = 8
 _END, _IGNORE = 0x01, 0x02
 _LONGEST_PACKET = 32767
 _KEPT_BYTES = 32 << 10
+LONGEST_HANDSHAKE = Limits().tls_handshake_bytes
+_TLS_HANDSHAKE = b"\x16\x03"
 _FROM = (
     frozenset(
         {
@@ -79,6 +82,8 @@ class Messages(ABC):
         self._head = b""
         self._tail: list[bytes] = []
 
+    handshake = b""
+    """The records of a TLS handshake that messages of the pre-login carried ([MS-TDS] 3.2.5.1)."""
     login: Message | None = None
     """The client's login."""
     waits = False
@@ -106,6 +111,8 @@ class Messages(ABC):
         elif kind != self._kind and (self._kind, kind) != _GOES_ON:
             self.break_off(base + at, messages)
             raise Violation("a message of TDS with packets of several types")
+        if kind == PRELOGIN and (self.handshake or data.startswith(_TLS_HANDSHAKE, at + _HEADER_BYTES)):
+            self.handshake += data[at + _HEADER_BYTES : end][: LONGEST_HANDSHAKE - len(self.handshake)]
         final = bool(status & _END) or kind == ATTENTION
         keep = (self._start, self._head, self._tail[:])
         if len(self._head) < _KEPT_BYTES and kind != BULK:
@@ -152,7 +159,7 @@ class ClientMessages(Messages):
         """The message under construction; None: the server's word has to be read first."""
         session, kind = self.session, self._kind
         if kind == PRELOGIN:
-            if self._head[:1] != b"\x16":  # else it carries a record of the TLS handshake
+            if not self.handshake:
                 session.asked.append(PRELOGIN)
             return Message(Role.CONTROL, self._start, end)
         if kind == ATTENTION:
@@ -278,7 +285,8 @@ def is_start(data: bytes, at: int, side: Side) -> float:
     if end + 4 <= size:
         following = data[end] in _FROM[side] and int.from_bytes(data[end + 2 : end + 4], "big") >= _HEADER_BYTES
         return 0.85 if following or data[end] in (0x53, 0x17) else 0.0
-    return 0.8 if end == size else 0.6
+    # Where nothing but its head is there, a type whose content is known has to be told by that.
+    return 0.8 if end == size else 0.6 if kind in _LOOKS else 0.4
 
 
 def _looks_known(data: bytes, at: int, length: int) -> bool:

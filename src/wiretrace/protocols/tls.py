@@ -13,6 +13,7 @@ Rules of this file and of those whose names begin with ``tls_``:
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, ClassVar
 
 from wiretrace.model.message import Message, Result, Role
@@ -76,6 +77,8 @@ class Tls(Protocol):
         """Start and end of the record with the server's alert, before anything else was heard inside."""
         self._attributes: dict[str, str | int] = {}
         """Those of the messages of its own."""
+        if any(context.prologue):
+            self._take_prologue(context.prologue)
 
     @classmethod
     def probe(cls, client: bytes, server: bytes) -> float:
@@ -137,6 +140,23 @@ class Tls(Protocol):
         direction.ended = True
         if self._directions[side.other].ended:
             self._conclude()
+
+    def _take_prologue(self, prologue: tuple[bytes, bytes]) -> None:
+        """Read a handshake that another protocol carried, whose messages have its bytes."""
+        read = [0, 0]
+        with contextlib.suppress(Violation):
+            for side in (Side.CLIENT, Side.SERVER, Side.CLIENT, Side.SERVER):
+                read[side] = self.parse(side, prologue[side], read[side], -len(prologue[side]))
+        missing = read != [len(part) for part in prologue] or not (
+            self._session.client_hello and self._session.server_hello
+        )
+        self._established = missing
+        for direction in self._directions:
+            direction.held = direction.opened = -1
+            direction.doubtful.clear()
+            direction.complete &= not missing
+        self.requests.clear()
+        self.responses.clear()
 
     def _decided(self, direction: Direction) -> bool:
         """Whether it is known how to read a protected record of this direction."""
