@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.tables import table_of
 
 from wiretrace.case.assembly import assemble, hexadecimal
 from wiretrace.case.manifest import Manifest
@@ -20,22 +21,6 @@ from wiretrace.model.schema import table_schema
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLAIN: dict[str, Any] = {
-    "protocol": "http", "operation": "GET /", "summary": "GET /", "status": "200", "outcome": "ok", "possible": [],
-    "client_address": "10.0.0.1", "client_port": 1, "client_host": "a", "client_service": "a",
-    "server_address": "10.0.0.2", "server_port": 80, "server_host": "b", "server_service": "b",
-    "server_start_ns": -1, "server_end_ns": -1, "client_exchange": 0, "server_exchange": -1, "other_exchanges": [],
-    "request_bytes": 1, "response_bytes": 1, "self_ns": 0, "retransmitted": 0, "network_measured": False,
-    **dict.fromkeys(
-        (
-            "whole_ns", "lookup_ns", "connect_ns", "tls_ns", "request_ns", "queued_ns", "network_ns", "server_ns",
-            "response_ns", "retransmission_ns", "zero_window_ns",
-        ),
-        0,
-    ),
-    "attributes": "{}", "notes": [],
-}  # fmt: skip
-
 Link = tuple[int, int, float]
 """Child, parent, confidence."""
 
@@ -46,7 +31,14 @@ def part(folder: Path, number: int, calls: list[int], links: list[Link]) -> Part
     schema = table_schema("calls")
     rows = [
         {
-            **PLAIN,
+            "server_start_ns": -1,
+            "server_end_ns": -1,
+            "server_exchange": -1,
+            "attributes": "{}",
+            "client_service": "a",
+            "server_service": "b",
+            "operation": "GET /",
+            "summary": "GET /",
             "start_ns": 100 * number + at,
             "end_ns": 100 * number + at + 7,
             "basis": "inferred" if call in parents else None,
@@ -58,7 +50,7 @@ def part(folder: Path, number: int, calls: list[int], links: list[Link]) -> Part
         for at, call in enumerate(calls)
     ]
     names = [name for name in schema.names if name not in ("id", "tree", "parent")]
-    table = pa.Table.from_pylist(rows, pa.schema([schema.field(name) for name in names]))
+    table = table_of("calls", rows).select(names)
     table = table.append_column("id", pa.array(calls, pa.uint64()))
     table = table.append_column("parent", pa.array([parents.get(call, (0, 0))[0] for call in calls], pa.uint64()))
     ends = {

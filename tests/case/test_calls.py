@@ -29,7 +29,7 @@ def test_a_record_says_what_the_tables_say(tmp_path: Path) -> None:
             assert getattr(record, name) == call[name]
         assert (record.start_ns, record.end_ns) == (call["start_ns"], call["end_ns"])
         assert record.client == calls_module.Party(
-            call["client_address"], call["client_port"], call["client_host"], call["client_service"]
+            call["client_address"], call["client_port"], call["client_host"] or None, call["client_service"] or None
         )
         assert msgspec.json.decode(call["attributes"]) == record.attributes
         assert [(item.kind, item.weight, item.detail) for item in record.evidence] == [
@@ -38,7 +38,9 @@ def test_a_record_says_what_the_tables_say(tmp_path: Path) -> None:
             if row["child"] == call["id"] and row["parent"] == call["parent"]
         ]
         assert [(other.parent, other.confidence) for other in record.alternatives] == [
-            (row["parent"], row["confidence"]) for row in links if row["child"] == call["id"] and row["rank"] > 0
+            (row["parent"] or None, row["confidence"])
+            for row in links
+            if row["child"] == call["id"] and row["rank"] > 0
         ]
         rows = [row for row in (call["client_exchange"], call["server_exchange"]) if row >= 0]
         for view, row in zip(record.views, rows, strict=True):

@@ -162,10 +162,12 @@ def test_a_damaged_table_is_an_error_or_reads_the_same(
     [
         ("hosts", "clock_error_ns", float("nan"), "the column clock_error_ns holds what is no number"),
         ("calls", "confidence", float("inf"), "the column confidence holds what is no number"),
+        ("calls", "start_ns", None, "the column start_ns has holes"),
+        ("links", "child", None, "the column child has holes"),
     ],
 )
 def test_values_that_are_never_written_are_damage(
-    stored: Path, tmp_path: Path, table: str, column: str, value: float, words: str
+    stored: Path, tmp_path: Path, table: str, column: str, value: float | None, words: str
 ) -> None:
     """A case that somebody made by hand: of the right types, and with values that no case holds."""
     case = copy(stored, tmp_path / "b.case")

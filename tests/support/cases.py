@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from tests.support.tables import table_of
 
 from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
@@ -305,7 +306,7 @@ class CaseBuilder:
     def analysis(self) -> Analysis:
         """The rows in the shape that the pipeline returns."""
         return Analysis(
-            tables={name: pa.Table.from_pylist(rows, table_schema(name)) for name, rows in self.rows.items()},
+            tables={name: table_of(name, rows) for name, rows in self.rows.items()},
             accounting=self.accounting,
             inputs=[
                 InputFile(row["path"], row["bytes"], row["sha256"], row["packets"], row["dropped"])

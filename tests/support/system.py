@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+from tests.support.tables import table_of
 
 from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
@@ -170,7 +170,7 @@ class System:
              "depth": 1, "outcome": call["outcome"], "confidence": 1.0}
             for call in self.calls if call["parent"] is None
         ]  # fmt: skip
-        tables = {name: pa.Table.from_pylist(some, table_schema(name)) for name, some in rows.items()}
+        tables = {name: table_of(name, some) for name, some in rows.items()}
         settings = {**Settings().recorded(), **self.settings}
         return Case(Path("a.case"), Manifest(settings=settings), {**empty, **tables})
 

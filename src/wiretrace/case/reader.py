@@ -93,7 +93,7 @@ class Case:
                 page_checksum_verification=True,
             ) as file:
                 read = file.read_row_group(number, columns=list(columns), use_threads=False)
-            return _checked(read, columns, schema)
+            return _checked(name, read, columns, schema)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(name, error) from None
 
@@ -131,7 +131,7 @@ class Case:
                 page_checksum_verification=True,
                 partitioning=None,
             )
-            return _checked(read, columns, schema)
+            return _checked(name, read, columns, schema)
         except (OSError, ValueError, pa.ArrowException) as error:
             raise self._damaged(name, error) from None
 
@@ -209,11 +209,14 @@ def _part_of_schema(name: str, columns: Sequence[str]) -> tuple[pa.Schema, list[
     return schema, [field.name for field in schema if pa.types.is_dictionary(field.type)]
 
 
-def _checked(read: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Columns that were read, in their declared types. Raises ValueError where they hold what is never written."""
+def _checked(name: str, read: pa.Table, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Columns of the table `name` in their declared types. Raises ValueError where they hold what is never written."""
     read.validate(full=True)
+    optional = {column.name for column in TABLES[name] if column.optional}
     for field in schema:
         column = read.column(field.name)
+        if column.null_count and field.name not in optional:
+            raise ValueError(f"the column {field.name} has holes")
         if pa.types.is_floating(field.type) and pc.all(pc.is_finite(column)).as_py() is False:
             raise ValueError(f"the column {field.name} holds what is no number")
     return read.select(columns).cast(schema).unify_dictionaries()

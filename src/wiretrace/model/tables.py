@@ -14,6 +14,8 @@ class Column(NamedTuple):
     name: str
     type: str
     sentence: str
+    optional: bool = False
+    """Whether it may be null."""
 
 
 CAPTURES = (
@@ -191,14 +193,15 @@ EXCHANGES = (
 CALLS = (
     Column("id", "string", "16 hexadecimal digits, the same in every run over the same input."),
     Column("tree", "string", "Id of the request tree: the id of its root call."),
-    Column("parent", "string", "Id of the call that caused it; null for a root."),
-    Column("basis", "category", "stated, measured or inferred; null for a root."),
+    Column("parent", "string", "Id of the call that caused it; null for a root.", optional=True),
+    Column("basis", "category", "stated, measured or inferred; null for a root.", optional=True),
     Column(
         "relation",
         "category",
         "child: made while its parent was served; follows: because of a message that its parent put on a queue; null for a root.",
+        optional=True,
     ),
-    Column("confidence", "double", "Probability that the parent is right; null for a root."),
+    Column("confidence", "double", "Probability that the parent is right; null for a root.", optional=True),
     Column(
         "question",
         "bool",
@@ -329,9 +332,15 @@ HOSTS = (
         "clock_offset_ns",
         "double",
         "What its clock shows minus the common time line, at the middle of the capture; null if unknown.",
+        optional=True,
     ),
-    Column("clock_drift_ppm", "double", "Parts per million that its clock runs fast; null if unknown."),
-    Column("clock_error_ns", "double", "Half the width of the interval that holds the offset; null if unknown."),
+    Column("clock_drift_ppm", "double", "Parts per million that its clock runs fast; null if unknown.", optional=True),
+    Column(
+        "clock_error_ns",
+        "double",
+        "Half the width of the interval that holds the offset; null if unknown.",
+        optional=True,
+    ),
 )
 
 FINDINGS = (
