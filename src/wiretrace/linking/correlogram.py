@@ -17,6 +17,8 @@ from wiretrace.linking.densities import delay_bins, fit_density
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.densities import Grain
+
 LAG_BIN = 0.25
 """Width of a bin of lags, in units of log(1 + lag / resolution)."""
 EVENTS_BACK = 12.0
@@ -41,9 +43,10 @@ class Correlogram(NamedTuple):
 
 
 def correlate(
-    earlier: NDArray[np.float64], later: NDArray[np.float64], longest: float, resolution: float
+    earlier: NDArray[np.float64], later: NDArray[np.float64], longest: float, grain: Grain
 ) -> Correlogram | None:
     """How `later` follows `earlier` (times of one axis, any order) within `longest`; None: it does not."""
+    resolution = grain.resolution
     earlier, later = np.sort(earlier), np.sort(later)
     if len(later) > MOST_EVENTS:
         later = later[:MOST_EVENTS]
@@ -80,5 +83,5 @@ def correlate(
     related = np.clip(excess / np.maximum(histogram, 1e-9), 0.0, 1.0)[np.minimum(position, bins - 1)]
     kept = related > 0
     delay_bin, _ = delay_bins(lags[kept], resolution)
-    log_density = fit_density(delay_bin, related[kept], float(related.sum()))
+    log_density = fit_density(delay_bin, related[kept], float(related.sum()), grain.unseen)
     return Correlogram(min(mass, 1.0) * information, mass, log_density)

@@ -6,7 +6,7 @@ the delay fits them where a Gaussian does not. A density is per `resolution`, so
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,12 +24,27 @@ BANDWIDTH = 5.0
 LEAST_BANDWIDTH = 0.6
 """The smoothing does not get finer than this, in bins."""
 FLOOR = 1e-3
-"""Probability that is spread evenly, and again widely smoothed: no delay is impossible."""
+"""Probability that is spread evenly, and again, or more, widely smoothed: no delay is impossible."""
+MOST_UNSEEN = 0.05
+"""Largest share that is widely smoothed."""
 WIDE_BINS = 36.0
 """Standard deviation of the wide smoothing, in bins."""
 
+UNSEEN = 4.0
+"""Delays far from all others that are imagined where contents are weighed too: with them, a delay that was never seen does
+not outweigh what the contents say. By timing alone they would only blur."""
+
 _WIDE_KERNEL = np.exp(-0.5 * (np.arange(-120, 121) / WIDE_BINS) ** 2)
 _WIDE_KERNEL /= _WIDE_KERNEL.sum()
+
+
+class Grain(NamedTuple):
+    """How finely the delays of a service are told apart."""
+
+    resolution: float
+    """Nanoseconds."""
+    unseen: float = 0.0
+    """See `fit_density`."""
 
 
 def delay_bins(delays: NDArray[np.float64], resolution: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -43,10 +58,13 @@ def delay_bins(delays: NDArray[np.float64], resolution: float) -> tuple[NDArray[
     return position.astype(np.int64), stretch
 
 
-def fit_density(bins: NDArray[np.int64], weights: NDArray[np.float64] | None, samples: float) -> NDArray[np.float64]:
+def fit_density(
+    bins: NDArray[np.int64], weights: NDArray[np.float64] | None, samples: float, unseen: float = 0.0
+) -> NDArray[np.float64]:
     """Logarithm of the density in each bin, shape (BINS,), from delays that fell into `bins`.
 
-    `samples` is how many independent observations the weights stand for: fewer are smoothed more.
+    `samples` is how many independent observations the weights stand for: fewer are smoothed more. `unseen` more are
+    imagined to be widely smoothed.
     """
     histogram = np.bincount(bins, weights=weights, minlength=BINS).astype(np.float64)
     total = histogram.sum()
@@ -57,4 +75,5 @@ def fit_density(bins: NDArray[np.int64], weights: NDArray[np.float64] | None, sa
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / bandwidth) ** 2)
     smooth = np.convolve(histogram / total, kernel / kernel.sum(), "same")
     wide = np.convolve(smooth, _WIDE_KERNEL, "same")
-    return np.log(((1 - 2 * FLOOR) * smooth + FLOOR * wide + FLOOR / BINS) / BIN_WIDTH)
+    far = max(FLOOR, min(MOST_UNSEEN, unseen / samples))
+    return np.log(((1 - FLOOR - far) * smooth + far * wide + FLOOR / BINS) / BIN_WIDTH)

@@ -38,7 +38,7 @@ MOST_PREDECESSORS = 24
 
 def correlogram_model(service: Service, model: RequestModel) -> None:
     """Give `model` the cues and delays that the raw streams of events show, whatever the kind of request."""
-    slots, resolution = service.slots, service.resolution
+    slots, grain = service.slots, service.grain
     durations = service.responds - service.arrives
     longest = float(np.nanquantile(durations, 0.99)) if np.isfinite(durations).any() else 1e9
     axis = _process_axis(service)
@@ -56,7 +56,7 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
         options.append((1 + 2 * slots, responses))
         options += [(1 + other, ends[int(service.slot_class[other])]) for other in first_slots if other != slot]
         for row, events in options:
-            result = correlate(events, starts[own], longest, resolution)
+            result = correlate(events, starts[own], longest, grain)
             if result is not None:
                 found.append((result.information, slot, row, result))
     found.sort(key=lambda option: (-option[0], option[1], option[2]))
@@ -74,13 +74,13 @@ def correlogram_model(service: Service, model: RequestModel) -> None:
     for slot in range(slots):
         if service.slot_rank[slot] > 0:
             own = int(service.slot_class[slot])
-            result = correlate(ends[own], starts[own], longest, resolution)
+            result = correlate(ends[own], starts[own], longest, grain)
             model.delays.cue[:, slot] = slot  # row 1 + (slot - 1): the end of the rank before
             if result is not None:
                 model.delays.table[:, slot] = result.log_density
     best = 0.0
     for slot in first_slots:
-        result = correlate(ends[int(service.slot_class[slot])], responses, longest, resolution)
+        result = correlate(ends[int(service.slot_class[slot])], responses, longest, grain)
         if result is not None and result.information > best:
             best = result.information
             model.delays.closing[:] = 1 + slot

@@ -35,7 +35,7 @@ CUE_ROUNDS = 2
 """What calls wait for is chosen anew in each of this many rounds."""
 LEARNED = 0.01
 """A round that makes the requests likelier by less than this, in nats a request, is the last one."""
-LEARNING_REQUESTS = 1600
+LEARNING_REQUESTS = 3200
 """Contested requests that a service is learned from."""
 LEARNING_CHAINS = 2
 """Chains that are learned from: the others would say much the same."""

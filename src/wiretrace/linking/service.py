@@ -15,6 +15,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import distinct, find, number_groups, offsets_of, ranges
 from wiretrace.linking.candidates import MOST_CANDIDATES
+from wiretrace.linking.densities import UNSEEN, Grain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,6 +102,11 @@ class Service:
     """Whether a request may be live at the right time and yet be no candidate."""
     background_rate: NDArray[np.float64]
     """Shape (classes,): units per nanosecond that have no parent; 0 where there are none."""
+
+    @property
+    def grain(self) -> Grain:
+        """How finely delays are told apart."""
+        return Grain(self.resolution, UNSEEN if np.any(self.weights) else 0.0)
 
     @property
     def requests(self) -> int:

@@ -19,6 +19,7 @@ from wiretrace.linking.densities import BINS, delay_bins, fit_density
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wiretrace.linking.densities import Grain
     from wiretrace.linking.service import Service
 
 FEW_SAMPLES = 25.0
@@ -123,12 +124,12 @@ class DelayModel:
         """Fit to requests `request` (shape (columns,)) that hold `held` (slots, columns), each counting `weights`."""
         arrives, responds, kind = service.arrives[request], service.responds[request], service.kind[request]
         events = event_rows(service, held, arrives, responds)
-        resolution, slots = service.resolution, self.slots
+        grain, slots = service.grain, self.slots
         everybody = np.ones(len(request), bool)
-        pooled_first = [_density(events[1 + slots + s] - arrives, weights, everybody, resolution) for s in range(slots)]
+        pooled_first = [_density(events[1 + slots + s] - arrives, weights, everybody, grain) for s in range(slots)]
         pooled_cue: dict[tuple[int, int], NDArray[np.float64]] = {}
         last_end = np.fmax.reduce(events[1 : 1 + slots], axis=0) if slots else np.full(len(request), np.nan)
-        pooled_closing, _, _ = _density(responds - last_end, weights, everybody, resolution)
+        pooled_closing, _, _ = _density(responds - last_end, weights, everybody, grain)
         # The last kind is any other: of it nothing is known but what all do after their arrival.
         self.cue[-1], self.closing[-1] = 0, LAST_END
         self.table[-1, :slots] = self.table[-1, slots : 2 * slots] = np.array([first for first, _, _ in pooled_first])
@@ -147,11 +148,11 @@ class DelayModel:
             self.table[k, slots : 2 * slots] = self.table[-1, slots : 2 * slots]
             for s in np.flatnonzero(enough).tolist():
                 since_arrival = events[1 + slots + s] - arrives
-                self.table[k, slots + s] = _density(since_arrival, weights, of_kind, resolution)[0]
+                self.table[k, slots + s] = _density(since_arrival, weights, of_kind, grain)[0]
             if choose_cues and enough.any():
                 medians = _medians(events[1 + slots : -1] - arrives, structure)
                 for s in np.flatnonzero(enough).tolist():
-                    self.cue[k, s] = self._best_cue(k, s, events, arrives, weights, structure, medians, resolution)
+                    self.cue[k, s] = self._best_cue(k, s, events, arrives, weights, structure, medians, grain)
             for s in range(slots):
                 cue = int(self.cue[k, s])
                 if cue == 0:
@@ -159,11 +160,11 @@ class DelayModel:
                     continue
                 delays = events[1 + slots + s] - events[cue]
                 if enough[s]:
-                    self.table[k, s], _, samples = _density(delays, weights, of_kind, resolution)
+                    self.table[k, s], _, samples = _density(delays, weights, of_kind, grain)
                     if samples >= FEW_SAMPLES:
                         continue
                 if (s, cue) not in pooled_cue:
-                    pooled_cue[s, cue], _, _ = _density(delays, weights, everybody, resolution)
+                    pooled_cue[s, cue], _, _ = _density(delays, weights, everybody, grain)
                 self.table[k, s] = pooled_cue[s, cue]
             self._learn_closing(
                 k, service, events, last_end, responds, weights, of_kind, structure, choose_cues, pooled_closing
@@ -178,7 +179,7 @@ class DelayModel:
         weights: NDArray[np.float64],
         structure: NDArray[np.bool_],
         medians: NDArray[np.float64],
-        resolution: float,
+        grain: Grain,
     ) -> int:
         """The event row after which the delays of `slot` are most likely."""
         slots = self.slots
@@ -188,9 +189,9 @@ class DelayModel:
             return int(self.cue[kind, slot])
         starts, weight = started[mine], weights[mine]
         since_arrival = starts - arrives[mine]
-        first, first_score, _ = _density(since_arrival, weight, np.ones(len(starts), bool), resolution)
+        first, first_score, _ = _density(since_arrival, weight, np.ones(len(starts), bool), grain)
         best, best_score = 0, first_score + (CUE_LOYALTY if self.cue[kind, slot] == 0 else 0.0)
-        bins, stretch = delay_bins(since_arrival, resolution)
+        bins, stretch = delay_bins(since_arrival, grain.resolution)
         fallback = first[bins] - stretch
         siblings = np.flatnonzero((medians < medians[slot]) & (np.arange(slots) != slot))
         rows = [row for sibling in siblings.tolist() for row in (1 + sibling, 1 + slots + sibling)]
@@ -199,7 +200,7 @@ class DelayModel:
             there = ~np.isnan(delays)
             if there.mean() < CUE_COVERAGE or (delays[there] < 0).mean() > CUE_NEGATIVES:
                 continue
-            _, score, _ = _density(delays, weight, there, resolution)
+            _, score, _ = _density(delays, weight, there, grain)
             share = weight[there].sum() / weight.sum()
             missing = (fallback[~there] * weight[~there]).sum() / weight.sum()
             score = score * share + missing + (CUE_LOYALTY if self.cue[kind, slot] == row else 0.0)
@@ -221,8 +222,8 @@ class DelayModel:
         pooled: NDArray[np.float64],
     ) -> None:
         """Choose what the response waits for, and fit how long after it the response comes."""
-        slots, resolution = self.slots, service.resolution
-        density, score, samples = _density(responds - last_end, weights, structure, resolution)
+        slots, grain = self.slots, service.grain
+        density, score, samples = _density(responds - last_end, weights, structure, grain)
         if samples < min(FEW_SAMPLES, float(of_kind.sum())) or samples < 1:
             self.closing[kind], self.table[kind, 2 * slots] = LAST_END, pooled
             return
@@ -230,14 +231,14 @@ class DelayModel:
             best, best_score = LAST_END, score + (CUE_LOYALTY if self.closing[kind] == LAST_END else 0.0)
             coverage = (~np.isnan(events[1 : 1 + slots][:, structure])).mean(axis=1)
             for slot in np.flatnonzero(coverage >= CLOSING_COVERAGE * coverage.max()).tolist():
-                _, score, _ = _density(responds - events[1 + slot], weights, structure, resolution)
+                _, score, _ = _density(responds - events[1 + slot], weights, structure, grain)
                 score += CUE_LOYALTY if self.closing[kind] == 1 + slot else 0.0
                 if score > best_score:
                     best, best_score = 1 + slot, score
             self.closing[kind] = best
         row = int(self.closing[kind])
         ended = last_end if row == LAST_END else events[row]
-        density, _, _ = _density(responds - ended, weights, of_kind, resolution)
+        density, _, _ = _density(responds - ended, weights, of_kind, grain)
         self.table[kind, 2 * slots] = density
 
 
@@ -264,14 +265,14 @@ def event_rows(
 
 
 def _density(
-    delays: NDArray[np.float64], weights: NDArray[np.float64], chosen: NDArray[np.bool_], resolution: float
+    delays: NDArray[np.float64], weights: NDArray[np.float64], chosen: NDArray[np.bool_], grain: Grain
 ) -> tuple[NDArray[np.float64], float, float]:
     """Log density of the chosen delays that are known, its mean over them, and how many observations they are."""
     mine = chosen & ~np.isnan(delays)
     weight = weights[mine]
     samples = float(weight.sum())
-    bins, stretch = delay_bins(delays[mine], resolution)
-    log_density = fit_density(bins, weight, samples)
+    bins, stretch = delay_bins(delays[mine], grain.resolution)
+    log_density = fit_density(bins, weight, samples, grain.unseen)
     if samples <= 0:
         return log_density, -np.inf, 0.0
     return log_density, float(((log_density[bins] - stretch) * weight).sum() / samples), samples
