@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING
+from unittest import mock
 
+import handlers
 import numpy as np
-from simulator import Simulation
+from simulator import Simulation, simulate
 
 from wiretrace.linking import joint, linker
 from wiretrace.linking.initial import first_assignment
@@ -59,6 +61,37 @@ def test_no_call_gets_a_parent_that_may_not_have_caused_it(monkeypatch: pytest.M
         candidates = set(zip(unit.tolist(), service.candidates.tolist(), strict=True))
         assert not pairs_of(start) <= candidates
         assert pairs_of(posterior.parent) <= candidates
+
+
+def test_calls_in_a_place_where_they_hardly_fit_find_the_plain_one() -> None:
+    """However plain it is: most calls that are put elsewhere are back after the sweeps of a quick solution."""
+    services: list[tuple[Service, joint.Posterior]] = []
+
+    def solved(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> joint.Posterior:
+        services.append((service, joint.solve(service, known, quick)))
+        return services[-1][1]
+
+    with mock.patch.object(linker, "solve", solved):
+        linker.link(simulate(handlers.cached, rate=300, count=2000).problem())
+    service, posterior = services[0]
+    counts = np.diff(service.offsets)
+    unit = np.repeat(np.arange(service.units), counts)
+    held = joint.hold(service, posterior.parent, np.arange(service.requests))
+    room = held[np.searchsorted(service.slot_class, service.unit_class[unit]), service.candidates] < 0
+    start = posterior.parent.copy()
+    for pair in np.flatnonzero(room & (start[unit] >= 0)).tolist():
+        start[unit[pair]] = service.candidates[pair]
+    moved = np.flatnonzero(start != posterior.parent)
+    requests = np.arange(service.requests)
+    sampler = Sampler(
+        service, posterior.model, requests, np.flatnonzero(counts > 1), 4, np.random.default_rng(joint.SEED)
+    )
+    sampler.start(start)
+    displaced = moved[sampler.parents()[0][moved] == start[moved]]
+    sampler.run(joint.QUICK.settling + joint.QUICK.draws * joint.QUICK.draw_sweeps)
+    back = sampler.parents()[:, displaced] == posterior.parent[displaced]
+    assert len(displaced) > 20
+    assert back.mean() > 0.8
 
 
 def pairs_of(parent: NDArray[np.int64]) -> set[tuple[int, int]]:

@@ -6,7 +6,7 @@ import handlers
 import numpy as np
 from simulator import simulate
 
-from wiretrace.linking.observations import observe
+from wiretrace.linking.observations import observe, observe_stretches
 from wiretrace.model.link_problem import MISSING
 
 
@@ -58,3 +58,17 @@ def test_times_of_any_distance_do_not_overflow() -> None:
     problem.callee_start_ns[0], problem.callee_end_ns[0] = -(2**63) + 1, 2**63 - 1
     seen = observe(problem)
     assert 0.0 <= seen.arrives[0] < seen.responds[0] <= 2.0**64
+
+
+def test_requests_that_a_stretch_cuts_off_are_not_whole() -> None:
+    """What began before the stretch, or is answered when none of its calls starts any more, may have caused more."""
+    problem = simulate(handlers.sequential, rate=20, count=60).problem()
+    middle = int(np.median(problem.callee_start_ns))
+    started = problem.caller_start_ns >= problem.caller_start_ns.min() + 200_000_000
+    seen = observe_stretches(problem, (problem.callee_start_ns > middle).astype(np.int64), started)
+    assert not seen.whole[~started].any()
+    for half in (problem.callee_start_ns <= middle, problem.callee_start_ns > middle):
+        last = np.fmax(problem.caller_start_ns, problem.callee_start_ns)[half].max()
+        assert np.array_equal(seen.whole[half & started], problem.callee_end_ns[half & started] <= last)
+    assert 0.8 < seen.whole[started].mean() < 1.0
+    assert observe(problem).whole.all()

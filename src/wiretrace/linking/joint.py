@@ -117,9 +117,9 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     in_contest = np.zeros(service.requests + 1, bool)
     in_contest[service.candidates[contested[pair_unit]]] = True
     in_contest[-1] = False
-    active, alone = np.flatnonzero(in_contest), np.flatnonzero(~in_contest[:-1])
+    active, alone = np.flatnonzero(in_contest), np.flatnonzero(~in_contest[:-1] & service.whole)
     fixed = np.where(contested, -1, service.candidates[np.minimum(service.offsets[:-1], len(pair_unit) - 1)])
-    everybody = np.arange(service.requests)
+    whole = np.flatnonzero(service.whole)
     generator = np.random.default_rng(SEED)
     effort = QUICK if quick else THOROUGH
     sampler = None
@@ -132,9 +132,9 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
             correlogram_model(service, model)
         parent = first_assignment(service, model)
         if not enough:
-            first = hold(service, parent, everybody)
-            model.plan.learn(service, first, everybody, np.ones(service.requests))
-            model.regroup(first, everybody)
+            first = hold(service, parent, whole)
+            model.plan.learn(service, first, whole, np.ones(len(whole)))
+            model.regroup(first, whole)
         sampler = _learn(service, model, parent, contested, active, held_alone, alone, effort, generator)
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
@@ -193,8 +193,9 @@ def _learn(
     # The first model is worth more than the first assignment: let the draws follow it before anything is learned.
     sampler.run(FIRST_SWEEPS)
     width, chains = len(sampler.active), min(LEARNING_CHAINS, sampler.chains)
-    request = np.concatenate((alone, np.tile(sampler.active, chains)))
-    weights = np.concatenate((np.ones(len(alone)), np.full(chains * width, 1.0 / chains)))
+    column = np.flatnonzero(np.tile(service.whole[sampler.active], chains))
+    request = np.concatenate((alone, np.tile(sampler.active, chains)[column]))
+    weights = np.concatenate((np.ones(len(alone)), np.full(len(column), 1.0 / chains)))
     movable = np.zeros(service.units, bool)
     movable[sampler.movable] = True
     single = np.where(contested, -1, parent)
@@ -202,7 +203,7 @@ def _learn(
     before = -np.inf
     for number in range(ROUNDS):
         sampler.run(ROUND_SWEEPS)
-        held = np.concatenate((held_alone, sampler.held[:, : chains * width]), axis=1)
+        held = np.concatenate((held_alone, sampler.held[:, column]), axis=1)
         model.learn(held, request, weights, choose_cues=number % CUE_ROUNDS == 0)
         recent = [*recent[1 - SETTLED_ROUNDS :], sampler.parents()]
         drawn = np.concatenate(recent)

@@ -76,7 +76,7 @@ def learn(
     order = canonical_order(problem)
     problem = reordered(problem, order)
     wanted = np.ones(len(problem), bool) if decide is None else decide[order]
-    observations = observe(problem) if stretch is None else observe_stretches(problem, stretch[order])
+    observations = observe(problem) if stretch is None else observe_stretches(problem, stretch[order], wanted)
     linking = _Linking(observations, wanted, None, learning=True)
     linking.run()
     return linking.habits

@@ -56,6 +56,8 @@ class Observations:
     """The step in which the recorded clocks tick."""
     longest_ns: float
     """Duration that hardly any request exceeds."""
+    whole: NDArray[np.bool_]
+    """Whether what each call caused would be here too: it lies within its stretch of time."""
     until: NDArray[np.float64]
     """The latest time that was seen of each process's stretch of time, shape (processes,)."""
 
@@ -111,14 +113,16 @@ def observe(problem: LinkProblem, known: Habits | None = None) -> Observations:
         start_slack=np.where(caller_blind, clock_error, 0.0),
         resolution_ns=resolution,
         longest_ns=longest,
+        whole=np.ones(len(problem), bool),
         until=np.full(processes, latest),
     )
 
 
-def observe_stretches(problem: LinkProblem, stretch: NDArray[np.int64]) -> Observations:
+def observe_stretches(problem: LinkProblem, stretch: NDArray[np.int64], started: NDArray[np.bool_]) -> Observations:
     """See calls that were taken from several stretches of time; `stretch` (n,) numbers the one of each call.
 
-    A process, a connection or a transaction is another one in each stretch, so that nothing reaches across.
+    Those that `started` (n,) began in it, all others before it. A process, a connection or a transaction is another one in
+    each stretch, so that nothing reaches across.
     """
     _, stretch = number_groups(stretch)
 
@@ -141,6 +145,9 @@ def observe_stretches(problem: LinkProblem, stretch: NDArray[np.int64]) -> Obser
     for column in (observations.arrives, observations.responds, observations.starts, observations.ends):
         np.fmax.at(until, stretch, column)
     observations.until = np.repeat(until, processes)
+    last_start = np.full(len(until), -np.inf)
+    np.fmax.at(last_start, stretch[started], np.fmax(observations.starts, observations.arrives)[started])
+    observations.whole = started & (observations.responds <= last_start[stretch])
     return observations
 
 

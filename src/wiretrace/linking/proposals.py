@@ -60,6 +60,29 @@ def pair_scores(
     return score
 
 
+def _share_held(
+    service: Service,
+    held: NDArray[np.int64],
+    units: NDArray[np.int64],
+    at: NDArray[np.int64],
+    pair: NDArray[np.int64],
+    of_pair: NDArray[np.float64],
+    of_none: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Share of the place that each of `units` (chosen,) has in `held` (slots, requests): one of its pairs, or none.
+
+    `pair` (pairs,) is of ``units[at]`` and has the share `of_pair`; `of_none` (chosen,) is that of no parent.
+    """
+    request_of = np.full(service.units, -1, np.int64)
+    slot, request = np.nonzero(held >= 0)
+    request_of[held[slot, request]] = request
+    request_of = request_of[units]
+    share = np.where(request_of < 0, of_none, 0.0)
+    own = np.flatnonzero(service.candidates[pair] == request_of[at])
+    share[at[own]] = of_pair[own]
+    return share
+
+
 class Proposals:
     """What is proposed for the units `units`, shape (chosen,), among the requests `allowed` (requests,)."""
 
@@ -94,7 +117,9 @@ class Proposals:
             surprise = np.where(share > 0, -share * np.log(share), 0.0)
         options = np.isfinite(scores)
         number = np.add.reduceat(options, first[:-1], dtype=np.float64)
-        self.openness = np.expm1(np.add.reduceat(surprise, first[:-1])) + LEAST_OPTIONS
+        # What stands where it hardly fits is tried as often as what has several plain places.
+        misfit = 1.0 - _share_held(service, held, units, at, pair, share[here], share[none])
+        self.openness = np.maximum(np.expm1(np.add.reduceat(surprise, first[:-1])), misfit) + LEAST_OPTIONS
         self.openness[number < 2] = 0.0
         share = (1.0 - EVEN_SHARE) * share + EVEN_SHARE * options / np.maximum(number, 1.0)[of_entry]
         total = np.cumsum(share)

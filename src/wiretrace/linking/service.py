@@ -45,6 +45,9 @@ SCATTER = 2.0
 ALONE_REQUESTS = 3000
 """Requests without competition that the habits of a service are learned from; more would not change them."""
 
+LEAST_WHOLE = 0.3
+"""Where a smaller share of the requests lies within its stretch of time, the others are learned from as well."""
+
 
 @dataclass(slots=True)
 class Service:
@@ -62,6 +65,8 @@ class Service:
     """When the request arrived."""
     responds: NDArray[np.float64]
     """When it was answered; NaN where that was not seen."""
+    whole: NDArray[np.bool_]
+    """Whether habits can be learned from it: what it caused would be here too."""
     live_until: NDArray[np.float64]
     """Until when it may have had calls in flight."""
     kind: NDArray[np.int64]
@@ -201,6 +206,7 @@ def build_service(
         instance=problem.callee[calls].astype(np.int64),
         arrives=observations.arrives[calls],
         responds=np.where(observations.responded[calls], observations.responds[calls], np.nan),
+        whole=_learned_from(observations.whole[calls]),
         live_until=observations.responds[calls] + observations.arrival_slack[calls],
         kind=kind,
         operations=operations,
@@ -232,6 +238,11 @@ def build_service(
         ),
         background_rate=of_class,
     )
+
+
+def _learned_from(whole: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The requests to learn from: the `whole` ones, but where these are few, which would be the short ones, all."""
+    return whole if whole.sum() >= LEAST_WHOLE * len(whole) else np.ones(len(whole), bool)
 
 
 def _frequent(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
