@@ -17,6 +17,7 @@ from wiretrace.diagnosis.routes import RouteBook
 from wiretrace.diagnosis.survey import SURVEYED, Survey
 from wiretrace.diagnosis.symptoms import settled_calls
 from wiretrace.diagnosis.usual import ValuesOverTime, usual_values
+from wiretrace.memory import give_back_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,7 @@ class Examination:
         self.survey = Survey(case, number, details)
         for records, bins in self.survey.records():
             self._surveyed.add(records, bins)
+        give_back_memory()
         self.whole = self.survey.whole
         """What is known of all calls so far."""
         self._details = details

@@ -107,6 +107,9 @@ class Survey:
         starts = self._case.group_starts("calls").tolist()
         for first, piece in zip(starts, self._case.pieces("calls", columns), strict=False):
             yield self._read(piece, first)
+        if self._details:
+            # The row groups that it keeps are as large as all that comes after the survey.
+            del self._exchanges
         self._conclude()
 
     @property

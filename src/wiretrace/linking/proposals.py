@@ -24,7 +24,7 @@ TEMPER = 1.5
 """Scores are divided by this: they are seen from one assignment, and are too sure of themselves."""
 EVEN_SHARE = 0.15
 """Share of a unit's proposals that are spread evenly over its candidates."""
-LEAST_OPTIONS = 0.05
+LEAST_OPTIONS = 0.15
 """How open the parent of a plain unit counts, in further candidates."""
 NO_CUE_YET = -14.0
 """Log density of a delay whose cue has not been assigned."""
