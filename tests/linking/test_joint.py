@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 from unittest import mock
 
 import handlers
@@ -92,6 +93,17 @@ def test_calls_in_a_place_where_they_hardly_fit_find_the_plain_one() -> None:
     back = sampler.parents()[:, displaced] == posterior.parent[displaced]
     assert len(displaced) > 20
     assert back.mean() > 0.8
+
+
+def test_a_call_without_a_parent_takes_what_most_draws_hold() -> None:
+    """It claims no place, so nothing has to be four times as likely; what has a parent keeps it against a mere majority."""
+    service = cast("Service", SimpleNamespace(candidates=np.array([0, 1, 0, 1])))
+    unit, contested = np.array([0, 0, 1, 1]), np.ones(2, bool)
+    chosen = np.array([-1, 0])
+    joint._follow_majorities(service, chosen, contested, unit, np.array([0.6, 0.0, 0.4, 0.6]), np.array([0.4, 0.0]))
+    assert chosen.tolist() == [0, 0]
+    joint._follow_majorities(service, chosen, contested, unit, np.array([0.6, 0.0, 0.1, 0.9]), np.array([0.4, 0.0]))
+    assert chosen.tolist() == [0, 1]
 
 
 def pairs_of(parent: NDArray[np.int64]) -> set[tuple[int, int]]:

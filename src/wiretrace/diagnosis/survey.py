@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 """An odd number without pattern (2**64 divided by the golden ratio): the upper bits of products are spread evenly."""
-EXCHANGE_GROUPS_KEPT = 32
+EXCHANGE_GROUPS_KEPT = 16
 """Row groups of `exchanges` that are in memory: the calls of a moment were seen at several vantage points."""
 STARTS_KEPT = 1 << 14
 """Starts of calls that stand for all of them where these are put in order."""

@@ -295,10 +295,11 @@ def _follow_majorities(
     held = np.where(chosen < 0, none_share, 0.0)
     own = service.candidates == chosen[pair_unit]
     held[pair_unit[own]] = pair_share[own]
-    least = np.maximum(MAJORITY, FAR_LIKELIER * held)
+    # What has no parent claims no place.
+    least = np.where(chosen < 0, MAJORITY, np.maximum(MAJORITY, FAR_LIKELIER * held))
     pairs = np.flatnonzero((pair_share > least[pair_unit]) & contested[pair_unit])
     chosen[pair_unit[pairs]] = service.candidates[pairs]
-    chosen[contested & (none_share > least)] = -1
+    chosen[contested & (chosen >= 0) & (none_share > least)] = -1
 
 
 def _are_candidates(service: Service, pair_unit: NDArray[np.int64], parent: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -279,9 +279,11 @@ def _ranks(
     in_contest[request_of[contested]] = True
     single = np.flatnonzero(counts == 1)
     parent = request_of[units.pair_parent[units.offsets[own[single]]]]
-    clear = ~in_contest[parent] & (parent >= 0)
-    if clear.any():
-        key, made = np.unique(parent[clear] * classes + unit_class[single[clear]], return_counts=True)
+    # Requests without competition show all that they make, the others some of it, where contents have told whose it is.
+    for told in (~in_contest[parent] & (parent >= 0), parent >= 0):
+        if not told.any():
+            continue
+        key, made = np.unique(parent[told] * classes + unit_class[single[told]], return_counts=True)
         for one_class in range(classes):
             counted = made[key % classes == one_class]
             if len(counted):
