@@ -83,7 +83,7 @@ class TDS(Protocol):
             if multiplexed:
                 self.succession = Succession("smp", client, server, asked.login)
             else:
-                prologue = asked.handshake, answered.handshake
+                prologue = bytes(asked.handshake), bytes(answered.handshake)
                 self.succession = Succession("tls", client, server, inside=self, prologue=prologue)
         return at
 

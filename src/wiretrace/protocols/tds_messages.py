@@ -73,6 +73,8 @@ class Messages(ABC):
         self.context = context
         self.session = session
         self._side = side
+        self.handshake = bytearray()
+        """The records of a TLS handshake that messages of the pre-login carried ([MS-TDS] 3.2.5.1)."""
         self._types = _FROM[side]
         self._clear()
 
@@ -82,8 +84,6 @@ class Messages(ABC):
         self._head = b""
         self._tail: list[bytes] = []
 
-    handshake = b""
-    """The records of a TLS handshake that messages of the pre-login carried ([MS-TDS] 3.2.5.1)."""
     login: Message | None = None
     """The client's login."""
     waits = False
