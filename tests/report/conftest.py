@@ -80,8 +80,9 @@ def put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
     return table.set_column(table.column_names.index(name), table.schema.field(name), values)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for a module, not for the session: while it is there, no other test of the process may run an event loop."""
     executable = shutil.which("chromium")
     assert executable, "the tests of the report need Debian's chromium"
     with sync_playwright() as playwright:
