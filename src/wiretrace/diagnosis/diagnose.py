@@ -19,6 +19,7 @@ from wiretrace.diagnosis.owners import Owners
 from wiretrace.diagnosis.pools import PoolBook
 from wiretrace.diagnosis.rules.registry import known_rules
 from wiretrace.diagnosis.suspects import Suspect, SymptomTally, suspect_rows
+from wiretrace.memory import give_back_memory
 from wiretrace.model.finding import MOST_CALLS, Finding, Severity
 from wiretrace.model.schema import table_schema
 
@@ -44,6 +45,7 @@ def diagnose(case: Case, portion_calls: int = PORTION_CALLS) -> dict[str, pa.Tab
     """
     owners = Owners(case)
     found, suspects = examined(case, list(known_rules().values()), portion_calls)
+    give_back_memory()
     return {
         "findings": pa.Table.from_pylist(list(_rows(case, found, owners)), table_schema("findings")),
         "suspects": pa.Table.from_pylist(suspect_rows(suspects, owners), table_schema("suspects")),

@@ -93,10 +93,17 @@ class Distributions:
         keys = _shortened(keys, self._digits[group])
         keys.sort()
         keys, counts = _merged(keys, np.ones(len(keys), np.int64))
-        both = np.concatenate([self._keys, keys])
-        order = np.argsort(both, kind="stable")
-        self._keys, self._counts = _merged(both[order], np.concatenate([self._counts, counts])[order])
-        self._shorten()
+        place = np.searchsorted(self._keys, keys)
+        is_known = np.zeros(len(keys), np.bool_)
+        within = np.flatnonzero(place < len(self._keys))
+        is_known[within] = self._keys[place[within]] == keys[within]
+        self._counts[place[is_known]] += counts[is_known]
+        if not is_known.all():
+            # What is kept is far more than what comes: no more of it is copied than must be.
+            place = place[~is_known]
+            self._keys = np.insert(self._keys, place, keys[~is_known])
+            self._counts = np.insert(self._counts, place, counts[~is_known])
+            self._shorten(np.unique(keys[~is_known] >> VALUE_BITS))
 
     def counts(self, groups: int) -> NDArray[np.int64]:
         """The number of values of each group. Shape (groups,)."""
@@ -109,13 +116,13 @@ class Distributions:
 
     def of(self, group: int) -> Values:
         """The values of one group."""
-        part = slice(*self._bounds(min(group, MOST_GROUPS - 1)))
+        (first,), (last,) = self._bounds(np.array([min(group, MOST_GROUPS - 1)]))
+        part = slice(first, last)
         return Values(*self._values(part), self._counts[part])
 
     def together(self, groups: NDArray[np.int64]) -> tuple[Values, NDArray[np.int64]]:
         """The values of several groups as if they were one, and the group of each. Shape (values,)."""
-        lowest = np.minimum(groups, MOST_GROUPS - 1) << VALUE_BITS
-        first, last = (np.searchsorted(self._keys, *each) for each in ((lowest, "left"), (lowest | LONGEST, "right")))
+        first, last = self._bounds(np.minimum(groups, MOST_GROUPS - 1))
         size = last - first
         entry = np.arange(size.sum()) + np.repeat(first - np.cumsum(size) + size, size)
         value, slack = self._values(entry)
@@ -126,10 +133,10 @@ class Distributions:
         """Group and middle value of each entry as one key, rising, and how often it came."""
         return self._keys >> VALUE_BITS << VALUE_BITS | self._values()[0], self._counts
 
-    def _bounds(self, group: int) -> tuple[int, int]:
-        """The first entry of a group, and that behind its last."""
-        lowest = group << VALUE_BITS
-        return int(np.searchsorted(self._keys, lowest)), int(np.searchsorted(self._keys, lowest | LONGEST, "right"))
+    def _bounds(self, groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first entry of each group, and that behind its last. Shapes (groups,)."""
+        lowest = groups << VALUE_BITS
+        return np.searchsorted(self._keys, lowest), np.searchsorted(self._keys, lowest | LONGEST, "right")
 
     def _values(self, part: slice | NDArray[np.int64] = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The middle of what each key stands for, and how wide that is to either side."""
@@ -138,16 +145,21 @@ class Distributions:
         slack = np.left_shift(1, np.maximum(_bits(value) - self._digits[keys >> VALUE_BITS], 0)) >> 1
         return value + slack, slack
 
-    def _shorten(self) -> None:
-        """Take digits from the groups that have too many different values."""
-        group = self._keys >> VALUE_BITS
-        crowded = np.flatnonzero(np.bincount(group) > self._most)
+    def _shorten(self, groups: NDArray[np.int64]) -> None:
+        """Take digits from those of `groups` (distinct) that have too many different values."""
+        first, last = self._bounds(groups)
+        crowded = np.flatnonzero(last - first > self._most)
         if not len(crowded):
             return
-        for one in crowded.tolist():
-            first, last = self._bounds(one)
-            self._digits[one] = _most_digits(self._keys[first:last], int(self._digits[one]), self._most)
-        self._keys, self._counts = _merged(_shortened(self._keys, self._digits[group]), self._counts)
+        is_kept = np.ones(len(self._keys), np.bool_)
+        for one, begin, end in zip(*(each[crowded].tolist() for each in (groups, first, last)), strict=True):
+            keys = self._keys[begin:end]
+            digits = self._digits[one] = _most_digits(keys, int(self._digits[one]), self._most)
+            keys, counts = _merged(_shortened(keys, np.full(len(keys), digits)), self._counts[begin:end])
+            self._keys[begin : begin + len(keys)] = keys
+            self._counts[begin : begin + len(keys)] = counts
+            is_kept[begin + len(keys) : end] = False
+        self._keys, self._counts = self._keys[is_kept], self._counts[is_kept]
 
 
 def joined(parts: list[Values]) -> Values:

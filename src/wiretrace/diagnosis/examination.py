@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from wiretrace.case.reader import Case
 
-PORTION_CALLS = 1 << 15
+PORTION_CALLS = 1 << 14
 """Calls of a portion, more or less: trees stay whole."""
 
 
@@ -48,7 +48,8 @@ class Examination:
         self.survey = Survey(case, number, details)
         for records, bins in self.survey.records():
             self._surveyed.add(records, bins)
-        give_back_memory()
+            del records, bins
+            give_back_memory()
         self.whole = self.survey.whole
         """What is known of all calls so far."""
         self._details = details
@@ -71,6 +72,8 @@ class Examination:
                 network.add(portion.kind[measured], portion.network[measured], slices[measured])
             yield portion
             self._trees.put(number, portion.records)
+            del portion
+            give_back_memory()
         whole.routes = book.routes()
         whole.usual_own, whole.usual_network = (usual_values(each, whole.kinds) for each in (own, network))
 
@@ -87,11 +90,14 @@ class Examination:
         for number in range(self._in_order.count):
             records = self._in_order.take(number)
             yield Portion(self.whole, records[np.lexsort((records["row"], records["start"]))])
+            del records
+            give_back_memory()
 
     def trees_again(self) -> Iterator[Portion]:
         """The same trees once more."""
         for records in self._trees:
             yield Portion(self.whole, records)
+            give_back_memory()
 
 
 def bins_of_starts(bounds: NDArray[np.void], portion: Portion) -> NDArray[np.int64]:
