@@ -106,6 +106,52 @@ def test_a_call_without_a_parent_takes_what_most_draws_hold() -> None:
     assert chosen.tolist() == [0, 1]
 
 
+def test_the_best_parts_of_the_draws_are_put_together() -> None:
+    """What is put together of several assignments is as likely as the best of them, often likelier, and as possible."""
+    chance = np.random.default_rng(7)
+    combined = 0
+    for _ in range(200):
+        draws, requests = int(chance.integers(2, 5)), int(chance.integers(2, 9))
+        units = int(chance.integers(1, requests + 1))
+        # One unit at most for a request, of its own or of a neighbour's.
+        drawn = np.array([near_places(chance, units, requests) for _ in range(draws)])
+        score = chance.normal(size=(requests, units + 1))
+        alone = np.where(drawn < 0, chance.normal(size=units), 0.0)
+        held = np.full((draws, requests), units)
+        for one, places in zip(held, drawn, strict=True):
+            one[places[places >= 0]] = np.flatnonzero(places >= 0)
+        likelihood = score[np.arange(requests), held]
+        found = joint.recombined(drawn, likelihood, alone)
+
+        def total(places: NDArray[np.int64], score: NDArray[np.float64] = score, alone=alone, drawn=drawn) -> float:
+            """The likelihood of one assignment, in plain Python."""
+            requests, units = len(score), len(places)
+            of_request = [units] * requests
+            for unit, place in enumerate(places.tolist()):
+                if place >= 0:
+                    assert of_request[place] == units
+                    of_request[place] = unit
+            lone = [alone[drawn[:, unit] < 0, unit][0] for unit in range(units) if places[unit] < 0]
+            return float(sum(score[request, unit] for request, unit in enumerate(of_request)) + sum(lone))
+
+        every = [total(one) for one in drawn]
+        assert total(found) >= max(every) - 1e-9
+        combined += total(found) > max(every) + 1e-9
+        assert all(found[unit] in drawn[:, unit] for unit in range(units))
+    assert combined > 10
+
+
+def near_places(chance: np.random.Generator, units: int, requests: int) -> NDArray[np.int64]:
+    """A place for each unit: its own, swapped with a neighbour's now and then; or none."""
+    places = np.arange(units)
+    for first in range(units - 1):
+        if chance.random() < 0.4:
+            places[[first, first + 1]] = places[[first + 1, first]]
+    if units < requests and chance.random() < 0.5:
+        places[units - 1 if places[units - 1] == units - 1 else 0] = requests - 1 if chance.random() < 0.5 else -1
+    return places
+
+
 def pairs_of(parent: NDArray[np.int64]) -> set[tuple[int, int]]:
     """Units and their parents."""
     placed = np.flatnonzero(parent >= 0)

@@ -37,6 +37,10 @@ def plain_match(observations, pairs, of_child, of_parent, since):
         carry = sum(any(of_child.values[at] == value for at in row(of_child, each)) for each in alike)
         return (carry - 1) / (len(alike) - 1 + matching.OTHER_CHILDREN)
 
+    def is_telling(value, served):
+        count = sum(carries(call, value) for call in served)
+        return count <= 2 or (count - 1 + matching.UNSEEN_CARRIERS) / len(served) <= matching.COMMON_SHARE
+
     found = []
     for number, (child, parent) in enumerate(zip(pairs.child.tolist(), pairs.parent.tolist(), strict=True)):
         own = [of_child.values[at] for at in row(of_child, child)]
@@ -47,13 +51,13 @@ def plain_match(observations, pairs, of_child, of_parent, since):
             count = sum(carries(call, value) for call in served)
             common = (count - 1 + matching.UNSEEN_CARRIERS) / len(served)
             there = [since[at] for at in row(of_parent, parent) if of_parent.values[at] == value]
-            if min(there, default=np.inf) <= observations.starts[child] and (
-                common <= matching.COMMON_SHARE or count <= 2
-            ):
+            if min(there, default=np.inf) <= observations.starts[child] and is_telling(value, served):
                 common = max(common, usual(child, value))
                 chances.append(1.0 - (1.0 - min(common, 0.99)) ** len(own))
         if chances:
-            found.append((number, len(chances), pytest.approx(min(chances))))
+            could = sum(any(carries(call, value) for call in served) and is_telling(value, served) for value in own)
+            is_most = len(chances) >= matching.SEVERAL and 2 * len(chances) > could
+            found.append((number, len(chances), pytest.approx(min(chances)), is_most))
     return found
 
 
@@ -72,7 +76,10 @@ def test_exactly_the_shared_values_are_found(monkeypatch, block) -> None:
     hashes = generator.integers(1, 2**62, 40).tolist()
     # Some values are carried by many requests, most by few.
     popular = generator.zipf(1.3, 70 * 4) % len(hashes)
-    values = ragged([sorted({hashes[index] for index in popular[4 * row : 4 * row + 4]}) for row in range(70)])
+    rows = [sorted({hashes[index] for index in popular[4 * row : 4 * row + 4]}) for row in range(70)]
+    rows[0:27:3] = [sorted(rows[row] + generator.integers(1, 2**62, 4).tolist()) for row in range(0, 27, 3)]
+    rows[43:70:3] = rows[0:27:3]
+    values = ragged(rows)
     since = generator.random(len(values.values)) * observations.starts.max()
     outgoing = np.flatnonzero(observations.problem.callee != observations.problem.callee[0])
     candidates = find_candidates(observations)
@@ -82,7 +89,9 @@ def test_exactly_the_shared_values_are_found(monkeypatch, block) -> None:
         found = matching.match(observations, pairs, values, values, times)
         expected = plain_match(observations, pairs, values, values, np.zeros_like(since) if times is None else times)
         assert len(expected) > 20
-        assert list(zip(found.pair.tolist(), found.shared.tolist(), found.chance.tolist(), strict=True)) == expected
+        assert {is_most for *_, is_most in expected} == {False, True}
+        columns = (found.pair, found.shared, found.chance, found.most)
+        assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
 
 
 def test_a_value_counts_from_when_it_is_there() -> None:

@@ -28,6 +28,10 @@ BEYOND_DOUBT = 7.0
 """Nats by which the contents must prefer one parent to all others to decide a link (one in 1100 is wrong)."""
 HOPELESS = 12.0
 """Nats by which the contents must prefer another parent to a candidate, and speak against it, to drop it."""
+NEAR = 3.0
+"""Nats less than the best parent that another may have and yet be as open (one in 20)."""
+MOST_NEAR = 4
+"""Parents that the contents leave open for a call; among more, it tells nothing of the calls that follow it."""
 PASSES = 2
 """How often the evidence is weighed."""
 SAMPLE = 4000
@@ -73,6 +77,7 @@ def weigh_contents(
     pairs, unit_pair = _call_pairs(observations, units)
     for number in range(PASSES):
         if number:
+            pairs.near = _near(units, weight, settled)[unit_pair]
             pairs, unit_pair = _drop_hopeless(units, weight, settled, pairs, unit_pair)
         weight, apart = np.zeros(len(units.pair_unit)), np.zeros(len(units.pair_unit))
         for evidence in known_evidence().values():
@@ -149,6 +154,15 @@ def _drop_hopeless(
     units.keep(keep)
     left = keep[unit_pair]
     return pairs.kept(left), (np.cumsum(keep) - 1)[unit_pair[left]]
+
+
+def _near(units: Units, weight: NDArray[np.float64], settled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether each pair of `units` is of one that is not settled, and of the few that its contents leave open. (pairs,)."""
+    best = np.full(len(units), -np.inf)
+    np.maximum.at(best, units.pair_unit, weight)
+    near = (weight > best[units.pair_unit] - NEAR) & (best > 0)[units.pair_unit] & ~settled[units.pair_unit]
+    few = np.bincount(units.pair_unit, weights=near, minlength=len(units)) <= MOST_NEAR
+    return near & few[units.pair_unit]
 
 
 def has_contents(observations: Observations) -> bool:

@@ -32,6 +32,8 @@ MOST_BLOCK_UNITS = 1500
 """A block is cut here even if a request is torn by it."""
 UNASSIGNED_COST = 200.0
 """Nats that leaving a unit without a parent costs, so that it happens only where there is no room."""
+NO_CUE_YET = -14.0
+"""Log density of a delay whose cue has not been assigned."""
 MOST_PREDECESSORS = 24
 """Units that ended last before a unit started, of which it may follow one."""
 
@@ -116,7 +118,7 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
         own = int(service.slot_class[slot])
         mine = np.flatnonzero(service.unit_class[pair_unit] == own)
         unit, request = pair_unit[mine], pair_request[mine]
-        score = pair_scores(service, model, held, unit, mine, np.full(len(mine), slot))
+        score = pair_scores(service, model, held, unit, mine, np.full(len(mine), slot), NO_CUE_YET)
         copies = int((service.slot_class == own).sum())
         if copies > 1:
             _assign_chains(service, model, parent, slot, unit, request, score)

@@ -84,7 +84,7 @@ class Effort(NamedTuple):
 
 THOROUGH = Effort(8_000, 4, 5.0, 20, 0.4, (0.5, 0.25, 0.1, 0.05, 0.02), 2.0, 0.6)
 """For a service that is learned."""
-QUICK = Effort(8_000, 4, 3.0, 10, 0.4, (0.3, 0.05), 0.8, 0.8)
+QUICK = Effort(4_000, 4, 6.0, 10, 0.4, (0.3, 0.05), 1.6, 1.6)
 """For a service in one of many stretches."""
 
 
@@ -142,7 +142,7 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     sampler.run(effort.settling)
     sampler.propose()
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
-    chosen = np.where(contested, _likeliest(service, sampler, pair_unit, effort), fixed)
+    chosen = np.where(contested, _likeliest(service, sampler, effort), fixed)
     chosen[~_are_candidates(service, pair_unit, chosen)] = -1
     _follow_majorities(service, chosen, contested, pair_unit, pair_share, none_share)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
@@ -257,27 +257,47 @@ def _count(
     return share, none / total
 
 
-def _likeliest(service: Service, sampler: Sampler, pair_unit: NDArray[np.int64], effort: Effort) -> NDArray[np.int64]:
-    """The likeliest assignment found: for each set of requests that compete, the best chain's. Shape (units,)."""
+def _likeliest(service: Service, sampler: Sampler, effort: Effort) -> NDArray[np.int64]:
+    """The likeliest assignment found, put together from the best parts of the chains. Shape (units,)."""
     columns = sampler.chains * len(sampler.active)
     sweeps = max(effort.least_cooling_sweeps, effort.cooling_sweeps * min(1.0, effort.columns / columns))
     for temperature in effort.cooling:
         sampler.run(sweeps, temperature)
-    links = csr_matrix(
-        (np.ones(len(pair_unit), np.int8), (pair_unit, service.units + service.candidates)),
-        shape=(service.units + service.requests,) * 2,
-    )
-    _, component = connected_components(links, directed=False)
-    width = len(sampler.active)
-    of_request = component[service.units + sampler.active]
-    components = int(component.max()) + 1
-    likelihood = (sampler.likelihood + sampler.weight)[:-1].reshape(sampler.chains, width)
     drawn = sampler.parents()
-    total = np.zeros((sampler.chains, components))
-    for chain, row in enumerate(likelihood):
-        total[chain] = np.bincount(of_request, weights=row, minlength=components)
-    best: NDArray[np.int64] = drawn[np.argmax(total, axis=0)[component[: service.units]], np.arange(service.units)]
-    return best
+    likelihood = np.zeros((sampler.chains, service.requests))
+    likelihood[:, sampler.active] = (sampler.likelihood + sampler.weight)[:-1].reshape(sampler.chains, -1)
+    alone = np.where(drawn < 0, sampler.model.background[service.unit_class], 0.0)
+    return recombined(drawn, likelihood, np.where(np.isfinite(alone), alone, 0.0))
+
+
+def recombined(
+    drawn: NDArray[np.int64], likelihood: NDArray[np.float64], alone: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The best assignment that parts of several ones make, shape (units,): partition crossover.
+
+    `drawn` (assignments, units) is the request of each unit, -1: none; `likelihood` (assignments, requests) that of what
+    each request holds, `alone` (assignments, units) that of having none. Requests between which no unit is placed
+    otherwise by another assignment have nothing to do with each other: each set of the others takes what is best for it.
+    Source: Whitley, Hains & Howe, Tunneling between optima: partition crossover for the traveling salesman problem, 2009.
+    """
+    requests = likelihood.shape[1]
+    # Where a unit is in any of the assignments; those that never have a request are left alone.
+    first = drawn.max(axis=0)
+    placed = np.flatnonzero(first >= 0)
+    _, unit = np.nonzero(drawn[:, placed] >= 0)
+    elsewhere = drawn[:, placed][drawn[:, placed] >= 0]
+    links = csr_matrix((np.ones(len(unit), np.int8), (first[placed[unit]], elsewhere)), shape=(requests, requests))
+    parts, part = connected_components(links, directed=False)
+    best = np.zeros(parts, np.int64)
+    most = np.full(parts, -np.inf)
+    for number, (of_requests, of_units) in enumerate(zip(likelihood, alone, strict=True)):
+        total = np.bincount(part, weights=of_requests, minlength=parts)
+        total += np.bincount(part[first[placed]], weights=of_units[placed], minlength=parts)
+        better = total > most
+        best[better], most[better] = number, total[better]
+    chosen = np.full(drawn.shape[1], -1, np.int64)
+    chosen[placed] = drawn[best[part[first[placed]]], placed]
+    return chosen
 
 
 def _follow_majorities(

@@ -26,8 +26,6 @@ EVEN_SHARE = 0.15
 """Share of a unit's proposals that are spread evenly over its candidates."""
 LEAST_OPTIONS = 0.15
 """How open the parent of a plain unit counts, in further candidates."""
-NO_CUE_YET = -14.0
-"""Log density of a delay whose cue has not been assigned."""
 
 
 def pair_scores(
@@ -37,10 +35,12 @@ def pair_scores(
     unit: NDArray[np.int64],
     pair: NDArray[np.int64],
     slot: NDArray[np.int64],
+    without_cue: float | None = None,
 ) -> NDArray[np.float64]:
     """Log-likelihood ratio of each `pair` (pairs,), which is of `unit`, as the first of its class in `slot`.
 
-    `held` (slots, requests) says when the cues of the requests were.
+    `held` (slots, requests) says when the cues of the requests were. A delay that lacks its cue has the log density
+    `without_cue`, or by default, as the model has it, that of the time since the arrival.
     """
     request = service.candidates[pair]
     delays, slots = model.delays, service.slots
@@ -50,8 +50,11 @@ def pair_scores(
     cue_time = np.where(row <= slots, service.ends[cue_unit], service.starts[cue_unit])
     since = np.where(row > 2 * slots, service.responds[request], np.where(row > 0, cue_time, service.arrives[request]))
     lacking = np.isnan(since)
-    bins, stretch = delay_bins(np.where(lacking, 0.0, start - since), service.resolution)
-    score = np.where(lacking, NO_CUE_YET, delays.table[kind, slot, bins] - stretch)
+    since = np.where(lacking, service.arrives[request], since)
+    bins, stretch = delay_bins(start - since, service.resolution)
+    score: NDArray[np.float64] = delays.table[kind, slot + lacking * slots, bins] - stretch
+    if without_cue is not None:
+        score[lacking] = without_cue
     closes = np.flatnonzero(delays.closing[kind] == 1 + slot)
     closing = service.responds[request[closes]] - service.ends[unit[closes]]
     bins, stretch = delay_bins(np.nan_to_num(closing), service.resolution)

@@ -63,3 +63,48 @@ def test_an_earlier_answer_gives_a_later_question_its_value() -> None:
     solution = link(world.problem())
     assert accuracy(solution, world.truth()) >= 0.99
     assert any("earlier call" in item.detail for item in solution.evidence)
+
+
+def _finding_the_same(world, call) -> float:
+    """Two requests at a time look for the same name; what one of them finds is what it reads then."""
+    number = len([one for one in world.calls if one.operation == call.operation])
+    call.request_tokens = [number // 2 * 2 + 1]
+    start = call.arrive + float(world.random.uniform(0, 20e-3))
+    first = world.call(
+        call.callee,
+        "db",
+        "FIND",
+        start,
+        call,
+        request_tokens=call.request_tokens,
+        response_tokens=[number // 2 * 2 + 2],
+    )
+    start = first.end + float(world.random.uniform(0, 20e-3))
+    return world.call(call.callee, "db", "READ", start, call, request_tokens=[number // 2 * 2 + 2]).end + 1e-3
+
+
+def test_an_answer_that_one_of_two_requests_got_is_told_to_both() -> None:
+    """Whose the first call is stays open between two: so is the second one, and no other request gets it."""
+    world = simulate(_finding_the_same, rate=1000, count=300)
+    problem = world.problem()
+    solution, truth = link(problem), np.array(world.truth())
+    reads = np.array([one.operation == "READ" for one in world.calls])
+    linked = reads & (solution.parent >= 0)
+    assert linked.sum() >= 0.99 * reads.sum()
+    names = [one.request_tokens for one in world.calls]
+    same = [names[found] == names[right] for found, right in zip(solution.parent[linked], truth[linked], strict=True)]
+    assert np.mean(same) >= 0.99
+
+
+def _asking_for_many(world, call) -> float:
+    """Requests ask for eight of sixty things: each of these is asked for by many, all eight together by hardly any two."""
+    call.request_tokens = sorted(int(number) + 1 for number in world.random.choice(60, 8, replace=False))
+    start = call.arrive + float(world.random.uniform(0, 20e-3))
+    child = world.call(call.callee, "db", "SELECT", start, call, request_tokens=call.request_tokens)
+    return child.end + float(world.random.uniform(0, 20e-3))
+
+
+def test_many_common_values_together_are_rare() -> None:
+    """Where no single value decides, sharing most of them does."""
+    world = simulate(_asking_for_many, rate=1000, count=600)
+    assert accuracy(link(world.problem()), world.truth()) >= 0.98

@@ -33,6 +33,8 @@ class Match(NamedTuple):
     """How many such values each shares, shape (sharing,)."""
     chance: NDArray[np.float64]
     """Probability that an unrelated call would share a value as rare as the rarest of them, shape (sharing,)."""
+    most: NDArray[np.bool_]
+    """Whether each shares several, and most of what the child could share with anybody, shape (sharing,)."""
     comparable: NDArray[np.bool_]
     """Whether both sides of each pair carry any value, shape (pairs,)."""
 
@@ -45,13 +47,15 @@ class Pairs:
     """Index of the outgoing call."""
     parent: NDArray[np.int64]
     """Index of an incoming call of the same process."""
+    near: NDArray[np.bool_] | None = None
+    """Whether the parent is one of a few that what was said before leaves open for the child; None: nothing was said."""
 
     def __len__(self) -> int:
         return len(self.child)
 
     def kept(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pairs:
         """The pairs that are `chosen`: whether each is (pairs,), or their rising numbers."""
-        return Pairs(self.child[chosen], self.parent[chosen])
+        return Pairs(self.child[chosen], self.parent[chosen], None if self.near is None else self.near[chosen])
 
 
 @dataclass(slots=True)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from wiretrace.linking.observations import Observations
     from wiretrace.model.link_problem import Ragged
 
+SEVERAL = 3
+"""Values that a pair shares at least to share most of them."""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 """Odd constant (2**64 divided by the golden ratio) that spreads call numbers over the hashes."""
 OTHER_CALLS = 4000
@@ -144,7 +146,10 @@ def _match(
     sharing, number = number_groups(pair)
     chance = np.ones(len(sharing))
     np.minimum.at(chance, number, wanted.chance[of_wanted])
-    return Match(sharing, np.bincount(number, minlength=len(sharing)), chance, comparable)
+    shared = np.bincount(number, minlength=len(sharing))
+    could = np.zeros(len(sharing), np.int64)
+    could[number] = np.bincount(wanted.child)[wanted.child[of_wanted]]
+    return Match(sharing, shared, chance, (shared >= SEVERAL) & (2 * shared > could), comparable)
 
 
 def _incoming(observations: Observations, pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -41,6 +41,8 @@ class MatchRates(NamedTuple):
     """Share of the true pairs that share a value."""
     chance: NDArray[np.float64]
     """Share of the wrong pairs that do."""
+    most: NDArray[np.float64]
+    """Nats by which sharing most of the values is likelier for true pairs than for wrong ones."""
 
 
 def operation_pairs(observations: Observations, pairs: Pairs) -> OperationPairs:
@@ -61,7 +63,17 @@ def match_rates(of: OperationPairs, pairs: Pairs, found: Match, known: NDArray[n
     trials = np.bincount(group[true_pair], minlength=len(operations))
     by_chance = np.bincount(group[found.pair[wrong_pair[found.pair]]], minlength=len(operations))
     wrong_trials = np.bincount(group[wrong_pair], minlength=len(operations))
-    return MatchRates(operations, _rate(matches, trials), _chance(by_chance, wrong_trials))
+    most = found.pair[found.most]
+    most_matches = np.bincount(group[most[true_pair[most]]], minlength=len(operations))
+    most_by_chance = np.bincount(group[most[wrong_pair[most]]], minlength=len(operations))
+    # A child has one parent: whatever else shares most with it does so by chance, though nothing is beyond doubt yet.
+    children = group[most] * np.int64(len(known)) + pairs.child[most]
+    first = most[np.unique(children, return_index=True)[1]]
+    others = np.bincount(group[most], minlength=len(operations)) - np.bincount(group[first], minlength=len(operations))
+    among_all = _chance(others, np.bincount(group[found.comparable], minlength=len(operations)))
+    by_chance_at_most = np.minimum(_chance(most_by_chance, wrong_trials), among_all)
+    telling = np.log(_rate(most_matches, trials)) - np.log(by_chance_at_most)
+    return MatchRates(operations, _rate(matches, trials), _chance(by_chance, wrong_trials), telling)
 
 
 def _rate(matches: NDArray[np.int64], trials: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -86,5 +98,7 @@ def match_weights(of: OperationPairs, found: Match, rates: MatchRates) -> NDArra
     weight: NDArray[np.float64] = np.clip(without, -MOST_NATS, MOST_NATS)[of.group]
     weight *= found.comparable
     shares = np.log(rate[of.group[found.pair]]) - np.log(np.maximum(found.chance, 1e-6))
+    # Each of many values may be common, and all of them together be rare.
+    shares = np.where(found.most, np.maximum(shares, np.append(rates.most, 0.0)[at][of.group[found.pair]]), shares)
     weight[found.pair] = np.clip(shares, -MOST_NATS, MOST_NATS)
     return weight

@@ -76,19 +76,26 @@ def _flows(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -
     if len(responses.values):
         yield 1, match(observations, pairs, responses, responses)
     if len(requests.values) and len(responses.values):
-        answers, answered = _answers(observations, known)
+        answers, answered = _answers(observations, pairs, known)
         if len(answers.values):
             yield 2, match(observations, pairs, requests, answers, answered)
         responded = np.repeat(observations.responds, np.diff(responses.offsets))
         yield 3, match(observations, pairs, requests, responses, responded)
 
 
-def _answers(observations: Observations, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
-    """Per call, the values of the answers that its children of known parentage got, and when each was there."""
+def _answers(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
+    """Per call, the values of the answers that its children got, and when each was there.
+
+    A child whose parent is open among a few is counted with each of them: what follows from its answer has the same one.
+    """
     tokens = observations.problem.response_tokens
     child = np.flatnonzero((known != UNDECIDED) & (known >= 0))
+    parent = known[child]
+    if pairs.near is not None:
+        near = np.flatnonzero(pairs.near & (known[pairs.child] == UNDECIDED))
+        child, parent = np.append(child, pairs.child[near]), np.append(parent, pairs.parent[near])
     counts = np.diff(tokens.offsets)[child]
-    owner = np.repeat(known[child], counts)
+    owner = np.repeat(parent, counts)
     values = tokens.values[ranges(tokens.offsets[child], counts)]
     answered = np.repeat(observations.ends[child], counts)
     order = np.argsort(owner, kind="stable")
