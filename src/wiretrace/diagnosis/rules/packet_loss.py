@@ -313,8 +313,8 @@ def _figures(suspect: Suspect, losses: Losses) -> str:
     if whole.again:
         said.append(
             f"{to} {there.again:,} of {there.sent:,} segments were sent again, {away} {back.again:,} of {back.sent:,}, "
-            "where only one end was captured: whether they were lost, or their acknowledgements, or the sender did not wait "
-            "long enough, can not be told."
+            "where not both ends were captured: whether they were lost, or their acknowledgements, or the sender did not "
+            "wait long enough, can not be told."
         )
     if rest.sent:
         said.append(f"On all other ways it is {rest.wrong:,} of {rest.sent:,}.")
