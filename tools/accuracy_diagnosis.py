@@ -35,8 +35,9 @@ from tests.lab.mesh.run import BEHAVIOURS, REQUESTS, Fault, Mesh, behaviour, ran
 
 from wiretrace.case.reader import Case  # noqa: E402
 from wiretrace.case.writer import CaseWriter  # noqa: E402
-from wiretrace.diagnosis.comparison import Measured, compare  # noqa: E402
+from wiretrace.diagnosis.comparison import compare  # noqa: E402
 from wiretrace.diagnosis.diagnose import diagnose  # noqa: E402
+from wiretrace.diagnosis.measured import Measured  # noqa: E402
 from wiretrace.diagnosis.observed import Observed  # noqa: E402
 from wiretrace.hosts.names_file import read_names  # noqa: E402
 from wiretrace.model.progress import NoProgress  # noqa: E402

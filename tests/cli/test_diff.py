@@ -7,6 +7,7 @@ import pytest
 from tests.cli.test_why import written
 from tests.diagnosis.rules.scenarios import broken_by_database, slow_instance_of_two, steady
 from tests.support.command_line import invoke, run
+from tests.support.system import System
 
 from wiretrace.model.errors import UsageError
 
@@ -42,6 +43,22 @@ def test_two_times_of_one_case_are_compared(tmp_path: Path) -> None:
     text = " ".join(invoke(["diff", path, *windows]).split())
     assert "Most of it: web → shop: GET /orders/{id} costs a request +" in text
     assert "server" in text
+
+
+def test_of_thousands_of_operations_the_first_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    """Both of what changed and of what did not; the document tells all."""
+    paths = []
+    for name, first in (("before", 0), ("after", 30)):
+        system = System()
+        for number in range(60):
+            for again in range(10):
+                system.call(None, ("client", "web1"), f"GET /{first + number}", number * 50.0 + again, 10)
+        paths.append(written(tmp_path / f"{name}.case", system))
+    text = invoke(["diff", *paths])
+    assert "… 40 more changed: --json tells all" in text
+    assert "… 18 more did not change by much: --json tells all" in text
+    assert text.count(" requests") == 20 + 12
+    assert len(json.loads(invoke(["diff", *paths, "--json"]))["operations"]) == 90
 
 
 @pytest.mark.parametrize("window", ["+1", "a/b", "+1/c"])

@@ -7,7 +7,8 @@ import random
 import pytest
 from tests.support.system import System
 
-from wiretrace.diagnosis.comparison import Measured, compare
+from wiretrace.diagnosis.comparison import compare
+from wiretrace.diagnosis.measured import Measured
 from wiretrace.diagnosis.observed import Observed
 
 FAILED = {"status": "500", "outcome": "error"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.diagnosis.rules.scenarios import broken_by_database
 
-from wiretrace.diagnosis.comparison import Measured
+from wiretrace.diagnosis.measured import Measured
 from wiretrace.diagnosis.objectives import Objective, judge, read_objectives
 from wiretrace.diagnosis.observed import Observed
 from wiretrace.model.errors import UserError

@@ -73,6 +73,8 @@ CONNECTION_DEFAULTS: dict[str, Any] = {
     "server_bytes": 0,
     "client_lost_bytes": 0,
     "server_lost_bytes": 0,
+    "client_segments": 1,
+    "server_segments": 1,
     "retransmitted_segments": 0,
     "out_of_order_segments": 0,
     "zero_windows": 0,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.lab import topology
@@ -14,7 +15,10 @@ from tests.lab.load import record_load
 from tests.lab.recording import leaks
 from tests.lab.run import LabOptions, record_lab
 from tests.lab.score import read_truth
+from tests.support.cases import analyzed
 from tests.support.command_line import COMMAND_SECONDS
+
+from wiretrace.model.settings import Settings
 
 pytestmark = pytest.mark.lab
 REQUESTS = 60
@@ -95,6 +99,44 @@ def test_midway_on_a_lossy_link_in_one_file(tmp_path):
     assert to_shop - opened, "nginx uses connections from before the recording"
     calls = read_truth(tmp_path / "truth.jsonl")
     assert sum(call.caller == "client" for call in calls) == 40
+
+
+def test_a_link_that_loses_packets_is_found_and_its_host_is_named(tmp_path):
+    """From the captures of all hosts: what left its sender and never arrived was lost at shop1's link, both ways."""
+    record_lab(LabOptions(tmp_path, requests=200, concurrency=8, loss_percent=3))
+    (finding,) = packet_losses(tmp_path)
+    assert (finding["component_kind"], finding["component"]) == ("host", "shop1")
+    assert finding["severity"] != "info"
+    assert "Segments to and from host shop1 are lost on the way" in finding["title"]
+    assert "On all other ways it is 0 of " in finding["detail"]
+
+
+def test_without_loss_none_is_found(lab, tmp_path):
+    """Also where a recorder missed packets itself: their bytes were acknowledged, and nobody sent them again."""
+    assert packet_losses(lab) == []
+    for capture in lab.glob("*.pcap"):
+        (tmp_path / capture.name).write_bytes(capture.read_bytes())
+    forget_packets(tmp_path / "shop1.pcap", every=40)
+    assert packet_losses(tmp_path) == []
+
+
+def packet_losses(captures: Path) -> list[dict[str, Any]]:
+    """The findings about lost packets in a folder of captures."""
+    case = analyzed(captures / "a.case", sorted(captures.glob("*.pcap")), Settings(jobs=1))
+    return [row for row in case.table("findings").to_pylist() if row["code"] == "packet-loss"]
+
+
+def forget_packets(capture: Path, every: int) -> None:
+    """Take one in so many packets out of a capture file, as a recorder does that can not keep up."""
+    data = capture.read_bytes()
+    kept, at, number = [data[:24]], 24, 0
+    while at < len(data):
+        end = at + 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        number += 1
+        if number % every:
+            kept.append(data[at:end])
+        at = end
+    capture.write_bytes(b"".join(kept))
 
 
 def test_an_interrupted_run_leaves_no_namespace_and_no_process(tmp_path):

@@ -365,6 +365,8 @@ class CaseBuilder:
                     "server_bytes": sum(row["response_bytes"] for row in exchanges),
                     "client_lost_bytes": 0,
                     "server_lost_bytes": 0,
+                    "client_segments": len(exchanges) + number % 3,
+                    "server_segments": len(exchanges),
                     "retransmitted_segments": number % 3,
                     "out_of_order_segments": 0,
                     "zero_windows": 0,

@@ -21,6 +21,8 @@ from wiretrace.model.tables import TABLES
 START_NS = 1_795_211_204_000_000_000
 MILLISECOND = 1_000_000
 PORTS = {"http": 80, "postgresql": 5432, "mysql": 3306, "redis": 6379, "dns": 53}
+SERVER_VIEWS = 1 << 20
+"""Added to the number of a connection where its server's host captured it."""
 WAY_NS = 100_000
 """Time that a call is on its way, there and back each."""
 
@@ -51,6 +53,7 @@ class System:
         size: int = 900,
         asked: int = 200,
         way: float = 0.0,
+        stalled: float = 0.0,
         values: tuple[str, ...] = (),
         one_way: bool = False,
         question: bool = False,
@@ -58,9 +61,10 @@ class System:
     ) -> dict[str, Any]:
         """Add a call between two hosts, such as web1 and shop2 (a number at the end is the instance of a service).
 
-        `at` and `took` are milliseconds, `way` milliseconds lost between the two hosts; `content` makes digests equal;
-        `connection` names the connection that carries it (one for all calls between two hosts, if not given). One that
-        `follows` takes off a queue what its parent put there.
+        `at` and `took` are milliseconds, `way` milliseconds lost between the two hosts, `stalled` those of them in which it
+        waited for segments to be sent again; `content` makes digests equal; `connection` names the connection that
+        carries it (one for all calls between two hosts, if not given). One that `follows` takes off a queue what its parent
+        put there.
         """
         client, server = ends
         number = len(self.calls)
@@ -108,6 +112,8 @@ class System:
             "other_exchanges": [],
             "request_bytes": asked,
             "response_bytes": size if answered else 0,
+            "retransmission_ns": round(stalled * MILLISECOND),
+            "retransmitted": int(stalled > 0),
             "attributes": "{}",
             "notes": [],
         }
@@ -178,8 +184,9 @@ class System:
         end = max((call["end_ns"] for call in self.calls), default=START_NS)
         return [
             {
-                "connection": link["connection"],
-                "capture": link["client"],
+                "connection": link["connection"] + (0 if capture == link["client"] else SERVER_VIEWS),
+                "capture": capture,
+                "transport": "tcp",
                 "protocol": link["protocol"],
                 "client_address": self._address(link["client"]),
                 "client_port": link["port"],
@@ -194,13 +201,41 @@ class System:
                 "server_bytes": 0,
                 "client_lost_bytes": 0,
                 "server_lost_bytes": 0,
+                "client_segments": link["exchanges"],
+                "server_segments": link["exchanges"],
                 "retransmitted_segments": 0,
                 "out_of_order_segments": 0,
                 "zero_windows": 0,
                 "exchanges": link["exchanges"],
+                **told,
             }
             for link in self.connections.values()
+            for capture, told in link.get("views", {link["client"]: {}}).items()
         ]
+
+    def send(
+        self,
+        ends: tuple[str, str],
+        sent: tuple[int, int],
+        lost: tuple[int, int] = (0, 0),
+        needless: tuple[int, int] = (0, 0),
+        seen_by: str = "",
+        **more: int,
+    ) -> None:
+        """Tell what client and server sent each other on the connection between two hosts that calls went over.
+
+        `lost` and `needless` are, of each, the segments that were sent again and came once, or came both times; both
+        hosts captured it, or only `seen_by`. `more` are further columns of its rows.
+        """
+        views: dict[str, dict[str, int]] = {}
+        for at, host in enumerate(ends):
+            views[host] = dict(more)
+            for sender, side in enumerate(("client", "server")):
+                away = 0 if sender == at else lost[sender]
+                views[host][f"{side}_segments"] = sent[sender] - away
+                views[host][f"{side}_retransmitted"] = lost[sender] + needless[sender] - away
+        chosen = {host: view for host, view in views.items() if seen_by in ("", host)}
+        self.connections[" ".join(ends), ends[1]]["views"] = chosen
 
     def end_connection(self, name: str, server: str, at: float) -> None:
         """The client closes a connection at this time."""

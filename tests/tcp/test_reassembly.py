@@ -129,6 +129,17 @@ def test_keep_alives_and_retransmissions_are_told_apart() -> None:
     assert streams.reassembler.connections.retransmitted_of[0] == 1
 
 
+@pytest.mark.parametrize("chunk", [700, 1 << 20])
+def test_segments_are_counted_each_time_that_they_were_captured(chunk: int) -> None:
+    """Wherever the capture is cut for reading, and whether they are in order, held back or sent again."""
+    conversation = TcpConversation(mss=100).open().send(Side.CLIENT, b"a" * 1000).send(Side.SERVER, b"b" * 500)
+    conversation.segment(Side.CLIENT, ACK, b"a" * 100, seq=1001)
+    packets = conversation.packets
+    packets[5], packets[6] = packets[6], packets[5]
+    streams = Streams(drop(packets, 8), Limits(chunk_bytes=chunk))
+    assert streams.reassembler.connections.segments_of[:2].tolist() == [10, 5]
+
+
 def test_a_hole_the_receiver_acknowledged_is_lost() -> None:
     """Bytes that the peer acknowledges and the capture lacks are counted as lost, and what follows is delivered."""
     conversation = TcpConversation(mss=10).open().send(Side.CLIENT, b"a" * 10 + b"b" * 10 + b"c" * 10)

@@ -37,7 +37,8 @@ def command(
     first call; with one case, give both windows.
     """
     from wiretrace.case.reader import Case
-    from wiretrace.diagnosis.comparison import Measured, compare
+    from wiretrace.diagnosis.comparison import compare
+    from wiretrace.diagnosis.measured import Measured
     from wiretrace.diagnosis.observed import Observed
 
     if after is None and not (before_window and after_window):

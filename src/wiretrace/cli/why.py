@@ -34,7 +34,7 @@ def command(case_path: Path, as_json: bool, slo_path: Path | None) -> int:
     answer = answer_of(case)
     verdicts = []
     if objectives is not None:
-        from wiretrace.diagnosis.comparison import Measured
+        from wiretrace.diagnosis.measured import Measured
         from wiretrace.diagnosis.objectives import judge
         from wiretrace.diagnosis.observed import Observed
 

@@ -13,16 +13,17 @@ import msgspec
 import numpy as np
 
 from wiretrace.diagnosis.columns import Kind
-from wiretrace.diagnosis.contributions import PARTS, contributions_of
-from wiretrace.diagnosis.names import Names
+from wiretrace.diagnosis.contributions import PARTS
 from wiretrace.diagnosis.shared_change import SharedChange, shared_change, shared_words
 from wiretrace.diagnosis.slower_requests import LARGE, changed, high_of, median_of
 from wiretrace.diagnosis.statistics import normal_p, table_p
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from wiretrace.diagnosis.observed import Observed
+    from wiretrace.diagnosis.measured import Measured, Step
 
 SCHEMA = "wiretrace.diff/1"
 FEWEST = 10
@@ -41,19 +42,6 @@ ERROR_COSTS_NS = 10_000_000_000
 """What an error weighs against lost time, where changes are ranked."""
 FEWEST_PARTS_NS = 1_000
 """Parts that changed by less are left out; their sum is told as the rest."""
-
-
-class Step(NamedTuple):
-    """Calls of one kind between two services."""
-
-    caller: str
-    callee: str
-    operation: str
-
-    @property
-    def words(self) -> str:
-        """In words: "web → shop: GET /orders/{id}"."""
-        return f"{self.caller} → {self.callee}: {self.operation}"
 
 
 class PartChange(msgspec.Struct):
@@ -133,94 +121,12 @@ class Comparison(msgspec.Struct):
     """The flagged ones only, by impact."""
 
 
-class Measured:
-    """One of the two sides: requests that began in a window of time, by kind, and what their calls contribute."""
-
-    def __init__(self, observed: Observed, from_ns: int | None = None, to_ns: int | None = None) -> None:
-        calls = observed.calls
-        within = np.ones(len(calls), np.bool_)
-        if from_ns is not None:
-            within &= calls.start >= from_ns
-        if to_ns is not None:
-            within &= calls.start < to_ns
-        known = observed.entering & within & ~(calls.unknown & (observed.duration == 0))
-        self.requests = np.flatnonzero(known)
-        """Rows of the requests."""
-        self.start = calls.start[self.requests]
-        self.duration = observed.duration[self.requests].astype(np.float64)
-        self.failed = observed.failed[self.requests]
-        codes = calls.kind[self.requests]
-        self._of_kind = {calls.kinds[code]: np.flatnonzero(codes == code) for code in dict.fromkeys(codes.tolist())}
-        in_window = known[observed.request]
-        rows = np.flatnonzero(in_window & ~calls.sets_up[calls.kind])
-        number = np.full(len(calls), -1, np.int64)
-        number[self.requests] = np.arange(len(self.requests))
-        self.request_of = number[observed.request[rows]]
-        """Index into `requests` of each call."""
-        steps = Names[Step]()
-        routes = observed.routes
-        of_route = [
-            steps.code(Step(routes.callers[caller], calls.kinds[kind].service, calls.kinds[kind].operation))
-            for caller, kind in zip(routes.caller.tolist(), routes.kind.tolist(), strict=True)
-        ]
-        self.steps = steps.things
-        self.step_of = np.array(of_route or [0], np.int64)[observed.route[rows]]
-        self.parts = contributions_of(observed)[:, rows]
-        self.failed_first = observed.failed_first[rows]
-        # The set-up of a request's own connection comes before it; a request lasts from its first byte.
-        is_request = calls.start[rows] == calls.start[observed.request[rows]]
-        self.parts[:3, is_request & (observed.parent[rows] < 0)] = 0.0
-        whole = np.bincount(self.request_of, self.parts.sum(axis=0), len(self.requests))
-        # What set-up calls (logins) took is no call's own: it is given to the parts in proportion, so that they add up.
-        self.parts *= (self.duration / np.where(whole > 0, whole, 1.0))[self.request_of]
-
-        failing = np.bincount(self.step_of[self.failed_first], minlength=len(self.steps)) > 0
-        self.failing_share = (1 + int(failing.sum())) / (1 + len(self.steps))
-        """Share of the kinds of call that fail at all: the probability that one fails now and then by nature."""
-
-    @property
-    def kinds(self) -> list[Kind]:
-        """Kinds of request."""
-        return list(self._of_kind)
-
-    def of_kind(self, kind: Kind) -> NDArray[np.int64]:
-        """Indices of the requests of a kind."""
-        return self._of_kind.get(kind, np.zeros(0, np.int64))
-
-    def by_start(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Some requests in the order of their start."""
-        return rows[np.argsort(self.start[rows], kind="stable")]
-
-    def around(self, rows: NDArray[np.int64], band: tuple[float, float]) -> NDArray[np.int64]:
-        """Those of some requests whose duration is in a band of ranks, given as shares of their number; at least one."""
-        rows = rows[np.argsort(self.duration[rows], kind="stable")]
-        first = int(band[0] * (len(rows) - 1))
-        return rows[first : max(int(band[1] * len(rows)), first + 1)]
-
-    def by_callee(self, weights: NDArray[np.float64]) -> dict[str, float]:
-        """Weighted sum of the time that each service takes by itself; `weights` has one entry a request."""
-        found: dict[str, float] = {}
-        for (step, _), value in self.profile(weights).items():
-            found[step.callee] = found.get(step.callee, 0.0) + value
-        return found
-
-    def profile(self, weights: NDArray[np.float64]) -> dict[tuple[Step, str], float]:
-        """Weighted sum of the contributions by step and part; `weights` has one entry a request."""
-        weight = weights[self.request_of]
-        found = {}
-        for number, part in enumerate(PARTS):
-            sums = np.bincount(self.step_of, self.parts[number] * weight, len(self.steps))
-            for step, value in zip(self.steps, sums.tolist(), strict=True):
-                if value:
-                    found[step, part] = value
-        return found
-
-
 def compare(before: Measured, after: Measured) -> Comparison:
     """Compare two sides."""
     kinds = list(dict.fromkeys([*before.kinds, *after.kinds]))
     shared = {percentile: _shared(kinds, before, after, band) for percentile, band in BANDS.items()}
-    operations = [_operation(kind, before, after, shared) for kind in kinds]
+    operations = [_operation(kind, before, after) for kind in kinds]
+    _split_durations(operations, before, after, shared)
     _flag_durations(operations, before, after)
     _flag_errors(operations, before, after)
     operations.sort(key=lambda each: (not each.flagged, -_size(each), each.operation, each.service))
@@ -237,10 +143,12 @@ def _shared(kinds: list[Kind], before: Measured, after: Measured, band: tuple[fl
     weights = [np.zeros(len(side.requests)) for side in sides]
     for kind in kinds:
         rows = [side.of_kind(kind) for side in sides]
+        fewest = min(map(len, rows))
+        if fewest < FEWEST:
+            continue
         for side, of_kind, weight in zip(sides, rows, weights, strict=True):
-            if min(map(len, rows)) >= FEWEST:
-                chosen = side.around(of_kind, band)
-                weight[chosen] = min(map(len, rows)) / len(chosen)
+            chosen = side.around(of_kind, band)
+            weight[chosen] = fewest / len(chosen)
     return shared_change(*(side.by_callee(weight) for side, weight in zip(sides, weights, strict=True)))
 
 
@@ -250,46 +158,57 @@ def _size(change: OperationChange) -> float:
     return change.requests_after * (lost + ERROR_COSTS_NS * abs(change.errors_after - change.errors_before))
 
 
-def _operation(kind: Kind, before: Measured, after: Measured, shared: dict[int, SharedChange]) -> OperationChange:
+def _operation(kind: Kind, before: Measured, after: Measured) -> OperationChange:
     sides = [(side, side.of_kind(kind)) for side in (before, after)]
     counts = [len(rows) for _, rows in sides]
     errors = [float(side.failed[rows].mean()) if len(rows) else 0.0 for side, rows in sides]
     change = OperationChange(kind.service, kind.operation, counts[0], counts[1], errors[0], errors[1], [], [])
-    if not all(counts):
-        if max(counts) >= FEWEST:
-            change.flagged.append("new" if counts[1] else "gone")
-        return change
-    for percentile in BANDS:
-        values, profiles = zip(*(_percentile(side, rows, percentile) for side, rows in sides), strict=True)
-        parts = [
-            PartChange(
-                step.caller,
-                step.callee,
-                step.operation,
-                part,
-                profiles[0].get((step, part), 0.0),
-                profiles[1].get((step, part), 0.0),
-            )
-            for step, part in dict.fromkeys([*profiles[0], *profiles[1]])
-        ]
-        parts.sort(key=lambda each: -abs(each.change_ns))
-        change.percentiles.append(
-            PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile])
-        )
+    if not all(counts) and max(counts) >= FEWEST:
+        change.flagged.append("new" if counts[1] else "gone")
     return change
 
 
-def _percentile(
-    side: Measured, rows: NDArray[np.int64], percentile: int
-) -> tuple[float, dict[tuple[Step, str], float]]:
-    """A percentile of some requests (nearest rank), and its split by step and part, which adds up to it."""
-    rows = rows[np.argsort(side.duration[rows], kind="stable")]
-    value = float(side.duration[rows[max(-(-len(rows) * percentile // 100) - 1, 0)]])
-    chosen = side.around(rows, BANDS[percentile])
-    total = float(side.duration[chosen].sum())
-    weights = np.zeros(len(side.requests))
-    weights[chosen] = value / total if total else 0.0
-    return value, side.profile(weights)
+def _split_durations(
+    operations: list[OperationChange], before: Measured, after: Measured, shared: dict[int, SharedChange]
+) -> None:
+    """Tell the percentiles of the kinds of request that both sides have, and split them."""
+    on_both = [each for each in operations if each.requests_before and each.requests_after]
+    kinds = [Kind(each.service, each.operation) for each in on_both]
+    for percentile in BANDS:
+        sides = [_percentiles(side, kinds, percentile) for side in (before, after)]
+        for each, *figures in zip(on_both, *sides, strict=True):
+            values, profiles = zip(*figures, strict=True)
+            parts = [
+                PartChange(
+                    step.caller,
+                    step.callee,
+                    step.operation,
+                    part,
+                    profiles[0].get((step, part), 0.0),
+                    profiles[1].get((step, part), 0.0),
+                )
+                for step, part in dict.fromkeys([*profiles[0], *profiles[1]])
+            ]
+            parts.sort(key=lambda change: -abs(change.change_ns))
+            each.percentiles.append(
+                PercentileChange(percentile, int(values[0]), int(values[1]), parts, shared[percentile])
+            )
+
+
+def _percentiles(
+    side: Measured, kinds: list[Kind], percentile: int
+) -> Iterator[tuple[float, dict[tuple[Step, str], float]]]:
+    """A percentile of each kind of request (nearest rank), and its split by step and part, which adds up to it."""
+    values, chosen = [], []
+    weights = np.zeros(len(kinds))
+    for number, kind in enumerate(kinds):
+        rows = side.of_kind(kind)
+        durations = np.sort(side.duration[rows])
+        values.append(float(durations[max(-(-len(rows) * percentile // 100) - 1, 0)]))
+        chosen.append(side.around(rows, BANDS[percentile]))
+        total = float(side.duration[chosen[-1]].sum())
+        weights[number] = values[-1] / total if total else 0.0
+    return zip(values, side.profiles_of(chosen, weights), strict=True)
 
 
 def _flag_durations(operations: list[OperationChange], before: Measured, after: Measured) -> None:
@@ -331,26 +250,44 @@ def _steps(before: Measured, after: Measured, late: bool, alike: float) -> list[
     requests = len(before.requests), len(after.requests)
     if not all(requests):
         return []
-    profiles = [side.profile(np.full(len(side.requests), 1 / len(side.requests))) for side in (before, after)]
-    counts = [_counts(side) for side in (before, after)]
-    by_nature = min(before.failing_share, after.failing_share)
-    found = []
     every = list(dict.fromkeys([*before.steps, *after.steps]))
-    for step in every:
-        parts = {part: profiles[1].get((step, part), 0.0) - profiles[0].get((step, part), 0.0) for part in PARTS}
-        gained = sum(parts.values())
-        more = gained - (alike - 1) * sum(profiles[0].get((step, part), 0.0) for part in PARTS)
-        old, new = (each.get(step, NO_CALLS) for each in counts)
-        flags = _step_flags(old, new, requests, by_nature)
-        errors = new.errors - old.errors
-        whole = max(sum(profiles[0].values()), 1.0)
-        if late and gained * more > 0 and abs(more) >= max(FEWEST_PARTS_NS, 0.02 * whole):
-            flags.append("time")
+    numbers = {step: number for number, step in enumerate(every)}
+    sides = [
+        (side, np.array([numbers[step] for step in side.steps], np.int64), len(side.requests))
+        for side in (before, after)
+    ]
+    profiles = [np.zeros((len(PARTS), len(every))) for _ in sides]
+    for found, (side, place, count) in zip(profiles, sides, strict=True):
+        found[:, place] = side.profile(np.full(count, 1 / count))
+    change = profiles[1] - profiles[0]
+    gained = _sum(change)
+    more = gained - (alike - 1) * _sum(profiles[0])
+    whole = max(sum(profiles[0].ravel().tolist()), 1.0)
+    is_late = late & (gained * more > 0) & (np.abs(more) >= max(FEWEST_PARTS_NS, 0.02 * whole))
+    old, new = (_counts(side, place, len(every)) for side, place, _ in sides)
+    by_nature = min(before.failing_share, after.failing_share)
+    changes = []
+    for number in np.flatnonzero(is_late | _may_be_flagged(old, new)).tolist():
+        one, other = old.of(number), new.of(number)
+        flags = _step_flags(one, other, requests, by_nature) + ["time"] * bool(is_late[number])
         if flags:
-            impact = abs(more) + ERROR_COSTS_NS * abs(errors) * max(old.mean, new.mean) * ("errors" in flags)
-            most = max(parts, key=lambda part: abs(parts[part]))
-            found.append(StepChange(*step, impact, gained, most, old.mean, new.mean, old.errors, new.errors, flags))
-    return sorted(found, key=lambda each: (-each.impact_ns, each.caller, each.callee, each.operation))
+            weighed = ERROR_COSTS_NS * abs(other.errors - one.errors) * max(one.mean, other.mean)
+            figures = (
+                abs(float(more[number])) + weighed * ("errors" in flags),
+                float(gained[number]),
+                PARTS[int(np.abs(change[:, number]).argmax())],
+            )
+            means_and_errors = one.mean, other.mean, one.errors, other.errors
+            changes.append(StepChange(*every[number], *figures, *means_and_errors, flags))
+    return sorted(changes, key=lambda each: (-each.impact_ns, each.caller, each.callee, each.operation))
+
+
+def _sum(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums over the first axis, part by part."""
+    found = np.zeros(parts.shape[1])
+    for part in parts:
+        found += part
+    return found
 
 
 class StepCounts(NamedTuple):
@@ -364,11 +301,23 @@ class StepCounts(NamedTuple):
     """Share of its calls that failed by themselves."""
 
 
-NO_CALLS = StepCounts(0, 0.0, 0.0, 0.0)
+class AllCounts(NamedTuple):
+    """The same of all steps. Arrays have shape (steps,)."""
+
+    calls: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+    def of(self, number: int) -> StepCounts:
+        """Those of one step."""
+        return StepCounts(
+            int(self.calls[number]), *(float(each[number]) for each in (self.mean, self.variance, self.errors))
+        )
 
 
-def _counts(side: Measured) -> dict[Step, StepCounts]:
-    """How often each step is made a request."""
+def _counts(side: Measured, place: NDArray[np.int64], every: int) -> AllCounts:
+    """How often each step is made a request; `place` are the numbers of the steps of a side among `every`."""
     keys = side.request_of * max(len(side.steps), 1) + side.step_of
     pairs, often = np.unique(keys, return_counts=True)
     step = pairs % max(len(side.steps), 1)
@@ -377,11 +326,20 @@ def _counts(side: Measured) -> dict[Step, StepCounts]:
     failed = np.bincount(side.step_of, side.failed_first, len(side.steps))
     mean = calls / max(len(side.requests), 1)
     variance = np.maximum(squares / max(len(side.requests), 1) - mean**2, 0.0)
-    return {
-        name: StepCounts(int(calls[at]), float(mean[at]), float(variance[at]), float(failed[at] / max(calls[at], 1)))
-        for at, name in enumerate(side.steps)
-        if calls[at]
-    }
+    found = AllCounts(np.zeros(every, np.int64), *(np.zeros(every) for _ in range(3)))
+    for column, values in zip(found, (calls, mean, variance, failed / np.maximum(calls, 1)), strict=True):
+        column[place] = values
+    return found
+
+
+def _may_be_flagged(old: AllCounts, new: AllCounts) -> NDArray[np.bool_]:
+    """Which steps differ by so much that `_step_flags` has to look at them. Shape (steps,)."""
+    change = np.abs(new.mean - old.mean)
+    is_often = np.maximum(old.calls, new.calls) >= FEWEST
+    differs = is_often & (change > 0) & (change >= CALLS_CHANGE * np.maximum(old.mean, new.mean))
+    fails = (np.minimum(old.calls, new.calls) >= FEWEST) & (np.abs(new.errors - old.errors) >= ERROR_CHANGE)
+    found: NDArray[np.bool_] = differs | fails
+    return found
 
 
 def _step_flags(old: StepCounts, new: StepCounts, requests: tuple[int, int], by_nature: float) -> list[str]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 AS_SURVEYED = (
     *("start", "end", "request_bytes", "response_bytes", "digest", "row", "kind", "ending", "caller_place"),
-    *("callee_place", "exchange", "connection", "confidence", "marks"),
+    *("callee_place", "exchange", "connection", "confidence", "marks", "stalled"),
 )
 """Fields that stay as they are."""
 

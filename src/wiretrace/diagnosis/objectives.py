@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from wiretrace.diagnosis.comparison import Measured
+from wiretrace.diagnosis.measured import Measured
 from wiretrace.model.errors import UserError
 from wiretrace.model.words import duration, percent
 

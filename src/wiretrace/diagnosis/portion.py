@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT, QUESTION, SEEN_AT_CALLEE, ENTERING, IN_REQUEST, LATE, FAILED_FIRST, PARENT_FAILED, CONTINUES, GAVE_UP, ORIGIN = (
     1 << bit for bit in range(11)
 )
-TOOK_OFF = 1 << 11
+TOOK_OFF, SENT_AGAIN = 1 << 11, 1 << 12
 """Bits of `marks`."""
 
 CALL = np.dtype(
@@ -34,6 +34,7 @@ CALL = np.dtype(
         ("own", "i8"),
         ("network", "i8"),
         ("wait", "i8"),
+        ("stalled", "i8"),
         ("request_bytes", "i8"),
         ("response_bytes", "i8"),
         ("digest", "u8"),
@@ -90,6 +91,8 @@ class Portion:
     """What passed on the way there and back, and until there was a connection; -1 where one end was not captured."""
     wait = Column(np.int64)
     """Of calls that were given up: how long their caller waited, in nanoseconds. Of others: 0."""
+    stalled = Column(np.int64)
+    """How long it waited for segments to be sent again, those that open its connection included, in nanoseconds."""
     request_bytes = Column(np.int64)
     response_bytes = Column(np.int64)
     digest = Column(np.uint64)
@@ -209,6 +212,11 @@ class Portion:
     def continues(self) -> NDArray[np.bool_]:
         """Whether its parent makes a later call on the same connection."""
         return self._marked(CONTINUES)
+
+    @cached_property
+    def sent_again(self) -> NDArray[np.bool_]:
+        """Whether segments of it were sent again."""
+        return self._marked(SENT_AGAIN)
 
     @cached_property
     def unknown(self) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from wiretrace.case.ids import numbers_of_ids
 from wiretrace.case.rows import RowReader
 from wiretrace.diagnosis.columns import ENDING_COLUMNS, PLACE_COLUMNS
 from wiretrace.diagnosis.names import present
-from wiretrace.diagnosis.portion import GAVE_UP, QUESTION, ROOT, SEEN_AT_CALLEE, TOOK_OFF
+from wiretrace.diagnosis.portion import GAVE_UP, QUESTION, ROOT, SEEN_AT_CALLEE, SENT_AGAIN, TOOK_OFF
 from wiretrace.diagnosis.usual import SLICES, ValuesOverTime, usual_values
 from wiretrace.diagnosis.whole import Whole
 
@@ -45,6 +45,7 @@ SURVEYED = np.dtype(
         ("server_end", "i8"),
         ("set_up", "i8"),
         ("began", "i8"),
+        ("stalled", "i8"),
         ("request_bytes", "i8"),
         ("response_bytes", "i8"),
         ("digest", "u8"),
@@ -68,12 +69,15 @@ DETAILS = {
     "server_end": "server_end_ns",
     "request_bytes": "request_bytes",
     "response_bytes": "response_bytes",
+    "stalled": "retransmission_ns",
 }
 """Fields of a record, and the columns that they come from."""
 EXCHANGE_COLUMNS = ["connection", "request_digest", "request_start_ns", "given_up_ns"]
 """Columns of the exchange that shows a call."""
 SET_UP_PARTS = ["lookup_ns", "connect_ns", "tls_ns"]
 """Columns of what comes before a call."""
+FIRST_TIMEOUT_NS = 1_000_000_000
+"""A SYN is sent again after so long (RFC 6298 section 2.1): connecting that takes longer has waited for that."""
 
 
 class Survey:
@@ -102,7 +106,7 @@ class Survey:
         """Records of all calls, some at a time, and the bins that they belong into. Raises UserError for a damaged case."""
         columns = [*IDS, *PLAIN, *PLACE_COLUMNS["server"], *PLACE_COLUMNS["client"], "operation", *ENDING_COLUMNS]
         if self._details:
-            columns += [*DETAILS.values(), *SET_UP_PARTS, "client_exchange"]
+            columns += [*DETAILS.values(), *SET_UP_PARTS, "client_exchange", "retransmitted"]
         self._learn_time()
         starts = self._case.group_starts("calls").tolist()
         for first, piece in zip(starts, self._case.pieces("calls", columns), strict=False):
@@ -157,6 +161,9 @@ class Survey:
             found[field] = piece.column(column).fill_null(0).to_numpy()
         for column in SET_UP_PARTS:
             found["set_up"] += piece.column(column).fill_null(0).to_numpy()
+        connecting = piece.column("connect_ns").fill_null(0).to_numpy()
+        found["stalled"] += np.where(connecting >= FIRST_TIMEOUT_NS, connecting, 0)
+        found["marks"] |= SENT_AGAIN * (piece.column("retransmitted").to_numpy() > 0).astype(np.uint16)
         client, server = (piece.column(f"{side}_exchange").to_numpy() for side in ("client", "server"))
         exchange = np.where(client >= 0, client, server)
         known = np.flatnonzero((exchange >= 0) & (exchange < len(self._exchanges)))

@@ -143,6 +143,8 @@ def connection_table(
         "server_bytes": table.bytes_of[answering],
         "client_lost_bytes": table.lost_of[asking],
         "server_lost_bytes": table.lost_of[answering],
+        "client_segments": table.segments_of[asking],
+        "server_segments": table.segments_of[answering],
         "retransmitted_segments": table.retransmitted_of[asking] + table.retransmitted_of[answering],
         "client_retransmitted": table.retransmitted_of[asking],
         "server_retransmitted": table.retransmitted_of[answering],

@@ -83,6 +83,8 @@ CONNECTIONS = (
     Column("server_bytes", "int64", "Payload bytes of the server that were captured, each counted once."),
     Column("client_lost_bytes", "int64", "Payload bytes of the client that the capture lacks."),
     Column("server_lost_bytes", "int64", "Payload bytes of the server that the capture lacks."),
+    Column("client_segments", "int64", "Segments with payload that the client sent, what it sent again included."),
+    Column("server_segments", "int64", "Segments with payload that the server sent, what it sent again included."),
     Column("retransmitted_segments", "int64", "Segments that brought nothing new, keep-alives not counted."),
     Column("client_retransmitted", "int64", "Those of them that the client sent."),
     Column("server_retransmitted", "int64", "Those of them that the server sent."),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from wiretrace.diagnosis.comparison import Measured, compare
+from wiretrace.diagnosis.comparison import compare
+from wiretrace.diagnosis.measured import Measured
 from wiretrace.diagnosis.observed import Observed
 
 if TYPE_CHECKING:

@@ -91,6 +91,7 @@ class ConnectionTable:
                 "fin_frame": (np.int64, NONE),
                 "started": (np.bool_, 0),
                 "bytes": (np.int64, 0),
+                "segments": (np.int64, 0),
                 "lost": (np.int64, 0),
                 "retransmitted": (np.int64, 0),
                 "out_of_order": (np.int64, 0),
@@ -259,6 +260,11 @@ class ConnectionTable:
     def bytes_of(self) -> NDArray[np.int64]:
         """Payload bytes delivered, each once, by stream."""
         return self._streams.arrays["bytes"]
+
+    @property
+    def segments_of(self) -> NDArray[np.int64]:
+        """Segments with payload, each time that they were captured, by stream."""
+        return self._streams.arrays["segments"]
 
     @property
     def lost_of(self) -> NDArray[np.int64]:

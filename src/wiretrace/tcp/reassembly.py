@@ -167,6 +167,7 @@ class Reassembler:
         firsts = np.flatnonzero(starts_group)
         expected[firsts] = table.next_of[stream[firsts]]
         lasts = np.append(firsts[1:], len(stream))
+        table.segments_of[stream[firsts]] += lasts - firsts
         ordered = np.ones(len(firsts), np.bool_)
         ordered[np.searchsorted(firsts, np.flatnonzero(expected != offset), "right") - 1] = False
         group_streams = stream[firsts].tolist()

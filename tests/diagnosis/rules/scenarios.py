@@ -338,6 +338,24 @@ def look_ups(found: bool) -> System:
     return system
 
 
+def repeating(lost: bool) -> System:
+    """Segments between a web service and a shop are sent again: they were lost, or had arrived and nobody said so."""
+    system = System()
+    for number in range(200):
+        at = number * 500.0
+        waited = 205.0 if number % 10 == 9 else 0.0
+        web = system.call(None, ("client", "web1"), "GET /orders/{id}", at, 12 + waited)
+        shop = system.call(
+            web, ("web1", "shop1"), "GET /orders/{id}", at + 1, 9 + waited, way=waited, stalled=waited and 200.0
+        )
+        system.call(shop, ("shop1", "pg1"), "SELECT orders", at + 3 + waited / 2, 3, **SQL)
+    for ends in (("client", "web1"), ("shop1", "pg1")):
+        system.send(ends, (1000, 1000))
+    again = (16, 4)
+    system.send(("web1", "shop1"), (1000, 1000), **({"lost": again} if lost else {"needless": again}))
+    return system
+
+
 SCENARIOS: dict[str, Scenario] = {
     "cascade": Scenario(lambda: cascading(True), lambda: cascading(False), "pg"),
     "circuit-breaker": Scenario(lambda: breaker(True), lambda: breaker(False), "web → price"),
@@ -356,6 +374,7 @@ SCENARIOS: dict[str, Scenario] = {
     "n-plus-one": Scenario(lambda: loop_of(9), lambda: loop_of(9, beside=True), "SELECT items (pg)"),
     "no-keep-alive": Scenario(lambda: connections(False), lambda: connections(True), "web → price"),
     "no-timeout": Scenario(lambda: waits_for_ever(True), lambda: waits_for_ever(False), "web → store"),
+    "packet-loss": Scenario(lambda: repeating(True), lambda: repeating(False), "web1 ↔ shop1"),
     "pool-exhausted": Scenario(lambda: pool(4, 9), lambda: pool(4, 3), "web → pg"),
     "pool-size": Scenario(lambda: pool(4, 9), lambda: pool(4, 3), "web → pg"),
     "response-contract": Scenario(lambda: another_form(True), lambda: another_form(False), "GET /price (price)"),

@@ -16,8 +16,10 @@ MOST_STEPS = 8
 """Steps that are told; further ones are counted."""
 MOST_PARTS = 5
 """Parts of a change that are told one by one; the others are told as the rest."""
+MOST_CHANGED = 20
+"""Kinds of request with a change that are told; further ones are counted."""
 MOST_QUIET = 12
-"""Kinds of request without a change that are told."""
+"""Kinds of request without a change that are told, likewise."""
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -40,8 +42,12 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         if len(comparison.steps) > MOST_STEPS:
             print_paragraph(console, f"… {len(comparison.steps) - MOST_STEPS:,} more: --json tells all", 2, "dim")
     print_heading(console, "Requests, before → after")
-    for each in [*flagged, *[one for one in comparison.operations if not one.flagged][:MOST_QUIET]]:
-        _operation(console, each)
+    quiet = [each for each in comparison.operations if not each.flagged]
+    for some, most, what in ((flagged, MOST_CHANGED, "changed"), (quiet, MOST_QUIET, "did not change by much")):
+        for each in some[:most]:
+            _operation(console, each)
+        if len(some) > most:
+            print_paragraph(console, f"… {len(some) - most:,} more {what}: --json tells all", 2, "dim")
 
 
 def _operation(console: Console, change: OperationChange) -> None:
