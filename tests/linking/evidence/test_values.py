@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import handlers
 import numpy as np
-from simulator import accuracy, simulate
+from simulator import Simulation, accuracy, simulate
 
+from wiretrace.linking.evidence import values
+from wiretrace.linking.evidence.contract import UNDECIDED, Pairs
 from wiretrace.linking.linker import link
+from wiretrace.linking.observations import observe
 
 
 def test_a_rare_value_decides_where_delays_tell_nothing() -> None:
@@ -108,3 +111,20 @@ def test_many_common_values_together_are_rare() -> None:
     """Where no single value decides, sharing most of them does."""
     world = simulate(_asking_for_many, rate=1000, count=600)
     assert accuracy(link(world.problem()), world.truth()) >= 0.98
+
+
+def test_what_an_answer_only_repeats_is_no_second_hint() -> None:
+    """A value that comes back with the answer is shared with the request that brought it, and only with that."""
+    world = Simulation()
+    for start, answer in ((0.0, 7), (0.01, 8)):
+        request = world.call("client", "app", "REQUEST", start, request_tokens=[7], response_tokens=[answer])
+        request.respond = 0.1
+    child = world.call("app", "db", "SELECT", 0.5, request_tokens=[7, 8])
+    observations = observe(world.problem())
+    pairs = Pairs(np.array([child.number] * 2), np.array([0, 1]))
+    shared = {
+        number: found.pair.tolist()
+        for number, found in values._flows(observations, pairs, np.full(len(world.calls), UNDECIDED))
+    }
+    assert shared[0] == [0, 1]
+    assert shared[3] == [1]

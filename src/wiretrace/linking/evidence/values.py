@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import match
+from wiretrace.linking.evidence.matching import MIX, match
 from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
@@ -79,8 +79,9 @@ def _flows(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -
         answers, answered = _answers(observations, pairs, known)
         if len(answers.values):
             yield 2, match(observations, pairs, requests, answers, answered)
-        responded = np.repeat(observations.responds, np.diff(responses.offsets))
-        yield 3, match(observations, pairs, requests, responses, responded)
+        answered_with = _beyond_requests(responses, requests)
+        responded = np.repeat(observations.responds, np.diff(answered_with.offsets))
+        yield 3, match(observations, pairs, requests, answered_with, responded)
 
 
 def _answers(observations: Observations, pairs: Pairs, known: NDArray[np.int64]) -> tuple[Ragged, NDArray[np.float64]]:
@@ -100,3 +101,17 @@ def _answers(observations: Observations, pairs: Pairs, known: NDArray[np.int64])
     answered = np.repeat(observations.ends[child], counts)
     order = np.argsort(owner, kind="stable")
     return Ragged(offsets_of(np.bincount(owner, minlength=len(observations))), values[order]), answered[order]
+
+
+def _beyond_requests(tokens: Ragged, requests: Ragged) -> Ragged:
+    """The values `tokens` of each call without those of its request: what comes back with them tells nothing new."""
+    calls = np.arange(len(tokens.offsets) - 1)
+    owner, asking = (np.repeat(calls, np.diff(each.offsets)) for each in (tokens, requests))
+    is_new = ~np.isin(_of_owner(tokens.values, owner), _of_owner(requests.values, asking))
+    return Ragged(offsets_of(np.bincount(owner[is_new], minlength=len(calls))), tokens.values[is_new])
+
+
+def _of_owner(values: NDArray[np.uint64], owner: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Values mixed with the number of the call that has them."""
+    mixed: NDArray[np.uint64] = values ^ (owner.astype(np.uint64) + np.uint64(1)) * MIX
+    return mixed
