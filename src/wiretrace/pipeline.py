@@ -85,7 +85,6 @@ def analyze(
         ("captures", _captures(points)),
         ("connections", connections),
         ("hosts", knowledge.hosts_table()),
-        ("notes", _notes(notes)),
     ):
         writer.write_table(name, table)
     accounting: Counter[str] = Counter()
@@ -97,18 +96,19 @@ def analyze(
     # The tables hold all of it now.
     del points, connections, knowledge, moments, parts, table
     progress.stage("looking for what is wrong")
-    for name, table in _diagnose(writer, manifest).items():
+    for name, table in _diagnose(writer, manifest, notes).items():
         writer.write_table(name, table)
+    writer.write_table("notes", _notes(notes))
     writer.commit(manifest)
 
 
-def _diagnose(writer: CaseWriter, manifest: Manifest) -> dict[str, pa.Table]:
-    """What the written tables tell of what went wrong."""
+def _diagnose(writer: CaseWriter, manifest: Manifest, notes: Notes) -> dict[str, pa.Table]:
+    """What the written tables tell of what went wrong; `notes` say where it was too much."""
     from wiretrace.case.reader import Case
     from wiretrace.diagnosis.diagnose import diagnose
 
     give_back_memory()
-    return diagnose(Case.unfinished(writer.directory, manifest))
+    return diagnose(Case.unfinished(writer.directory, manifest), notes=notes)
 
 
 def _learn_hosts(

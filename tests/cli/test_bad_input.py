@@ -180,6 +180,16 @@ def test_a_name_that_can_not_be_written_is_refused_before_the_work(capture: Path
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_names_that_are_no_utf_8_are_told_or_refused(capture: Path, tmp_path: Path) -> None:
+    """A capture may have such a name, a case may not, and no call has such an id."""
+    odd = os.fsdecode(b"a\xff")
+    shutil.copy(capture, tmp_path / odd)
+    assert run(["analyze", odd, "-o", "a.case", "--html", odd + ".html"], cwd=tmp_path).returncode == 0
+    assert Case.open(tmp_path / "a.case").table("captures").column("capture").to_pylist() == ["a\\xff"]
+    assert "give another name" in complaint(run(["analyze", odd, "-o", odd + ".case"], cwd=tmp_path))
+    assert "there is no call" in complaint(run(["show", "a.case", odd], cwd=tmp_path))
+
+
 def test_missing_folders_of_outputs_are_made(capture: Path, tmp_path: Path) -> None:
     result = run(["analyze", capture, "-o", "a/a.case", "--html", "b/a.html", "--json", "c/d/a.json"], cwd=tmp_path)
     assert result.returncode == 0

@@ -1,9 +1,11 @@
 """The rules run over a case, and what they find is put into tables in the order of its impact."""
 
+import pytest
 from tests.support.cases import build_analysis, case_of
 
 from wiretrace.diagnosis.diagnose import diagnose
 from wiretrace.model.finding import MOST_CALLS
+from wiretrace.model.note import NoteKind, Notes
 
 
 def test_findings_are_numbered_by_impact_and_name_calls_and_frames_that_exist() -> None:
@@ -22,6 +24,15 @@ def test_findings_are_numbered_by_impact_and_name_calls_and_frames_that_exist() 
         assert set(row["calls"]) <= ids
         assert set(row["frames"]) <= seen
         assert row["first_ns"] <= row["last_ns"]
+
+
+def test_findings_beyond_the_limit_are_counted_in_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gravest are told, in the same order, and of the others how many there are."""
+    case, notes = case_of(build_analysis(2800)), Notes()
+    every = diagnose(case)["findings"].to_pylist()
+    monkeypatch.setattr("wiretrace.diagnosis.diagnose.MOST_FINDINGS", 2)
+    assert diagnose(case, notes=notes)["findings"].to_pylist() == every[:2]
+    assert notes.counts == {(NoteKind.LIMIT_REACHED, "findings"): len(every) - 2}
 
 
 def test_a_case_without_calls_has_no_findings() -> None:

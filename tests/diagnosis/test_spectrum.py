@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from tests.support.system import System
 
@@ -103,6 +105,18 @@ def test_a_slow_link_is_found_though_each_of_many_calls_has_but_a_small_part_of_
             system.call(web, ("web1", callee), "GET /b", at + 1 + step * (8 + way), 6 + way, way=way)
             system.call(None, ("client", callee), "GET /b", at + 1500 + step, 6)
     assert first(causes_of(system))[1] == "web1"
+
+
+def test_as_many_suspects_as_a_scan_of_ports_makes_take_time_in_their_number() -> None:
+    """Components are compared by the calls that go through them, not each with each."""
+    system = System()
+    for number in range(1500):
+        system.call(None, ("client", f"machine{number}x"), f"GET /{number}x", number, 1, status="500", outcome="error")
+    case = system.case()
+    begun = time.process_time()
+    _, suspects = examined(case, [])
+    assert time.process_time() - begun < 4
+    assert len(suspects) > 1
 
 
 def test_without_bad_calls_nobody_is_suspect() -> None:

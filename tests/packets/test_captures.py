@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,17 @@ def test_each_file_is_a_vantage_point_named_after_it(tmp_path: Path) -> None:
     assert find_captures(paths, Notes()) == [
         CaptureSet(name, (path,)) for name, path in zip(("web1", "db.prod", "app", "cache"), paths, strict=True)
     ]
+
+
+def test_a_file_whose_name_is_no_utf_8_has_one_that_is(tmp_path: Path) -> None:
+    """In what the vantage point is called, in what the file is known as, and in notes."""
+    folder = tmp_path / os.fsdecode(b"\xfe")
+    path = capture(folder / os.fsdecode(b"a\xff.pcap"))
+    (folder / "none").touch()
+    notes = Notes()
+    [found] = find_captures([folder], notes)
+    assert (found.name, found.known_as(path)) == ("a\\xff", f"{tmp_path}/\\xfe/a\\xff.pcap")
+    assert notes.counts == {(NoteKind.NOT_A_CAPTURE, "\\xfe"): 1}
 
 
 def test_folder_is_searched_one_level_deep(tmp_path: Path) -> None:

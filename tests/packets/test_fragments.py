@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +59,20 @@ def test_identification_used_again_begins_anew() -> None:
     assert table.add(KEY, WAIT_NS + 1, piece(8, b"b", last=True)) is None
     assert (table.given_up_packets, table.given_up_bytes) == (1, 100)
     assert table.add(KEY, WAIT_NS + 2, piece(0, b"c" * 8)) == Datagram(17, b"c" * 8 + b"b", 9, 1, 100)
+
+
+def test_pieces_that_bring_nothing_new_cost_little_however_many_came_before() -> None:
+    """Spans without a hole are one: a long piece does not go through all short ones again."""
+    table = FragmentTable(1 << 24)
+    for start in range(0, 64_000, 8):
+        table.add(KEY, 0, piece(start, bytes(8)))
+    begun = time.process_time()
+    for _ in range(1_000):
+        table.add(KEY, 0, piece(0, b"", length=64_000))
+    assert time.process_time() - begun < 0.5
+    result = table.add(KEY, 0, piece(64_000, b"x", last=True))
+    assert result is not None
+    assert result.length == 64_001
 
 
 def test_many_small_overlaps_stay_cheap() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wiretrace.packets.pcapng_blocks import LATEST_SECONDS, Interface
+from wiretrace.packets.pcapng_blocks import LATEST_SECONDS, Interface, times
 
 
 @settings(max_examples=300, deadline=None)
@@ -25,5 +25,6 @@ def test_times_are_those_of_exact_arithmetic(stamp: int, resolution: int, offset
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     offset_held = max(-LATEST_SECONDS, min(offset, LATEST_SECONDS))
     expected = max(0, min(min(seconds, LATEST_SECONDS) + offset_held, LATEST_SECONDS)) * 1_000_000_000 + rest
-    found = Interface(resolution=resolution, offset_seconds=offset).times(np.array([stamp], np.uint64))
+    held = np.array([Interface(offset_seconds=offset).bounded_offset])
+    found = times(resolution, held, np.array([stamp], np.uint64))
     assert abs(int(found[0]) - expected) <= (1 if resolution & 0x80 and power > 32 else 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import time
 import tracemalloc
 import zlib
 from typing import TYPE_CHECKING
@@ -73,6 +74,24 @@ def test_no_bytes_break_it(form: str, packed: bytes, most: int) -> None:
     unpacked = unpack(form, packed, most)
     assert unpacked is not None
     assert len(unpacked) <= most
+
+
+@pytest.mark.parametrize("window", range(10, 25))
+def test_the_window_of_brotli_makes_no_difference_to_what_is_asked_for(window: int) -> None:
+    """Also to bytes that refer far back, near the end of what is asked for."""
+    content = random.Random(1).randbytes(100_000) * 2 + WORDS
+    packed = brotli.compress(content, lgwin=window)
+    for most in (1, 5_000, (1 << 18) - 16, 1 << 20):
+        assert unpack("br", packed, most) == content[:most]
+
+
+def test_very_many_bombs_of_brotli_take_little_time() -> None:
+    """Each fills a small window, not the one that it asks for."""
+    bomb = brotli.compress(bytes(50_000_000), lgwin=24)
+    begun = time.process_time()
+    for _ in range(100):
+        assert unpack("br", bomb, 4096) == bytes(4096)
+    assert time.process_time() - begun < 0.5
 
 
 def test_a_form_that_nobody_reads_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

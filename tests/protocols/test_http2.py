@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING
 
 import hpack
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.dissect import Dissection, dissect
 from tests.support.http2 import (
+    CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
@@ -41,7 +43,7 @@ from wiretrace.model.side import Side
 from wiretrace.protocols.contract import Context, Violation
 from wiretrace.protocols.http1 import Http1
 from wiretrace.protocols.http2 import Http2
-from wiretrace.protocols.http2_fields import UNKNOWN_NOTE
+from wiretrace.protocols.http2_fields import MALFORMED_NOTE, UNKNOWN_NOTE
 from wiretrace.protocols.http2_hpack import FieldDecoder, MalformedBlock
 from wiretrace.protocols.http2_huffman import HuffmanError, decode
 from wiretrace.protocols.http_semantics import DISTINCT_OPERATIONS, TOO_MANY_OPERATIONS
@@ -249,6 +251,58 @@ def test_requests_above_the_last_stream_of_goaway_are_abandoned() -> None:
     answering = server().answer(1).send(frame(GOAWAY, 0, 0, b"\0\0\0\x01" + bytes(4)))
     result = read(asking, answering)
     assert [(message.key, message.result) for message in requests_of(result)] == [(1, Result.OK), (3, Result.ABANDONED)]
+
+
+def test_goaway_refuses_also_what_is_opened_behind_it_and_names_fewer_streams_each_time() -> None:
+    """A server that shuts down in two steps (RFC 9113 section 6.8)."""
+    asking = client().ask(1, "/a")
+    connection = Http2(Context(started=(True, True)))
+    assert connection.parse(Side.CLIENT, asking.stream, 0, 0) == len(asking.stream)
+    step = server().send(frame(GOAWAY, 0, 0, b"\x7f\xff\xff\xff" + bytes(4))).stream
+    assert connection.parse(Side.SERVER, step, 0, 0) == len(step)
+    before = len(asking.stream)
+    asking.ask(3, "/b").ask(5, "/c")
+    connection.parse(Side.CLIENT, asking.stream, before, 0)
+    last = frame(GOAWAY, 0, 0, b"\0\0\0\x03" + bytes(4))
+    connection.parse(Side.SERVER, last, 0, len(step))
+    results = {message.key: message.result for message in connection.requests if message.role is Role.REQUEST}
+    assert results == {1: Result.OK, 3: Result.OK, 5: Result.ABANDONED}
+
+
+def test_what_a_server_says_again_and_again_is_not_looked_up_in_all_open_streams() -> None:
+    """Time grows with the frames, not with frames times streams: GOAWAY that names ever fewer streams."""
+    asking = client()
+    for number in range(4_000):
+        asking.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, b"\x82\x84\x86"))
+    goaway = b"".join(frame(GOAWAY, 0, 0, (10_000 - n).to_bytes(4, "big") + bytes(4)) for n in range(10_000))
+    begun = time.process_time()
+    result = dissect(Http2, asking.stream, server().stream + goaway)
+    assert time.process_time() - begun < 2
+    assert [message.key for message in requests_of(result) if message.result is not Result.ABANDONED] == [1]
+
+
+def test_a_stream_with_very_many_trailers_that_break_the_rules_says_so_once() -> None:
+    """Its notes do not grow with them."""
+    asking = client().ask(1, "/", end=False).send(frame(HEADERS, END_HEADERS, 1, b"\x80") * 20_000)
+    begun = time.process_time()
+    [request] = requests_of(dissect(Http2, asking.stream, b""))
+    assert time.process_time() - begun < 1
+    assert request.notes == (MALFORMED_NOTE,)
+
+
+def test_each_of_many_violations_costs_what_was_begun_since_the_one_before() -> None:
+    """A byte that is passed over is no reason to go through all open streams, or to search all bytes for a preface."""
+    open_streams = b"".join(frame(HEADERS, END_HEADERS, 2 * n + 1, b"\x82\x84\x86") for n in range(9_000))
+    parts, stream = [], 20_001
+    for _ in range(2_000):
+        for _ in range(3):
+            parts.append(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x82\x84\x86"))
+            stream += 2
+        parts.append(frame(CONTINUATION, END_HEADERS, stream, b"x"))
+    begun = time.process_time()
+    result = dissect(Http2, client().stream + open_streams + b"".join(parts) + bytes(4_000_000), b"")
+    assert time.process_time() - begun < 4
+    assert sum(message.result is Result.OK for message in requests_of(result)) >= 6_000
 
 
 def test_a_response_that_the_connection_cuts_off_is_told_as_that() -> None:

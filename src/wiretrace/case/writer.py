@@ -17,6 +17,7 @@ from wiretrace.case.files import check_folder, reason
 from wiretrace.case.manifest import MANIFEST_NAME, Manifest
 from wiretrace.memory import give_back_memory
 from wiretrace.model.errors import UserError
+from wiretrace.model.file_names import told_name
 from wiretrace.model.schema import table_schema
 from wiretrace.model.tables import TABLES
 
@@ -35,6 +36,8 @@ def stored_schema(table: str) -> pa.Schema:
 
 def check_target(path: Path, overwrite: bool) -> None:
     """Raise UserError where a case may not take the name `path`: only an empty directory, or a case, makes way."""
+    if told_name(path) != str(path):
+        raise UserError(f"{told_name(path)}: tables can only be written under a name in UTF-8; give another name")
     if not path.exists() and not path.is_symlink():
         check_folder(path, path.absolute().parent)
         return

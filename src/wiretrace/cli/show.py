@@ -123,7 +123,9 @@ def _row_of(case: Case, prefix: str) -> NDArray[np.int64]:
 
     from wiretrace.case.rows import RowReader
 
-    found = case.find("calls", "id", lambda ids: pc.starts_with(ids, prefix.lower()))
+    # What the shell took from bytes that are no UTF-8 can not be looked for.
+    wanted = prefix.lower().encode(errors="replace").decode()
+    found = case.find("calls", "id", lambda ids: pc.starts_with(ids, wanted))
     if len(found) == 1:
         return found
     if not len(found):

@@ -21,6 +21,8 @@ from wiretrace.diagnosis.rules.registry import known_rules
 from wiretrace.diagnosis.suspects import Suspect, SymptomTally, suspect_rows
 from wiretrace.memory import give_back_memory
 from wiretrace.model.finding import MOST_CALLS, Finding, Severity
+from wiretrace.model.limits import Limits
+from wiretrace.model.note import NoteKind
 from wiretrace.model.schema import table_schema
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
     from wiretrace.case.reader import Case
     from wiretrace.diagnosis.rules.contract import Rule
+    from wiretrace.model.note import Notes
 
+MOST_FINDINGS = Limits().findings
 SEVERITIES = list(Severity)
 """The gravest first."""
 PROVED_BY_FRAMES = 3
@@ -38,14 +42,18 @@ MOST_FRAMES = 24
 FRAME_COLUMNS = ("capture", "request_frames", "response_frames")
 
 
-def diagnose(case: Case, portion_calls: int = PORTION_CALLS) -> dict[str, pa.Table]:
+def diagnose(case: Case, portion_calls: int = PORTION_CALLS, notes: Notes | None = None) -> dict[str, pa.Table]:
     """The tables `findings` and `suspects` of a case whose other tables are written. Raises UserError if it is damaged.
 
-    `portion_calls`: how many calls are looked at once, more or less; a matter of memory only.
+    `portion_calls`: how many calls are looked at once, more or less; a matter of memory only. `notes` are told how many
+    findings are too many.
     """
     owners = Owners(case)
     found, suspects = examined(case, list(known_rules().values()), portion_calls)
     give_back_memory()
+    if len(found) > MOST_FINDINGS and notes is not None:
+        notes.add(NoteKind.LIMIT_REACHED, "findings", len(found) - MOST_FINDINGS)
+    found = found[:MOST_FINDINGS]
     return {
         "findings": pa.Table.from_pylist(list(_rows(case, found, owners)), table_schema("findings")),
         "suspects": pa.Table.from_pylist(suspect_rows(suspects, owners), table_schema("suspects")),

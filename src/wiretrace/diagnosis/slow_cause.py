@@ -54,7 +54,7 @@ def slow_claim(
 
     def gather(portion: Portion, evidence: Evidence) -> None:
         symptoms = portion.symptoms
-        of_cause = cause.routes[portion.route]
+        of_cause = cause.is_on(portion.route)
         places = np.flatnonzero(of_cause & slow(symptoms) & ~symptoms.failed)
         failed[0] += int((of_cause & symptoms.failed).sum())
         lost.add(np.zeros(len(places), np.int64), symptoms.lost[places])

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from wiretrace.diagnosis.names import Names
 from wiretrace.model.finding import ComponentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,6 +51,10 @@ class Scope(enum.Enum):
     """The way between caller and callee."""
 
 
+Footprint = tuple[Scope, bytes]
+"""A scope, and the routes with calls that go through a hypothesis."""
+
+
 @dataclass(slots=True)
 class Hypothesis:
     """One component that may be a cause."""
@@ -57,8 +62,8 @@ class Hypothesis:
     kind: ComponentKind
     name: str
     scope: Scope
-    routes: NDArray[np.bool_]
-    """Routes that go through it, shape (routes,)."""
+    routes: NDArray[np.int64]
+    """Numbers of the routes that go through it, in rising order."""
     gain: float = 0.0
     """Natural logarithm of how much likelier the observations are with this cause."""
     gains: list[float] = field(default_factory=list)
@@ -81,6 +86,10 @@ class Hypothesis:
         """It in words: "service shop"."""
         return f"{self.kind.value} {self.name}"
 
+    def is_on(self, routes: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
+        """Whether these routes go through it. Shapes (n,)."""
+        return np.isin(routes, self.routes)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -93,10 +102,14 @@ class Tally:
         """One that can be changed."""
         return Tally(*({scope: counts.copy() for scope, counts in each.items()} for each in (self.calls, self.bad)))
 
-    def leave_out(self, scope: Scope, wrong: Sequence[int], routes: NDArray[np.bool_]) -> None:
+    def used(self) -> dict[Scope, NDArray[np.bool_]]:
+        """By scope: which routes have calls."""
+        return {scope: np.asarray(counts.any(axis=0)) for scope, counts in self.calls.items()}
+
+    def leave_out(self, scope: Scope, wrong: Sequence[int], routes: NDArray[np.int64]) -> None:
         """Forget some ways in which the calls of some routes may go wrong."""
         for counts in (self.calls, self.bad):
-            counts[scope][np.array(wrong, np.int64)[:, None], np.flatnonzero(routes)] = 0
+            counts[scope][np.array(wrong, np.int64)[:, None], routes] = 0
 
 
 def hypotheses(words: Vocabulary, routes: Routes, tally: Tally) -> list[Hypothesis]:
@@ -114,20 +127,22 @@ def _hypotheses(words: Vocabulary, routes: Routes, is_bad: NDArray[np.bool_]) ->
     instance = np.array([instances.code(words.places[place].instance) for place in routes.place.tolist()], np.int64)
     edges = Names[tuple[int, int]]()
     edge = np.array([edges.code(ends) for ends in zip(routes.caller.tolist(), service.tolist(), strict=True)], np.int64)
-    for code in np.unique(service).tolist():
-        yield Hypothesis(ComponentKind.SERVICE, words.parties[code], Scope.CALLEE, service == code)
-    for code, name in enumerate(instances.things):
-        yield Hypothesis(ComponentKind.INSTANCE, name, Scope.CALLEE, instance == code)
-    for code in np.unique(routes.callee_machine).tolist():
-        yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.CALLEE, routes.callee_machine == code)
-    for code in np.unique(routes.kind[is_bad]).tolist():
-        through = routes.kind == code
-        kind = ComponentKind.STATEMENT if routes.is_statement[through].any() else ComponentKind.OPERATION
-        yield Hypothesis(kind, told_kind(words, code), Scope.CALLEE, through)
-    for code, (caller, callee) in enumerate(edges.things):
+    for code, through in _grouped(service):
+        yield Hypothesis(ComponentKind.SERVICE, words.parties[code], Scope.CALLEE, through)
+    for code, through in _grouped(instance):
+        yield Hypothesis(ComponentKind.INSTANCE, instances.things[code], Scope.CALLEE, through)
+    for code, through in _grouped(routes.callee_machine):
+        yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.CALLEE, through)
+    is_statement = routes.is_statement
+    for code, through in _grouped(routes.kind):
+        if is_bad[through].any():
+            kind = ComponentKind.STATEMENT if is_statement[through].any() else ComponentKind.OPERATION
+            yield Hypothesis(kind, told_kind(words, code), Scope.CALLEE, through)
+    for code, through in _grouped(edge):
+        caller, callee = edges.things[code]
         name = f"{routes.callers[caller]} → {words.parties[callee]}"
         for scope in Scope:
-            yield Hypothesis(ComponentKind.EDGE, name, scope, edge == code)
+            yield Hypothesis(ComponentKind.EDGE, name, scope, through)
     yield from _ways(routes, is_bad)
 
 
@@ -137,13 +152,25 @@ def _ways(routes: Routes, is_bad: NDArray[np.bool_]) -> Iterator[Hypothesis]:
     ends = np.stack([routes.caller_machine, routes.callee_machine])
     pairs = zip(ends.min(axis=0).tolist(), ends.max(axis=0).tolist(), strict=True)
     link = np.array([links.code(pair) for pair in pairs], np.int64)
-    for code, (one, other) in enumerate(links.things):
-        if one >= 0 and one != other and is_bad[link == code].any():
+    for code, through in _grouped(link):
+        one, other = links.things[code]
+        if one >= 0 and one != other and is_bad[through].any():
             name = f"{routes.machines[one]} ↔ {routes.machines[other]}"
-            yield Hypothesis(ComponentKind.EDGE, name, Scope.WAY, link == code)
-    for code in np.unique(ends[ends >= 0]).tolist():
-        passes = ((ends == code).any(axis=0)) & (ends[0] != ends[1])
-        yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.WAY, passes)
+            yield Hypothesis(ComponentKind.EDGE, name, Scope.WAY, through)
+    for code, at in _grouped(ends.ravel()):
+        if code >= 0:
+            through = np.sort(at % len(link))
+            passes = through[ends[0, through] != ends[1, through]]
+            yield Hypothesis(ComponentKind.HOST, routes.machines[code], Scope.WAY, passes)
+
+
+def _grouped(codes: NDArray[np.integer[Any]]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Each code in rising order, and where it stands."""
+    order = np.argsort(codes, kind="stable")
+    found, first = np.unique(codes[order], return_index=True)
+    bounds = [*first.tolist(), len(order)]
+    for code, (begin, end) in zip(found.tolist(), pairwise(bounds), strict=True):
+        yield code, order[begin:end]
 
 
 def told_kind(words: Vocabulary, kind: int) -> str:
@@ -161,24 +188,30 @@ def find_causes(every: list[Hypothesis], tally: Tally) -> list[Hypothesis]:
     ranked: list[Hypothesis] = []
     waiting = every
     for _ in range(MOST_FAULTS):
-        for each in waiting:
-            _weigh(each, left)
+        _weigh(waiting, left)
         waiting = sorted(waiting, key=_order)
         best = waiting[0] if waiting else None
         if best is None or not _explains(best, left, len(every)):
             break
         best.sure = True
-        same = [each for each in waiting[1:] if _is_same(each, best, left)]
+        used = left.used()
+        footprint = _footprint(best, used)
+        same = [each for each in waiting[1:] if footprint is not None and _footprint(each, used) == footprint]
         best.also = [each.told for each in same]
         ranked.append(best)
         for scope in Scope if best.kind is ComponentKind.HOST else (best.scope,):
             left.leave_out(scope, _explained(best, waiting) if scope is best.scope else WRONG, best.routes)
-        waiting = [each for each in waiting[1:] if not any(each is other for other in same)]
-    causes = list(ranked)
-    chances = {id(each): _chance(each, causes, left, tally) for each in waiting}
+        gone = {id(each) for each in (best, *same)}
+        waiting = [each for each in waiting if id(each) not in gone]
+    chances = _chances(waiting, list(ranked), left, tally)
+    used = tally.used()
+    told: dict[Footprint | None, Hypothesis] = {}
+    for each in ranked:
+        told.setdefault(_footprint(each, used), each)
     for each in sorted((each for each in waiting if each.bad), key=lambda each: (-chances[id(each)], *_order(each))):
-        twin = next((other for other in ranked if _is_same(each, other, tally)), None)
-        if twin is None:
+        footprint = _footprint(each, used)
+        twin = told.setdefault(footprint, each) if footprint is not None else each
+        if twin is each:
             ranked.append(each)
         elif each.told not in twin.also:
             twin.also.append(each.told)
@@ -197,42 +230,64 @@ def _explained(best: Hypothesis, waiting: list[Hypothesis]) -> list[int]:
     return [wrong for wrong in WRONG if best.gains[wrong] >= max(gains[wrong] for gains in rivals) - SURE_GAIN]
 
 
-def _chance(each: Hypothesis, causes: list[Hypothesis], left: Tally, tally: Tally) -> float:
-    """What the hypothesis explains that the causes do not; all that it explains where it may be in the place of one."""
-    _weigh(each, left)
-    besides = each.gain
-    _weigh(each, tally)
+def _chances(waiting: list[Hypothesis], causes: list[Hypothesis], left: Tally, tally: Tally) -> dict[int, float]:
+    """By identity, what each hypothesis explains that the causes do not; all that it explains where it may be in the place
+    of one. Leaves the hypotheses compared with all observations.
+    """
+    _weigh(waiting, left)
+    chances = {id(each): round(each.gain, 6) for each in waiting}
+    _weigh(waiting, tally)
     for cause in causes:
-        shared = tally.bad[cause.scope][:, cause.routes & each.routes].any()
-        if cause.scope is each.scope and shared and each.gain >= cause.gain - SURE_GAIN:
-            return round(each.gain, 6)
-    return round(besides, 6)
+        bad = np.zeros(tally.bad[cause.scope].shape[1], np.bool_)
+        bad[cause.routes] = tally.bad[cause.scope][:, cause.routes].any(axis=0)
+        for each in waiting:
+            if cause.scope is each.scope and each.gain >= cause.gain - SURE_GAIN and bad[each.routes].any():
+                chances[id(each)] = round(each.gain, 6)
+    return chances
 
 
-def _weigh(hypothesis: Hypothesis, tally: Tally) -> None:
-    """Compare the hypothesis with the observations that are left."""
-    calls, bad = tally.calls[hypothesis.scope], tally.bad[hypothesis.scope]
-    through, wrong = int(calls[:, hypothesis.routes].sum(axis=1).max()), int(bad[:, hypothesis.routes].sum())
+def _weigh(every: Sequence[Hypothesis], tally: Tally) -> None:
+    """Compare the hypotheses with the observations that are left."""
+    for scope in Scope:
+        some = [each for each in every if each.scope is scope]
+        if some:
+            _weigh_in_scope(some, tally.calls[scope], tally.bad[scope])
+
+
+def _weigh_in_scope(some: list[Hypothesis], calls: NDArray[np.int64], bad: NDArray[np.int64]) -> None:
+    """The same for hypotheses of one scope, whose observations are given."""
     all_wrong = int(bad.sum())
-    hypothesis.through, hypothesis.bad = through, wrong
-    if not wrong:
-        hypothesis.gain = hypothesis.ochiai = hypothesis.dstar = 0.0
-        hypothesis.gains = [0.0 for _ in WRONG]
-        return
-    hypothesis.ochiai = float(wrong / np.sqrt(all_wrong * through))
-    others = (through - wrong) + (all_wrong - wrong)
-    hypothesis.dstar = wrong**DSTAR_POWER / others if others else float("inf")
-    hypothesis.gains = [_gain(bad[way], calls[way], hypothesis.routes) for way in WRONG]
-    hypothesis.gain = sum(hypothesis.gains)
+    bounds = np.cumsum([0, *(len(each.routes) for each in some)])
+    routes = np.concatenate([each.routes for each in some])
+    wrong, through = _sums(bad, routes, bounds), _sums(calls, routes, bounds)
+    gains = np.stack([_gains(wrong[way], through[way], int(bad[way].sum()), int(calls[way].sum())) for way in WRONG])
+    rows = zip(some, wrong.sum(axis=0).tolist(), through.max(axis=0).tolist(), gains.T.tolist(), strict=True)
+    for each, each_wrong, each_through, each_gains in rows:
+        each.bad, each.through, each.gains, each.gain = each_wrong, each_through, each_gains, sum(each_gains)
+        each.ochiai = each.dstar = 0.0
+        if each_wrong:
+            each.ochiai = float(each_wrong / np.sqrt(all_wrong * each_through))
+            others = (each_through - each_wrong) + (all_wrong - each_wrong)
+            each.dstar = each_wrong**DSTAR_POWER / others if others else float("inf")
 
 
-def _gain(bad: NDArray[np.int64], calls: NDArray[np.int64], routes: NDArray[np.bool_]) -> float:
-    """How much likelier it is that `bad` of the `calls` go wrong in one way if `routes` are a cause of it; 0 if less."""
-    wrong, through, all_wrong, every = (int(each.sum()) for each in (bad[routes], calls[routes], bad, calls))
-    if not wrong or wrong * every < all_wrong * through or through == every:
-        return 0.0  # with nothing to compare with, all that goes wrong is here, and nothing is learned
-    with_cause = log_likelihood(wrong, through) + log_likelihood(all_wrong - wrong, every - through)
-    return with_cause - log_likelihood(all_wrong, every)
+def _sums(counts: NDArray[np.int64], routes: NDArray[np.int64], bounds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sums of `counts`, shape (ways, all), over the routes between each two of `bounds`. Shape (ways, groups)."""
+    running = np.zeros((len(counts), len(routes) + 1), np.int64)
+    np.cumsum(counts[:, routes], axis=1, out=running[:, 1:])
+    return np.diff(running[:, bounds], axis=1)
+
+
+def _gains(wrong: NDArray[np.int64], through: NDArray[np.int64], all_wrong: int, every: int) -> NDArray[np.float64]:
+    """How much likelier it is that `wrong` of the calls `through` a component go wrong if it is a cause of it; 0 if less.
+
+    Shapes (n,). In all, `all_wrong` of `every` calls do.
+    """
+    with_cause = log_likelihoods(wrong, through) + log_likelihoods(all_wrong - wrong, every - through)
+    gains = with_cause - log_likelihood(all_wrong, every)
+    # With nothing to compare with, all that goes wrong is here, and nothing is learned.
+    nothing = (wrong == 0) | (wrong * every < all_wrong * through) | (through == every)
+    return np.where(nothing, 0.0, gains)
 
 
 def log_likelihood(bad: int, calls: int) -> float:
@@ -258,9 +313,7 @@ def _explains(best: Hypothesis, left: Tally, hypotheses: int) -> bool:
     return False
 
 
-def _is_same(one: Hypothesis, other: Hypothesis, tally: Tally) -> bool:
-    """Whether the same calls go through both."""
-    if one.scope is not other.scope:
-        return False
-    used = tally.calls[one.scope].any(axis=0)
-    return bool((one.routes[used] == other.routes[used]).all()) and bool((one.routes & used).any())
+def _footprint(hypothesis: Hypothesis, used: Mapping[Scope, NDArray[np.bool_]]) -> Footprint | None:
+    """What two hypotheses have in common that the same calls go through; None where no calls do."""
+    routes = hypothesis.routes[used[hypothesis.scope][hypothesis.routes]]
+    return (hypothesis.scope, routes.tobytes()) if len(routes) else None

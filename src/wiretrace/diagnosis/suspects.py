@@ -87,7 +87,7 @@ class Suspicion:
         uses = np.zeros(len(portion), np.bool_)
         for usage in (*self._told, *self._clear):
             uses[:] = False
-            uses[portion.request[usage.hypothesis.routes[portion.route]]] = True
+            uses[portion.request[usage.hypothesis.is_on(portion.route)]] = True
             usage.add(uses[requests], is_bad, is_good, kinds)
 
     def suspects(self) -> list[Suspect]:

@@ -6,6 +6,7 @@ It grows while the calls go by: what each pass adds is known from the next pass 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -187,7 +188,12 @@ class Whole:
         """Caller and callee of an edge by its number."""
         return self.parties[edge // len(self.parties)], self.parties[edge % len(self.parties)]
 
+    @cached_property
+    def _ids(self) -> RowReader:
+        """The names of the calls, for as many findings as there may be."""
+        return RowReader(self.case, "calls", ["id"])
+
     def show_step(self, row: int) -> str:
         """Where to look: the command that shows the call in a row. Raises UserError if the case is damaged."""
-        name = RowReader(self.case, "calls", ["id"]).take(np.array([row])).column("id")[0].as_py()
+        name = self._ids.take(np.array([row])).column("id")[0].as_py()
         return f"Look at one of them: wiretrace show CASE {name} --why"

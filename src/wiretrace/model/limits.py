@@ -76,5 +76,7 @@ class Limits:
     """Compressed header fields of one HTTP/2 message that are read; a longer block breaks the rules."""
     header_table_bytes: int = 64 << 10
     """Size of an HPACK table, as RFC 7541 section 4.1 counts; of a larger one the oldest fields are taken for unknown."""
+    findings: int = 1_000
+    """Findings that are told, the gravest and those that touch most requests first; further ones are only counted."""
     stretch_exchanges: int = 16_000
     """Exchanges that are merged and linked at once, beside those that surround them; a longer capture is cut by time."""

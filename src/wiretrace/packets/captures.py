@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wiretrace.model.errors import UserError
+from wiretrace.model.file_names import told_name
 from wiretrace.model.limits import Limits
 from wiretrace.model.note import NoteKind, Notes
 from wiretrace.packets.columns import FlowTable
@@ -48,7 +49,7 @@ class CaptureSet:
 
     def known_as(self, path: Path) -> str:
         """One of `paths` as it is told to people."""
-        return self.origins.get(path, str(path))
+        return self.origins.get(path) or told_name(path)
 
 
 def find_captures(given: Sequence[Path | str], notes: Notes, folder: Path | None = None) -> list[CaptureSet]:
@@ -97,7 +98,7 @@ def _in_folder(folder: Path, notes: Notes) -> list[Path]:
         try:
             captures.append(_checked(entry))
         except NotACaptureError:
-            notes.add(NoteKind.NOT_A_CAPTURE, folder.name)
+            notes.add(NoteKind.NOT_A_CAPTURE, told_name(folder.name))
     if not captures:
         raise UserError(f"{folder}: no captures in this folder. Give a folder of pcap or pcapng files.")
     return captures
@@ -126,7 +127,7 @@ def _in_order(members: list[Path]) -> tuple[Path, ...]:
 
 
 def _stem(name: str) -> str:
-    return CAPTURE_SUFFIX.sub("", COMPRESSION_SUFFIX.sub("", name)) or name
+    return told_name(CAPTURE_SUFFIX.sub("", COMPRESSION_SUFFIX.sub("", name)) or name)
 
 
 def _unique(names: list[str], sets: list[tuple[Path, ...]]) -> list[str]:
@@ -134,7 +135,7 @@ def _unique(names: list[str], sets: list[tuple[Path, ...]]) -> list[str]:
     result = list(names)
     for depth in range(1, 4):
         for index in _repeated(result):
-            folders = sets[index][0].absolute().parts[-1 - depth : -1]
+            folders = map(told_name, sets[index][0].absolute().parts[-1 - depth : -1])
             result[index] = "/".join([*folders, names[index]])
     for count, index in enumerate(_repeated(result), 1):
         result[index] = f"{result[index]}#{count}"

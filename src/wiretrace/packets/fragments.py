@@ -7,7 +7,7 @@ bounded in bytes and in time; what is given up is handed back to be counted.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,8 +62,10 @@ class Datagram(NamedTuple):
 class _Waiting:
     first_ns: int
     starts: list[int] = field(default_factory=list)
-    pieces: list[tuple[int, bytes]] = field(default_factory=list)
-    """(length on the wire, captured bytes) of disjoint pieces, in the order of `starts`."""
+    ends: list[int] = field(default_factory=list)
+    """Where the spans of which nothing is missing begin and end, in order; between each two there is a hole."""
+    pieces: list[tuple[int, int, bytes]] = field(default_factory=list)
+    """(start, length on the wire, captured bytes) of disjoint pieces, in the order in which they came."""
     covered: int = 0
     total: int = -1
     protocol: int = 0
@@ -124,28 +126,37 @@ class FragmentTable:
 
 
 def _insert(datagram: _Waiting, fragment: Fragment) -> int:
-    """Keep what is new of `fragment`. Returns the captured bytes kept."""
-    starts, pieces = datagram.starts, datagram.pieces
+    """Keep what is new of `fragment`. Returns the captured bytes kept.
+
+    Spans that it joins become one, so that what came before is not gone through again with each piece.
+    """
+    starts, ends = datagram.starts, datagram.ends
     position, end, kept = fragment.start, fragment.start + fragment.length, 0
+    if position == end:
+        return 0
+    first = last = bisect_left(ends, position)
     while position < end:
-        index = bisect_right(starts, position)
-        if index:
-            position = max(position, starts[index - 1] + pieces[index - 1][0])
-        stop = min(end, starts[index]) if index < len(starts) else end
+        stop = min(end, starts[last]) if last < len(starts) else end
         if position < stop:
             data = fragment.data[position - fragment.start : stop - fragment.start]
-            starts.insert(index, position)
-            pieces.insert(index, (stop - position, data))
+            datagram.pieces.append((position, stop - position, data))
             datagram.covered += stop - position
             kept += len(data)
-        position = max(position, stop)
+        if last == len(starts) or starts[last] > end:
+            break
+        position = max(stop, ends[last])
+        last += 1
+    starts[first:last], ends[first:last] = (
+        [min([fragment.start, *starts[first:last]])],
+        [max([end, *ends[first:last]])],
+    )
     return kept
 
 
 def _joined(datagram: _Waiting) -> bytes:
     """The captured bytes up to the first that is missing."""
     parts = []
-    for length, data in datagram.pieces:
+    for _, length, data in sorted(datagram.pieces):
         parts.append(data)
         if len(data) < length:
             break

@@ -7,6 +7,7 @@ Where the chain of blocks breaks, the next place is sought where a known block w
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from wiretrace.packets.pcapng_blocks import (
     key_log_of,
     names_of,
     section_host,
+    times,
 )
 from wiretrace.packets.records import NO_INTERFACE, Records, join_records
 
@@ -43,12 +45,21 @@ SECTION_HEADER_BYTES = 28
 BLOCK_BYTES = 12
 KNOWN = (1, 2, 3, 4, 5, 6, 9, 10, 0x0BAD, 0x40000BAD)
 """Types that mark a way back into a damaged file, besides the section header."""
+KNOWN_BLOCK = {
+    order: re.compile(
+        b"|".join(re.escape(kind) for kind in [MAGIC, *(struct.pack(order + "I", kind) for kind in KNOWN)]), re.DOTALL
+    )
+    for order in BYTE_ORDER_MAGICS.values()
+}
+"""By byte order: the types of those, as they stand in a file."""
 PACKET_HEADER_BYTES = 28
 """From the start of an enhanced or obsolete packet block to the packet."""
 OPTION_DROP_COUNT = 4
 OPTIONS_READ = 16
 """Options of a packet that are looked through for its drop count."""
 RESYNC_KEEP_BYTES = 1 << 16
+MOST_DROPPED = 1 << 48
+"""More packets than any host has dropped; a file that counts more is taken to say this, which can still be added up."""
 
 
 class PcapngIndex:
@@ -69,20 +80,24 @@ class PcapngIndex:
         """The same of the packets of this section, as they say."""
         self._reported: dict[int, int] = {}
         """The same of the interfaces of this section, as its statistics say."""
+        self._secret_bytes = 0
+        """Bytes of key logs that were taken."""
 
     def index(self, buffer: PacketBuffer, final: bool) -> tuple[Records, int]:
         """See `RecordIndex.index`."""
         end, position = buffer.used, 0
         parts: list[Records] = []
+        packets: list[int] = []
         while True:
             if self._lost:
                 position = self._resume(buffer, position, final)
                 if self._lost:
                     break
-            packets, position, broken = self._walk(buffer, position, end)
-            if packets:
-                parts.append(self._records(buffer, np.array(packets, np.int64)))
-            if not broken and self._begin_section(buffer, position, end):
+            position, broken = self._walk(buffer, position, end, packets)
+            if not broken and self._is_section(buffer, position, end):
+                parts += self._records(buffer, packets)
+                packets = []
+                self._begin_section(buffer, position)
                 position += self._length(buffer, position)
                 continue
             if not broken and (position == end or not final):
@@ -95,19 +110,20 @@ class PcapngIndex:
             self._lost = True
             self._summary.damaged_bytes += 1
             position += 1
+        # Damage ends no section: packets on both sides of it are decoded together.
+        parts += self._records(buffer, packets)
         self._summary.dropped = self._drops()
         return join_records(parts), position
 
-    def _walk(self, buffer: PacketBuffer, position: int, end: int) -> tuple[list[int], int, bool]:
+    def _walk(self, buffer: PacketBuffer, position: int, end: int, packets: list[int]) -> tuple[int, bool]:
         """Collect packet blocks from `position` on, up to a section header, the end, or damage; take in other blocks.
 
-        Returns their offsets, where it stopped, and whether it did because of damage.
+        Their offsets are put into `packets`. Returns where it stopped, and whether it did because of damage.
         """
         view = buffer.view
         head = struct.Struct(self._order + "II").unpack_from
         word = struct.Struct(self._order + "I").unpack_from
         longest = self._limits.record_bytes
-        packets: list[int] = []
         append = packets.append
         last = end - BLOCK_BYTES
         while position <= last:
@@ -115,10 +131,10 @@ class PcapngIndex:
             following = position + length
             if kind == ENHANCED_PACKET and 32 <= length <= longest and following <= end and not length & 3:
                 if word(view, following - 4)[0] != length:
-                    return packets, position, True
+                    return position, True
                 append(position)
             elif not self._possible(buffer, position, end):
-                return packets, position, True
+                return position, True
             elif kind == SECTION_HEADER or following > end:
                 break
             elif kind in (OBSOLETE_PACKET, SIMPLE_PACKET):
@@ -126,23 +142,24 @@ class PcapngIndex:
             else:
                 self._take(kind, bytes(view[position:following]))
             position = following
-        return packets, position, False
+        return position, False
 
-    def _begin_section(self, buffer: PacketBuffer, position: int, end: int) -> bool:
-        """Begin the section whose header stands at `position`; False if none stands there, or not all of it."""
+    def _is_section(self, buffer: PacketBuffer, position: int, end: int) -> bool:
+        """Whether a section header stands at `position`, and all of it."""
+        if position + SECTION_HEADER_BYTES > end or bytes(buffer.view[position : position + 4]) != MAGIC:
+            return False
+        return position + self._length(buffer, position) <= end
+
+    def _begin_section(self, buffer: PacketBuffer, position: int) -> None:
+        """Begin the section whose header stands at `position`."""
         view = buffer.view
-        if position + SECTION_HEADER_BYTES > end or bytes(view[position : position + 4]) != MAGIC:
-            return False
         following = position + self._length(buffer, position)
-        if following > end:
-            return False
         self._dropped = self._drops()
         self._counted = -1
         self._reported.clear()
         self._interfaces.clear()
         self._order = BYTE_ORDER_MAGICS[bytes(view[position + 8 : position + 12])]
         self._summary.host = self._summary.host or section_host(self._order, bytes(view[position:following]))
-        return True
 
     def _possible(self, buffer: PacketBuffer, position: int, end: int) -> bool:
         """Whether a block may begin at `position`, as far as its bytes are there."""
@@ -184,11 +201,11 @@ class PcapngIndex:
                 names.setdefault(address, name)
 
     def _add_secrets(self, text: str) -> None:
-        held = self._summary.secrets
-        if sum(map(len, held)) + len(text) > self._limits.secret_bytes:
+        if self._secret_bytes + len(text) > self._limits.secret_bytes:
             self._notes.add(NoteKind.LIMIT_REACHED, "secret_bytes")
         elif text:
-            held.append(text)
+            self._secret_bytes += len(text)
+            self._summary.secrets.append(text)
 
     def _add_interface(self, block: bytes) -> None:
         if len(self._interfaces) >= self._limits.interfaces:
@@ -205,7 +222,7 @@ class PcapngIndex:
         """Packets dropped so far, -1 where the file does not say: the statistics of a section, which are cumulative,
         outrank the counts of its packets."""
         here = sum(self._reported.values()) if self._reported else self._counted
-        return here if self._dropped < 0 else self._dropped + max(here, 0)
+        return min(here if self._dropped < 0 else self._dropped + max(here, 0), MOST_DROPPED)
 
     def _resume(self, buffer: PacketBuffer, position: int, final: bool) -> int:
         """Pass over damage from `position` on, to the next known block or as far as can be said."""
@@ -217,21 +234,20 @@ class PcapngIndex:
 
     def _way_back(self, buffer: PacketBuffer, begin: int) -> int:
         """First place from `begin` on where a known block stands with both its lengths; -1 if there is none."""
-        words = unaligned(buffer.u8, self._order + "u4")
-        end, size = buffer.used, 4096
-        while begin + BLOCK_BYTES <= end:
-            stop = min(begin + size, end - BLOCK_BYTES + 1)
-            kinds = words[begin:stop]
-            candidates = np.flatnonzero(np.isin(kinds, KNOWN) | (buffer.be32[begin:stop] == SECTION_HEADER)) + begin
-            for candidate in candidates.tolist():
-                length = self._length(buffer, candidate)
-                if 0 < length <= end - candidate and self._possible(buffer, candidate, end):
-                    return int(candidate)
-            begin, size = stop, min(size * 2, 1 << 18)
+        search, last = KNOWN_BLOCK[self._order].search, buffer.used - BLOCK_BYTES
+        while (found := search(buffer.view, begin, max(last + 4, 0))) is not None:
+            candidate = found.start()
+            length = self._length(buffer, candidate)
+            if 0 < length <= buffer.used - candidate and self._possible(buffer, candidate, buffer.used):
+                return candidate
+            begin = candidate + 1
         return -1
 
-    def _records(self, buffer: PacketBuffer, blocks: NDArray[np.int64]) -> Records:
-        """(n,) offsets of packet blocks of one section -> their records."""
+    def _records(self, buffer: PacketBuffer, packets: list[int]) -> list[Records]:
+        """Offsets of packet blocks of one section -> their records, in a list; an empty one where there are none."""
+        if not packets:
+            return []
+        blocks = np.array(packets, np.int64)
         words = unaligned(buffer.u8, self._order + "u4")
         kind = words[blocks]
         length = words[blocks + 4].astype(np.int64)
@@ -252,18 +268,28 @@ class PcapngIndex:
             room[simple] = length[simple] - 16
             captured[simple] = np.minimum(wire[simple], snap or self._limits.record_bytes)
         captured = np.minimum(captured, room)
-        time_ns = np.full(len(blocks), -1, np.int64)
-        link_type = np.full(len(blocks), NO_INTERFACE, np.uint32)
         stamps = words[blocks + 12].astype(np.uint64) << np.uint64(32) | words[blocks + 16]
-        for number in np.unique(interface).tolist():
-            rows = interface == number
-            described = self._interfaces[number] if number < len(self._interfaces) else Interface()
-            time_ns[rows] = described.times(stamps[rows])
-            if number < len(self._interfaces):
-                link_type[rows] = described.link_type
+        time_ns, link_type = self._described(interface, stamps)
         self._fill_times(time_ns, simple)
         self._count_drops(buffer, blocks[kind == ENHANCED_PACKET], words)
-        return Records(offset, captured, wire, time_ns, link_type, interface)
+        return [Records(offset, captured, wire, time_ns, link_type, interface)]
+
+    def _described(
+        self, interface: NDArray[np.int64], stamps: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """(n,) interfaces and time stamps of packets -> their times and link types, as the interfaces are described."""
+        # One more stands for all that are not described.
+        numbers, which = np.unique(np.minimum(interface, len(self._interfaces)), return_inverse=True)
+        known = [*self._interfaces, Interface(link_type=NO_INTERFACE)]
+        described = [known[number] for number in numbers.tolist()]
+        resolution = np.array([each.resolution for each in described], np.uint8)[which]
+        offset = np.array([each.bounded_offset for each in described], np.int64)[which]
+        time_ns = np.empty(len(interface), np.int64)
+        # There are few resolutions, whatever the number of interfaces.
+        for one in np.unique(resolution).tolist():
+            rows = resolution == one
+            time_ns[rows] = times(one, offset[rows], stamps[rows])
+        return time_ns, np.array([each.link_type for each in described], np.uint32)[which]
 
     def _fill_times(self, time_ns: NDArray[np.int64], simple: NDArray[np.bool_]) -> None:
         """Give simple packets, which have no time, the time of the packet before, in place."""

@@ -59,29 +59,38 @@ class Interface:
     host: str = ""
     """Host named in the agent's comment."""
 
-    def times(self, stamps: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """(n,) time stamps in units of the interface -> (n,) nanoseconds since the epoch."""
-        power = self.resolution & ~POWER_OF_TWO
-        if self.resolution & POWER_OF_TWO:
-            seconds = stamps >> np.uint64(power) if power < 64 else np.zeros_like(stamps)
-            rest = stamps & np.uint64((1 << min(power, 64)) - 1)
-            coarse = np.uint64(max(power - 32, 0))  # 2**-32 s is fine enough, and the product stays below 2**64
-            rest = rest >> coarse if power < 96 else np.zeros_like(stamps)
-            fraction = rest * np.uint64(1_000_000_000) >> min(np.uint64(power), HALF_WORD)
-        elif power <= 9:
-            unit = np.uint64(10**power)
-            seconds, rest = stamps // unit, stamps % unit
-            fraction = rest * np.uint64(10 ** (9 - power))
-        elif power < 20:
-            unit = np.uint64(10**power)
-            seconds, rest = stamps // unit, stamps % unit
-            fraction = rest // np.uint64(10 ** (power - 9))
-        else:
-            seconds = np.zeros_like(stamps)
-            fraction = stamps // np.uint64(10 ** (power - 9)) if power < 29 else seconds
-        whole = np.minimum(seconds, np.uint64(LATEST_SECONDS)).astype(np.int64)
-        offset = max(-LATEST_SECONDS, min(self.offset_seconds, LATEST_SECONDS))
-        return np.clip(whole + offset, 0, LATEST_SECONDS) * 1_000_000_000 + fraction.astype(np.int64)
+    @property
+    def bounded_offset(self) -> int:
+        """`offset_seconds`, as far as times can be moved at all."""
+        return max(-LATEST_SECONDS, min(self.offset_seconds, LATEST_SECONDS))
+
+
+def times(resolution: int, offset_seconds: NDArray[np.int64], stamps: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """(n,) time stamps in units of `resolution`, and what is to be added to each -> (n,) nanoseconds since the epoch.
+
+    The offsets are bounded ones.
+    """
+    power = resolution & ~POWER_OF_TWO
+    if resolution & POWER_OF_TWO:
+        seconds = stamps >> np.uint64(power) if power < 64 else np.zeros_like(stamps)
+        rest = stamps & np.uint64((1 << min(power, 64)) - 1)
+        coarse = np.uint64(max(power - 32, 0))  # 2**-32 s is fine enough, and the product stays below 2**64
+        rest = rest >> coarse if power < 96 else np.zeros_like(stamps)
+        fraction = rest * np.uint64(1_000_000_000) >> min(np.uint64(power), HALF_WORD)
+    elif power <= 9:
+        unit = np.uint64(10**power)
+        seconds, rest = stamps // unit, stamps % unit
+        fraction = rest * np.uint64(10 ** (9 - power))
+    elif power < 20:
+        unit = np.uint64(10**power)
+        seconds, rest = stamps // unit, stamps % unit
+        fraction = rest // np.uint64(10 ** (power - 9))
+    else:
+        seconds = np.zeros_like(stamps)
+        fraction = stamps // np.uint64(10 ** (power - 9)) if power < 29 else seconds
+    whole: NDArray[np.int64] = np.minimum(seconds, np.uint64(LATEST_SECONDS)).astype(np.int64)
+    whole = np.clip(whole + offset_seconds, 0, LATEST_SECONDS)
+    return whole * 1_000_000_000 + fraction.astype(np.int64)
 
 
 def options(order: str, data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wiretrace.model.errors import UserError
+from wiretrace.model.file_names import told_name
 from wiretrace.model.note import NoteKind
 from wiretrace.packets import pcap, pcapng
 from wiretrace.packets.buffer import PacketBuffer
@@ -42,6 +43,7 @@ class CaptureReader:
         self.summary = CaptureSummary()
         """What is known of the file; complete once `chunks` is exhausted."""
         self._path = path
+        self._name = told_name(path.name)
         self._limits = limits
         self._notes = notes
         self._decoder = BlockDecoder(flows, limits, self.summary)
@@ -105,15 +107,14 @@ class CaptureReader:
         buffer.used = self._source.readinto(buffer.view[: pcap.FILE_HEADER_BYTES])
         head = bytes(buffer.view[: buffer.used])
         suffix = f"+{self._source.compression}" if self._source.compression else ""
-        name = self._path.name
         if head[:4] in pcap.MAGICS and len(head) == pcap.FILE_HEADER_BYTES:
             summary.format = "pcap" + suffix
             self._source.readinto(buffer.view[: pcap.MAGICS[head[:4]][3] - len(head)])
             buffer.used = 0
-            return pcap.PcapIndex(head, name, self._limits, self._notes, summary)
+            return pcap.PcapIndex(head, self._name, self._limits, self._notes, summary)
         if head[:4] == pcapng.MAGIC and head[8:12] in pcapng.BYTE_ORDER_MAGICS:
             summary.format = "pcapng" + suffix
-            return pcapng.PcapngIndex(name, self._limits, self._notes, summary)
+            return pcapng.PcapngIndex(self._name, self._limits, self._notes, summary)
         with self._source:
             if not head:
                 raise NotACaptureError(f"{self._path}: the file is empty. Give a capture file (pcap or pcapng).")
@@ -134,9 +135,9 @@ class CaptureReader:
         summary.bytes = source.stored_bytes
         summary.sha256 = source.sha256
         if source.ending is Ending.CUT:
-            notes.add(NoteKind.FILE_TRUNCATED, self._path.name)
+            notes.add(NoteKind.FILE_TRUNCATED, self._name)
         elif source.ending is Ending.CORRUPT:
-            notes.add(NoteKind.FILE_DAMAGED, self._path.name)
+            notes.add(NoteKind.FILE_DAMAGED, self._name)
         if summary.dropped > 0:
-            notes.add(NoteKind.PACKETS_DROPPED, self._path.name, summary.dropped)
-        self._decoder.finish(notes, self._path.name)
+            notes.add(NoteKind.PACKETS_DROPPED, self._name, summary.dropped)
+        self._decoder.finish(notes, self._name)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _GZIP_OR_ZLIB = 47  # zlib.decompressobj: a window of 32 KiB; which of the two headers there is, the bytes tell
 _RAW = -15
 _BROTLI_PIECE = 256
+_WINDOW_OF_256_KIB = 0b0011
+"""The smallest of the windows that the header of a stream of Brotli says in four bits."""
+_SMALL_WINDOW_BYTES = (1 << 18) - 16
 
 
 def unpack(form: str, packed: bytes, most: int) -> bytes | None:
@@ -74,6 +77,8 @@ def _brotli(packed: bytes, most: int) -> bytes | None:
     if brotli is None:
         return None
     decompressor = brotli.Decompressor()
+    if most <= _SMALL_WINDOW_BYTES:
+        packed = _with_small_window(packed)
     unpacked = b""
     try:
         # In small pieces: what a version without a limit unpacks at once is bounded by them.
@@ -84,6 +89,17 @@ def _brotli(packed: bytes, most: int) -> bytes | None:
     except brotli.error:
         pass
     return unpacked[:most]
+
+
+def _with_small_window(packed: bytes) -> bytes:
+    """The same stream with the smallest window that its header has room for (RFC 7932 section 9.1).
+
+    The decompressor fills its window before it gives anything out: of 25 bytes that unpack to millions, up to 16 MiB. To
+    what lies within a smaller window it makes no difference.
+    """
+    if packed and packed[0] & 1 and packed[0] & 0b1110:
+        return bytes((packed[0] & 0xF0 | _WINDOW_OF_256_KIB,)) + packed[1:]
+    return packed
 
 
 def _snappy(packed: bytes, most: int) -> bytes:

@@ -20,6 +20,7 @@ Rules of this file:
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from itertools import islice
 from typing import ClassVar
@@ -87,6 +88,10 @@ class Http2(Protocol):
         """Where in the client's direction the streams of `_awaiting` began."""
         self._refused_above = STREAM + 1
         """Streams above this one will not be answered."""
+        self._refusable: list[int] | None = None
+        """Streams that a later GOAWAY may refuse, in rising order; None before the first one."""
+        self._no_preface_before = 0
+        """Offset in the client's direction before which no preface stands, from where one was last sought."""
         if context.opened_by is not None:
             # The request that asked for the upgrade is stream 1 (RFC 7540 section 3.2).
             self._opened[1], self._awaiting[1] = -1, None
@@ -116,10 +121,23 @@ class Http2(Protocol):
         direction = (self._client, self._server)[side]
         if direction.left or base + at == direction.aligned:
             return at
+        if side is Side.CLIENT and (preface := self._next_preface(data, at, base)) >= 0:
+            direction.opening = True
+            return preface
         last = max(self._client.last, direction.last)
         found = boundary_in(side, data, at, last + STREAMS_AHEAD if last else STREAM)
-        if found is not None and side is Side.CLIENT:
-            direction.opening = data.startswith(PREFACE, found)
+        if found is not None:
+            direction.opening = False
+        return found
+
+    def _next_preface(self, data: bytes, at: int, base: int) -> int:
+        """The index in `data[at:]` of the next preface, -1 if none is there.
+
+        However often a boundary is sought in the same bytes, they are searched once.
+        """
+        start = max(at, self._no_preface_before - base)
+        found = data.find(PREFACE, start)
+        self._no_preface_before = base + (found if found >= 0 else max(start, len(data) - len(PREFACE) + 1))
         return found
 
     def lost(self, side: Side, start: int, end: int) -> None:
@@ -143,8 +161,9 @@ class Http2(Protocol):
         direction.partial = True
         direction.opening = False
         direction.decoder.forget()
-        for each in direction.halves.values():
+        for each in direction.sound.values():
             each.lose()
+        direction.sound.clear()
 
     def finish(self, side: Side, offset: int) -> None:
         """Finish what is open as it stands."""
@@ -278,6 +297,7 @@ class Http2(Protocol):
             return
         if half is not None and half.head is None and (head.asks or head.status >= 0):
             half.answer(head, self.context)
+            direction.sound[stream] = half
         elif half is not None:
             half.end_with(head)
         else:
@@ -297,6 +317,8 @@ class Http2(Protocol):
             if not head.asks and direction.partial and head is not MALFORMED_HEAD and not head.unknown:
                 return self._joined(side, direction, stream, start, head)
             self._awaiting[stream], self._opened[stream] = None, start
+            if self._refusable is not None:
+                self._may_be_refused(stream)
             if len(self._awaiting) > 2 * OPEN_STREAMS:
                 for oldest in list(islice(self._awaiting, OPEN_STREAMS)):
                     del self._awaiting[oldest]
@@ -325,7 +347,7 @@ class Http2(Protocol):
         return half
 
     def _open(self, side: Side, direction: Direction, stream: int, half: Half, start: int) -> None:
-        direction.halves[stream] = half
+        direction.halves[stream] = direction.sound[stream] = half
         direction.last = max(direction.last, stream)
         if len(direction.halves) > OPEN_STREAMS:
             oldest, given_up = next(iter(direction.halves.items()))
@@ -340,6 +362,7 @@ class Http2(Protocol):
         direction.turn(stream, end)
         direction.complete(message, end)
         direction.halves.pop(stream, None)
+        direction.sound.pop(stream, None)
         if side is Side.SERVER:
             self._awaiting.pop(stream, None)
             self._opened.pop(stream, None)
@@ -405,11 +428,25 @@ class Http2(Protocol):
             self._awaiting.pop(called_off, None)
             self._opened.pop(called_off, None)
 
+    def _may_be_refused(self, stream: int) -> None:
+        """A stream is opened behind a GOAWAY, which another one may follow."""
+        assert self._refusable is not None
+        if len(self._refusable) > 4 * OPEN_STREAMS:
+            self._refusable = sorted(self._awaiting)
+        elif stream <= self._refused_above:
+            insort(self._refusable, stream)
+
     def _refuse_above(self, last: int) -> None:
-        """GOAWAY (section 6.8): the server did not and will not deal with later streams."""
-        self._refused_above = last
-        for stream, request in self._awaiting.items():
-            if stream > last and request is not None:
+        """GOAWAY (section 6.8): the server did not and will not deal with later streams.
+
+        It may say so again and again, of fewer streams: each stream is refused once.
+        """
+        if self._refusable is None:
+            self._refusable = sorted(self._awaiting)
+        self._refused_above = min(self._refused_above, last)
+        while self._refusable and self._refusable[-1] > last:
+            request = self._awaiting.get(self._refusable.pop())
+            if request is not None:
                 refuse(request)
 
 

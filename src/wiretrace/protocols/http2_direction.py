@@ -37,7 +37,7 @@ class Direction:
 
     __slots__ = (
         "aligned", "decoder", "halves", "last", "left", "messages", "opening", "owner", "partial", "reached",
-        "reading", "tile",
+        "reading", "sound", "tile",
     )  # fmt: skip
 
     def __init__(self, messages: list[Message], *, started: bool, opening: bool) -> None:
@@ -46,6 +46,8 @@ class Direction:
         self.decoder = FieldDecoder(from_the_start=started)
         self.halves: dict[int, Half] = {}
         """Messages under construction, by stream, the oldest first."""
+        self.sound: dict[int, Half] = {}
+        """Those of them that were begun since bytes were lost, so that each loss is told only to what it concerns."""
         self.last = 0
         """The highest stream on which a message began."""
         self.partial = not started

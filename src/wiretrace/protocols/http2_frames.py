@@ -58,7 +58,6 @@ FRAME_AHEAD = re.compile(
 """Where a frame may begin; none of more than 128 KiB is looked for."""
 PLACES_TRIED = 20_000
 """Places in one run of bytes that are tried as the beginning of a frame; beyond it the run is passed over."""
-PREFACE_AHEAD = re.compile(re.escape(PREFACE))
 
 
 def error_name(code: int) -> str:
@@ -106,10 +105,6 @@ def chain(side: Side, data: bytes, at: int, most: int = STREAM) -> tuple[int, bo
 
 def boundary_in(side: Side, data: bytes, at: int, most: int) -> int | None:
     """The index in `data[at:]` of the first frame of `side` that can be trusted, or None; see `chain` for `most`."""
-    if side is Side.CLIENT:
-        found = PREFACE_AHEAD.search(data, at)
-        if found:
-            return found.start()
     count, fills = chain(side, data, at, most)
     if count and (count >= CHAIN or fills):
         return at

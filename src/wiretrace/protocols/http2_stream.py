@@ -68,9 +68,9 @@ class Half:
     def end_with(self, trailer: Head) -> None:
         """Take the trailer."""
         self.trailer = trailer
-        if trailer is MALFORMED_HEAD:
+        if trailer is MALFORMED_HEAD and MALFORMED_NOTE not in self.notes:
             self.notes = (*self.notes, MALFORMED_NOTE)
-        elif trailer.unknown and UNKNOWN_NOTE not in self.notes:
+        if trailer.unknown and UNKNOWN_NOTE not in self.notes:
             self.notes = (*self.notes, UNKNOWN_NOTE)
 
     @property
