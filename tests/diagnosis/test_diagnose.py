@@ -2,6 +2,7 @@
 
 import pytest
 from tests.support.cases import build_analysis, case_of
+from tests.support.system import System
 
 from wiretrace.diagnosis.diagnose import diagnose
 from wiretrace.model.finding import MOST_CALLS
@@ -33,6 +34,14 @@ def test_findings_beyond_the_limit_are_counted_in_a_note(monkeypatch: pytest.Mon
     monkeypatch.setattr("wiretrace.diagnosis.diagnose.MOST_FINDINGS", 2)
     assert diagnose(case, notes=notes)["findings"].to_pylist() == every[:2]
     assert notes.counts == {(NoteKind.LIMIT_REACHED, "findings"): len(every) - 2}
+
+
+def test_a_port_that_can_not_be_is_no_reason_to_fail() -> None:
+    """Somebody may have made the case."""
+    system = System()
+    for port in (-(2**31), 65_536, 2**31 - 1):
+        system.call(None, ("client", "web1"), "GET /", 0, 1)["server_port"] = port
+    assert diagnose(system.case())["findings"].to_pylist() == []
 
 
 def test_a_case_without_calls_has_no_findings() -> None:

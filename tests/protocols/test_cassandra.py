@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import uuid
 from io import BytesIO
 from typing import Any
@@ -37,6 +38,7 @@ from wiretrace.protocols.cassandra import Cassandra
 from wiretrace.protocols.cassandra_frames import crc24
 from wiretrace.protocols.contract import Context
 
+OPTIONS = b"\4\0\0\0\5\0\0\0\0"
 NAME = bytes(range(16))
 USER = uuid.UUID("5f1d7e0a-9b3c-4d2e-8f0a-9b8c7d6e5f40")
 PACKERS = locally_supported_compressions
@@ -287,6 +289,16 @@ def test_a_message_in_several_frames_is_one() -> None:
     read = dissect(Cassandra, client + buffer.getvalue(), server)
     assert read.requests[-1].operation == "INSERT texts"
     assert (read.requests[-1].start, read.requests[-1].end) == (len(client), len(client) + len(buffer.getvalue()))
+
+
+def test_each_of_many_violations_costs_what_lies_before_the_next_message() -> None:
+    """Not all that lies behind it."""
+    client = OPTIONS * 4 + (OPTIONS * 3 + b"\xff" * 3) * 200 + bytes(100_000)
+    begun = time.process_time()
+    read = dissect(Cassandra, client, b"")
+    assert time.process_time() - begun < 2
+    assert len(read.violations) >= 200
+    assert len(read.requests) >= 600
 
 
 def test_the_checksum_is_that_of_the_driver() -> None:

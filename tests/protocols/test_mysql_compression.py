@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 import tracemalloc
 import zlib
 from typing import TYPE_CHECKING
@@ -54,6 +55,16 @@ def packed(form: str, chooser: random.Random) -> tuple[bytes, bytes]:
 
 def told(messages: list[Message]) -> list[tuple[object, ...]]:
     return [(m.role, m.operation, m.summary, m.status, m.result, m.values, m.transaction) for m in messages]
+
+
+def test_each_of_many_violations_costs_what_lies_before_the_next_packet() -> None:
+    """Not all that lies behind it."""
+    query = pack(packets(b"\x03" + b"select 1 from a" * 9), "zlib")
+    client = LOGIN + query * 4 + (query * 3 + b"\1\0\0\0\5\0\0x") * 60 + b"\x78\x9c\0\0\0" * 400_000
+    begun = time.process_time()
+    read = dissect(MySQL, client, SERVER[: BEFORE[1]])
+    assert time.process_time() - begun < 3
+    assert len(read.violations) >= 60
 
 
 @pytest.mark.parametrize("form", ["zlib", "zstd"])

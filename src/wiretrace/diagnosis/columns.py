@@ -42,6 +42,7 @@ NO_ANSWER = (
 """Outcomes of calls whose caller got no whole answer."""
 UNKNOWN_PARTY = "?"
 """Name of a party of which not even the address is known."""
+PORTS = range(1 << 16)
 SET_UP = frozenset(
     {
         "login", "SSLRequest", "GSSENCRequest",  # PostgreSQL, MySQL
@@ -212,8 +213,10 @@ class Vocabulary:
         ]
         if side == "client":
             return combined(named, lambda service, host, address: Place(service, host, address, 0), self._places)
-        ports = calls.column("server_port").to_numpy().clip(0)
-        return combined([*named, (ports, range(1 << 16))], Place, self._places)
+        ports = (
+            calls.column("server_port").to_numpy().clip(0, len(PORTS) - 1)
+        )  # in a case that somebody made: any number
+        return combined([*named, (ports, PORTS)], Place, self._places)
 
     def kinds_of(self, calls: pa.Table, callee: NDArray[np.int64]) -> NDArray[np.int64]:
         """The kind of each call; `callee` is the place where it was asked for. Shapes (n,)."""

@@ -78,9 +78,11 @@ class Cassandra(Protocol):
             return frames.resync(data, at, base)
         found = boundary(data, at, side)
         carried = self._begin_frames(side, base + at, None)
-        framed = carried.boundary(data, at)
-        # A frame carries messages as they are where it is not packed: the one around the other comes first.
-        if framed is not None and (found is None or framed < found <= framed + _OUTER_AT_MOST):
+        # A frame carries messages as they are where it is not packed: the one around the other comes first. A frame that is
+        # farther from the message is none, and is not looked for: what lies between would be gone through every time.
+        first, last = (at, len(data)) if found is None else (max(at, found - _OUTER_AT_MOST), found)
+        framed = carried.first_frame(data, first, last)
+        if framed is not None:
             carried.resync(data, framed, base)
             return framed
         self._frames[side] = None

@@ -6,6 +6,8 @@ LZ4 was agreed on the header has two lengths. A frame that is *self-contained* b
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from wiretrace.protocols.carried import CarriedReader, Frame
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 _LENGTH = 0x1FFFF
 _LENGTH_BITS = 17
 _CRC24_BYTES, _CRC32_BYTES = 3, 4
+_FRAME_AHEAD = re.compile(rb"(?=..[\x02\x03]|....[\x04-\x07])", re.DOTALL)
+"""Where the flags of a self-contained frame may stand behind its lengths, without or with compression."""
+_FLAGS_AT_MOST = 5
+PLACES_TRIED = 20_000
+"""Places in one run of bytes that are tried as the beginning of a frame; beyond it the run is passed over."""
 _CRC24_START, _CRC24_POLYNOMIAL = 0x875060, 0x1974F0B
 
 
@@ -63,7 +70,15 @@ class Frames(CarriedReader):
 
     def boundary(self, data: bytes, at: int) -> int | None:
         """See `CarriedReader.boundary`."""
-        for start in range(at, len(data) - 12):
+        return self.first_frame(data, at, len(data))
+
+    def first_frame(self, data: bytes, at: int, behind: int) -> int | None:
+        """Where a frame begins for certain, from `at` on and before `behind`."""
+        last = min(behind, len(data) - 12)
+        for found in islice(_FRAME_AHEAD.finditer(data, at, max(last + _FLAGS_AT_MOST, 0)), PLACES_TRIED):
+            start = found.start()
+            if start >= last:
+                return None
             for compressed in (False, True) if self.compressed is None else (self.compressed,):
                 if is_frame(data, start, compressed):
                     self.compressed = compressed

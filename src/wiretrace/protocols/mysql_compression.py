@@ -8,8 +8,10 @@ ends with its checksum; one that is not compressed holds whole packets.
 
 from __future__ import annotations
 
+import heapq
 import re
 import zlib
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from wiretrace.model.side import Side
@@ -27,6 +29,10 @@ _OUTER_HEADER = 7
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _PACKED = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x28\xb5\x2f\xfd")
 _PLAIN = re.compile(rb"(?=\x00\x00\x00)")
+_PACKED_MORE = 1024
+"""Bytes that packing adds at most to what it can not make smaller (zlib: 5 for 16 KiB, and 18 around)."""
+PLACES_TRIED = 20_000
+"""Places in one run of bytes that are tried as the beginning of a packet; beyond it the run is passed over."""
 
 
 class Unpacking(CarriedReader):
@@ -69,9 +75,11 @@ class Unpacking(CarriedReader):
 
 def boundary(data: bytes, at: int, side: Side) -> int | None:
     """Where a compressed packet of `side` begins for certain."""
-    places = {found.start() - _OUTER_HEADER for found in _PACKED.finditer(data, at + _OUTER_HEADER)}
-    places.update(found.start() - 4 for found in _PLAIN.finditer(data, at + 4))
-    return next((place for place in sorted(places) if place >= at and is_packet(data, place, side)), None)
+    packed = (found.start() - _OUTER_HEADER for found in _PACKED.finditer(data, at + _OUTER_HEADER))
+    plain = (found.start() - 4 for found in _PLAIN.finditer(data, at + 4))
+    # One by one: mostly the first is right, and all of them would be looked for behind each of many violations.
+    places = islice(heapq.merge(packed, plain), PLACES_TRIED)
+    return next((place for place in places if is_packet(data, place, side)), None)
 
 
 def is_packet(data: bytes, at: int, side: Side) -> bool:
@@ -85,8 +93,13 @@ def is_packet(data: bytes, at: int, side: Side) -> bool:
         return False
     if not inner:
         return _holds_packets(data, at + _OUTER_HEADER, end, side)
-    content = data[at + _OUTER_HEADER : end]
-    return _PACKED.match(content) is not None and inner < 1 << 20 and len(_unpacked(content, inner)) == inner
+    if (
+        end - at - _OUTER_HEADER > inner + _PACKED_MORE
+        or inner >= 1 << 20
+        or _PACKED.match(data, at + _OUTER_HEADER) is None
+    ):
+        return False
+    return len(_unpacked(data[at + _OUTER_HEADER : end], inner)) == inner
 
 
 def _holds_packets(data: bytes, at: int, end: int, side: Side) -> bool:
