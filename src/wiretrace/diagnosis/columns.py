@@ -213,9 +213,8 @@ class Vocabulary:
         ]
         if side == "client":
             return combined(named, lambda service, host, address: Place(service, host, address, 0), self._places)
-        ports = (
-            calls.column("server_port").to_numpy().clip(0, len(PORTS) - 1)
-        )  # in a case that somebody made: any number
+        # In a case that somebody made, a port may be any number.
+        ports = calls.column("server_port").to_numpy().clip(0, len(PORTS) - 1)
         return combined([*named, (ports, PORTS)], Place, self._places)
 
     def kinds_of(self, calls: pa.Table, callee: NDArray[np.int64]) -> NDArray[np.int64]:
