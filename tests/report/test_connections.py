@@ -77,3 +77,10 @@ def test_of_very_many_connections_those_that_went_wrong_and_the_busiest_are_held
     ]
     found = connections(case_with(rows), 0)
     assert (found.kept, found.total) == (2, 5)
+
+
+def test_ports_that_can_not_be_are_no_reason_to_fail() -> None:
+    """Somebody may have made the case."""
+    row = {"capture": "web1", "opened_ns": 0, "lasted": 1, "ended": "open", "exchanges": 1}
+    found = connections(case_with([row | {"server_port": port} for port in (-(2**31), 80, 2**31 - 1)]), 0)
+    assert (len(found.pools), found.total) == (3, 3)

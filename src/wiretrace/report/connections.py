@@ -65,7 +65,8 @@ def connections(case: Case, origin: int) -> Connections:
         return Connections([], _block(columns, np.zeros(0, np.int64), np.zeros(0, np.int64)), 0, 0)
     words = {name: _codes(columns.table, name) for name in ("capture", "client_address", "server_address", "ended")}
     keys = [words["capture"], words["client_address"], words["server_address"]]
-    group, first = distinct([*keys, columns.table["server_port"].to_numpy(), _codes(columns.table, "protocol")])
+    ports = columns.table["server_port"].to_numpy().clip(0)  # in a case that somebody made: any number
+    group, first = distinct([*keys, ports, _codes(columns.table, "protocol")])
     order = np.argsort(-np.bincount(group, columns.numbers["exchanges"], len(first)), kind="stable")
     rank = np.empty(len(first), np.int64)
     rank[order] = np.arange(len(first))
