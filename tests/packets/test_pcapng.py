@@ -31,20 +31,20 @@ def seconds_to_read(path: Path, data: bytes) -> float:
 def test_very_many_tiny_key_logs_take_time_in_their_number(tmp_path: Path) -> None:
     """Each block of secrets is counted once, not again with every later one."""
     secret = pcapng.block("<", 10, TLS_KEY_LOG.to_bytes(4, "little") + (1).to_bytes(4, "little") + b"\n")
-    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + PACKET + secret * 20_000) < 1
+    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + PACKET + secret * 40_000) < 5
 
 
 def test_packets_of_very_many_interfaces_take_time_in_their_number(tmp_path: Path) -> None:
     """Packets are not gone through once for each of their interfaces."""
-    interfaces = b"".join(pcapng.interface("<", resolution=number % 9) for number in range(20_000))
-    packets = b"".join(pcapng.enhanced_packet("<", 1, b"", interface_id=number) for number in range(40_000))
-    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + interfaces + packets) < 1
+    interfaces = b"".join(pcapng.interface("<", resolution=number % 9) for number in range(60_000))
+    packets = b"".join(pcapng.enhanced_packet("<", 1, b"", interface_id=number) for number in range(60_000))
+    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + interfaces + packets) < 5
 
 
 @pytest.mark.parametrize("block", [PACKET, pcapng.block("<", 4, b"")], ids=["packets", "names"])
 def test_damage_between_all_blocks_costs_little_each_time(tmp_path: Path, block: bytes) -> None:
     """The way back into the file is found from where it was lost, and the packets around it are decoded together."""
-    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + (block + b"\xff") * 10_000) < 1
+    assert seconds_to_read(tmp_path / "a.pcapng", HEAD + (block + b"\xff") * 20_000) < 5
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

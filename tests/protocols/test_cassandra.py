@@ -296,7 +296,7 @@ def test_each_of_many_violations_costs_what_lies_before_the_next_message() -> No
     client = OPTIONS * 4 + (OPTIONS * 3 + b"\xff" * 3) * 200 + bytes(100_000)
     begun = time.process_time()
     read = dissect(Cassandra, client, b"")
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 8
     assert len(read.violations) >= 200
     assert len(read.requests) >= 600
 

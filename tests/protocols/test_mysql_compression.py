@@ -63,7 +63,7 @@ def test_each_of_many_violations_costs_what_lies_before_the_next_packet() -> Non
     client = LOGIN + query * 4 + (query * 3 + b"\1\0\0\0\5\0\0x") * 60 + b"\x78\x9c\0\0\0" * 400_000
     begun = time.process_time()
     read = dissect(MySQL, client, SERVER[: BEFORE[1]])
-    assert time.process_time() - begun < 3
+    assert time.process_time() - begun < 12
     assert len(read.violations) >= 60
 
 
