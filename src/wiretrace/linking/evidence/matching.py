@@ -9,7 +9,7 @@ those who carry the value: whichever are fewer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -170,7 +170,7 @@ def _values(
     counts = np.diff(of_child.offsets)[children.call]
     child = np.repeat(np.arange(len(children.call)), counts)
     value = of_child.values[ranges(of_child.offsets[children.call], counts)]
-    return child, value ^ _process_mix(observations.problem.caller[children.call[child]])
+    return child, value ^ mixer_of(observations.problem.caller[children.call[child]])
 
 
 def _carriers(
@@ -185,7 +185,7 @@ def _carriers(
     held = np.diff(of_parent.offsets)[incoming]
     owner = np.repeat(incoming, held)
     at = ranges(of_parent.offsets[incoming], held)
-    value = of_parent.values[at] ^ _process_mix(observations.problem.callee[owner])
+    value = of_parent.values[at] ^ mixer_of(observations.problem.callee[owner])
     # The leading bits tell most of those that nobody wants.
     shift = np.uint64(64 - min(MOST_TABLE_BITS, len(wanted).bit_length() + 4))
     present = np.zeros(1 << (64 - int(shift)), bool)
@@ -271,7 +271,7 @@ def _shared(
     yield of_wanted[found], pair[found], place[found]
 
 
-def _process_mix(process: NDArray[np.int32]) -> NDArray[np.uint64]:
-    """What values of each process are mixed with."""
-    mixed: NDArray[np.uint64] = process.astype(np.uint64) * MIX
+def mixer_of(owner: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
+    """What values of each process, or call, are mixed with, so that equal ones of different owners differ."""
+    mixed: NDArray[np.uint64] = owner.astype(np.uint64) * MIX
     return mixed

@@ -13,7 +13,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.evidence.contract import MOST_NATS, UNDECIDED, Evidence, Pairs, Weighed
-from wiretrace.linking.evidence.matching import MIX, match
+from wiretrace.linking.evidence.matching import match, mixer_of
 from wiretrace.linking.evidence.rates import MatchRates, match_rates, match_weights, operation_pairs
 from wiretrace.model.link_problem import Ragged
 
@@ -107,11 +107,5 @@ def _beyond_requests(tokens: Ragged, requests: Ragged) -> Ragged:
     """The values `tokens` of each call without those of its request: what comes back with them tells nothing new."""
     calls = np.arange(len(tokens.offsets) - 1)
     owner, asking = (np.repeat(calls, np.diff(each.offsets)) for each in (tokens, requests))
-    is_new = ~np.isin(_of_owner(tokens.values, owner), _of_owner(requests.values, asking))
+    is_new = ~np.isin(tokens.values ^ mixer_of(owner), requests.values ^ mixer_of(asking))
     return Ragged(offsets_of(np.bincount(owner[is_new], minlength=len(calls))), tokens.values[is_new])
-
-
-def _of_owner(values: NDArray[np.uint64], owner: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Values mixed with the number of the call that has them."""
-    mixed: NDArray[np.uint64] = values ^ (owner.astype(np.uint64) + np.uint64(1)) * MIX
-    return mixed
