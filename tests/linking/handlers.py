@@ -40,6 +40,15 @@ def repeated(world: Simulation, call: Call) -> float:
     return time + world.work(0.3e-3)
 
 
+def some_left_out(world: Simulation, call: Call) -> float:
+    """Read the rows of two tables, as many as there are, one after the other; then write one."""
+    time = call.arrive + world.work(0.3e-3)
+    for operation in ("SELECT items", "SELECT prices"):
+        for _ in range(int(world.random.integers(1, 4))):
+            time = world.call(call.callee, "db", operation, time, call).end + world.work(0.1e-3)
+    return world.call(call.callee, "db", "INSERT", time, call).end + world.work(0.2e-3)
+
+
 def not_waited_for(world: Simulation, call: Call) -> float:
     """Read the database, then respond without waiting for the message that is published."""
     time = world.call(call.callee, "db", "SELECT", call.arrive + world.work(0.3e-3), call).end + world.work(0.2e-3)

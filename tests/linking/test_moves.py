@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit
+from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit, swap_units
 
 SERVICE = SimpleNamespace(
     slot_class=np.array([0, 0, 0, 1]),
@@ -66,3 +66,20 @@ def test_what_starts_later_crosses_over() -> None:
     whole = cross_over(SERVICE, _held([0, 2, -1, 6], [1, 3, -1, -1]), np.array([2]), np.ones(1, bool))
     assert whole.source[:, 0].tolist() == [0, 3, -1, -1]
     assert whole.target[:, 0].tolist() == [1, 2, -1, 6]
+
+
+def test_two_units_of_one_class_change_places() -> None:
+    """One for one, in the order of the starts; the way back is proposed as often as one of so many units is chosen."""
+    before = _held([0, 3, 4, 5], [1, 2, -1, 6])
+    for choice, other in ((0.0, 1), (0.4, 1), (0.5, 2), (0.99, 2)):
+        after, back = swap_units(SERVICE, before, np.array([3]), np.array([choice]))
+        assert after.source[:, 0].tolist() == [*sorted([0, other, 4]), 5]
+        assert after.target[:, 0].tolist() == [*sorted({1, 2, 3} - {other}), -1, 6]
+        assert after.fits.all()
+        assert back[0] == np.log(2 / 3)
+
+
+def test_there_is_no_swap_with_a_request_that_holds_none() -> None:
+    """It has nothing to give in return."""
+    after, _ = swap_units(SERVICE, _held([0, -1, -1, 5], [-1, -1, -1, 6]), np.array([0]), np.array([0.5]))
+    assert not after.fits.any()

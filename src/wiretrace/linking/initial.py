@@ -109,8 +109,16 @@ def first_assignment(service: Service, model: RequestModel) -> NDArray[np.int64]
     waiting = [slot for slot in range(service.slots) if service.slot_rank[slot] == 0]
     busiest = int(np.argmax(np.bincount(service.kind, minlength=1)))
     follows = sibling_of(delays.cue[busiest], service.slots)
+    # What waits for whatever was over last comes when all is placed that it may wait for.
+    anything = delays.cue[busiest] > 1 + 2 * service.slots
+    since_arrival = delays.table[busiest, service.slots : 2 * service.slots].argmax(axis=1)
     while waiting:
-        ready = [slot for slot in waiting if follows[slot] not in waiting]
+        ready = [
+            slot
+            for slot in waiting
+            if follows[slot] not in waiting
+            and not (anything[slot] and any(since_arrival[other] < since_arrival[slot] for other in waiting))
+        ]
         slot = (ready or waiting)[0]
         waiting.remove(slot)
         order.append(slot)

@@ -53,6 +53,8 @@ MOST_CHAINS = 16
 """Chains of a small service."""
 ENOUGH_ALONE = 200
 """Requests without competition from which the first model is learned; with fewer, the correlograms give it."""
+FIRST_LOOK = 1.0
+"""Sweeps after which the chains are compared, twice, to see which units do not move."""
 MAJORITY = 0.5
 """What a larger share of the draws holds is chosen in place of what the likeliest assignment says, ..."""
 FAR_LIKELIER = 4.0
@@ -139,14 +141,25 @@ def solve(service: Service, known: ServiceHabits | None = None, quick: bool = Fa
     if sampler is None or len(sampler.active) < len(active):
         parent = first_assignment(service, model)
         sampler = _sampler(service, model, parent, contested, active, _chains(active, effort), generator)
-    sampler.run(effort.settling)
-    sampler.propose()
+    _settle(sampler, effort.settling)
     pair_share, none_share = _count(service, sampler, pair_unit, contested, effort)
     chosen = np.where(contested, _likeliest(service, sampler, effort), fixed)
     chosen[~_are_candidates(service, pair_unit, chosen)] = -1
     _follow_majorities(service, chosen, contested, pair_unit, pair_share, none_share)
     _place_the_rest(service, model, chosen, contested, pair_unit, pair_share, none_share)
     return Posterior(model, contested, chosen, pair_share, none_share)
+
+
+def _settle(sampler: Sampler, sweeps: float) -> None:
+    """Let the chains follow the learned model, and find out which units do not move."""
+    sampler.run(FIRST_LOOK)
+    first = sampler.parents()
+    sampler.run(FIRST_LOOK)
+    both = np.concatenate((first, sampler.parents()))
+    sampler.steady = (both == both[0]).all(axis=0)
+    sampler.propose()
+    sampler.run(sweeps - 2 * FIRST_LOOK)
+    sampler.propose()
 
 
 def _chains(active: NDArray[np.int64], effort: Effort) -> int:

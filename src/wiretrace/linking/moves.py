@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from wiretrace.linking.arrays import distinct
 from wiretrace.linking.service import NO_UNIT
 
 if TYPE_CHECKING:
@@ -67,6 +68,31 @@ def move_unit(
         source[np.ix_(slots, at)] = np.where(homeless[at], NO_UNIT, given)
         target[np.ix_(slots, at)] = np.where(evict[at], NO_UNIT, extended[:-1])
     return Held(source, target, fits)
+
+
+def swap_units(
+    service: Service, before: Held, unit: NDArray[np.int64], choice: NDArray[np.float64]
+) -> tuple[Held, NDArray[np.float64]]:
+    """Exchange `unit`, of a class that is called repeatedly, for one unit of its class that the target holds.
+
+    `choice` (proposals,), from 0 up to 1, says which. Also returns the logarithm of how much more often the way back is
+    proposed: as often as one of the source's units is chosen, against one of the target's.
+    """
+    source, target, fits = before.source.copy(), before.target.copy(), before.fits.copy()
+    back = np.zeros(len(unit))
+    own = service.unit_class[unit]
+    for one_class in distinct(own).tolist():
+        at = np.flatnonzero(own == one_class)
+        slots = np.flatnonzero(service.slot_class == one_class)
+        ours, theirs = before.source[np.ix_(slots, at)], before.target[np.ix_(slots, at)]
+        held = (theirs >= 0).sum(axis=0)
+        fits[at] &= held > 0
+        # Units fill the first slots of their class.
+        other = theirs[(choice[at] * held).astype(np.int64), np.arange(len(at))]
+        source[np.ix_(slots, at)] = _packed(np.where(ours == unit[at], other, ours))
+        target[np.ix_(slots, at)] = _packed(np.where(theirs == other, unit[at], theirs))
+        back[at] = np.log(np.maximum(held, 1) / (ours >= 0).sum(axis=0))
+    return Held(source, target, fits), back
 
 
 def cross_over(service: Service, before: Held, unit: NDArray[np.int64], whole: NDArray[np.bool_]) -> Held:

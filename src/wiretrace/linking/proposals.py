@@ -12,7 +12,7 @@ import numpy as np
 
 from wiretrace.linking.arrays import offsets_of, ranges
 from wiretrace.linking.densities import delay_bins
-from wiretrace.linking.evidence.timing import sibling_of
+from wiretrace.linking.evidence.timing import last_done, sibling_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,9 @@ EVEN_SHARE = 0.15
 """Share of a unit's proposals that are spread evenly over its candidates."""
 LEAST_OPTIONS = 0.15
 """How open the parent of a plain unit counts, in further candidates."""
+
+STEADY_SHARE = 0.15
+"""How often a unit is tried that no chain has moved, against what its scores would have it."""
 
 
 def pair_scores(
@@ -43,12 +46,33 @@ def pair_scores(
     `without_cue`, or by default, as the model has it, that of the time since the arrival.
     """
     request = service.candidates[pair]
+    return service.weights[pair] + unit_scores(service, model, held, request, unit, request, slot, without_cue)
+
+
+def unit_scores(
+    service: Service,
+    model: RequestModel,
+    held: NDArray[np.int64],
+    column: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    request: NDArray[np.int64],
+    slot: NDArray[np.int64],
+    without_cue: float | None = None,
+) -> NDArray[np.float64]:
+    """Log-likelihood ratio by the times alone that each `unit` (units,) is of `request`, in its `slot`.
+
+    `held` (slots, columns) says what the requests hold, and so when their cues were; `column` (units,) is that of each.
+    """
     delays, slots = model.delays, service.slots
     kind, start = service.kind[request], service.starts[unit]
     row = delays.cue[kind, slot]
-    cue_unit = held[sibling_of(row, slots), request]
+    cue_unit = held[sibling_of(row, slots), column]
     cue_time = np.where(row <= slots, service.ends[cue_unit], service.starts[cue_unit])
     since = np.where(row > 2 * slots, service.responds[request], np.where(row > 0, cue_time, service.arrives[request]))
+    after_last = np.flatnonzero(row > 1 + 2 * slots)
+    if len(after_last):
+        siblings = held[:, column[after_last]]
+        since[after_last] = last_done(service, siblings, unit[after_last], service.arrives[request[after_last]])
     lacking = np.isnan(since)
     since = np.where(lacking, service.arrives[request], since)
     bins, stretch = delay_bins(start - since, service.resolution)
@@ -59,7 +83,7 @@ def pair_scores(
     closing = service.responds[request[closes]] - service.ends[unit[closes]]
     bins, stretch = delay_bins(np.nan_to_num(closing), service.resolution)
     score[closes] += delays.table[kind[closes], 2 * slots, bins] - stretch
-    score += model.plan.present[kind, slot] - model.plan.absent[kind, slot] + service.weights[pair]
+    score += model.plan.present[kind, slot] - model.plan.absent[kind, slot]
     return score
 
 
@@ -86,6 +110,23 @@ def _share_held(
     return share
 
 
+def _next_slots(
+    service: Service, held: NDArray[np.int64], unit: NDArray[np.int64], pair: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The slot that each `pair` (pairs,), which is of `unit`, would have behind what its request holds before it."""
+    slot = np.searchsorted(service.slot_class, service.unit_class[unit])
+    for one_class in np.flatnonzero(np.bincount(service.slot_class) > 1).tolist():
+        at = np.flatnonzero(service.unit_class[unit] == one_class)
+        slots = np.flatnonzero(service.slot_class == one_class)
+        request, start = service.candidates[pair[at]], service.starts[unit[at]]
+        # No unit starts at NaN, which is before nothing.
+        before = np.zeros(len(at), np.int64)
+        for row in slots.tolist():
+            before += service.starts[held[row, request]] < start
+        slot[at] += np.minimum(before, len(slots) - 1)
+    return slot
+
+
 class Proposals:
     """What is proposed for the units `units`, shape (chosen,), among the requests `allowed` (requests,)."""
 
@@ -96,12 +137,13 @@ class Proposals:
         held: NDArray[np.int64],
         units: NDArray[np.int64],
         allowed: NDArray[np.bool_],
+        steady: NDArray[np.bool_],
     ) -> None:
         count = np.diff(service.offsets)[units]
         pair = ranges(service.offsets[units], count)
         at = np.repeat(np.arange(len(units)), count)
         unit = units[at]
-        slot = np.searchsorted(service.slot_class, service.unit_class[unit])
+        slot = _next_slots(service, held, unit, pair)
         score = pair_scores(service, model, held, unit, pair, slot)
         background = model.background[service.unit_class[units]]
         # One entry more for each unit: no parent.
@@ -124,6 +166,7 @@ class Proposals:
         misfit = 1.0 - _share_held(service, held, units, at, pair, share[here], share[none])
         self.openness = np.maximum(np.expm1(np.add.reduceat(surprise, first[:-1])), misfit) + LEAST_OPTIONS
         self.openness[number < 2] = 0.0
+        self.openness[steady[units]] *= STEADY_SHARE
         share = (1.0 - EVEN_SHARE) * share + EVEN_SHARE * options / np.maximum(number, 1.0)[of_entry]
         total = np.cumsum(share)
         total -= np.concatenate(([0.0], total[none[:-1]]))[of_entry] if len(units) else 0.0

@@ -102,7 +102,7 @@ class RequestModel:
         for slot in np.argsort(position, kind="stable").tolist():
             if cue[slot] >= 0:
                 follows[:, slot] |= follows[:, cue[slot]]
-        self.groups = np.zeros((classes, 4, slots), bool)
+        self.groups = np.zeros((classes, 5, slots), bool)
         for one_class in range(classes):
             mine = slot_class == one_class
             whole = np.zeros(classes, bool)
@@ -112,6 +112,7 @@ class RequestModel:
             self.groups[one_class, 1] = np.isin(slot_class, later)
             self.groups[one_class, 2] = whole[slot_class] | mine
             self.groups[one_class, 3] = True
+            self.groups[one_class, 4] = np.isin(slot_class, slot_class[position <= position[mine].min()])
 
     def order_gain(
         self,

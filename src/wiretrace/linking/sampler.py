@@ -2,8 +2,9 @@
 
 Rules: several independent chains run side by side as columns of the same arrays, and every step changes many disjoint
 pairs of requests at once, so that no Python runs per call. A proposal takes a unit and another request that may have
-caused it, and exchanges what the two requests hold: that class of calls, everything from that call on, the call with
-what followed from it, or everything. A unit may also lose its parent, or gain one, where calls without a parent exist.
+caused it, and exchanges what the two requests hold: that class of calls, everything from that call on or up to it, the
+call with what followed from it, everything, or one call for another of its class; or the two divide all that they hold
+anew (see `redivide.py`). A unit may also lose its parent, or gain one, where calls without a parent exist.
 Proposals are corrected for how often they are made (see `proposals.py`), so the chains settle on the posterior. The
 generator is seeded by the caller: equal input gives equal output.
 """
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit
+from wiretrace.linking.moves import Held, cross_over, exchange_slots, move_unit, swap_units
 from wiretrace.linking.proposals import Proposals
+from wiretrace.linking.redivide import pooled, redivided
 from wiretrace.linking.service import NO_UNIT
 
 if TYPE_CHECKING:
@@ -33,9 +35,13 @@ PROPOSALS_PER_STEP = 0.6
 """Most proposals of a step, as a share of the active requests; those that meet another one in the step are dropped."""
 PROPOSALS_PER_OPENING = 0.3
 """Most proposals of a step, as a share of the open choices: in larger steps more of them meet."""
-MOVE_SHARE = 0.35
+SWAP_SHARE = 0.15
+"""Share of the proposals that exchange one unit for one other, where its class may be called repeatedly."""
+REDIVIDING_STEPS = 10
+"""In one step of so many all proposals are of two requests that divide all that they hold anew."""
+MOVE_SHARE = 0.3
 """Share of the proposals that move one unit, where a class may be called repeatedly."""
-CROSSING_SHARE = 0.45
+CROSSING_SHARE = 0.4
 """Share of the proposals that exchange what starts later, where a class may be called repeatedly."""
 
 
@@ -65,6 +71,10 @@ class Sampler:
     """Index within `active` of each request; -1 for the others."""
     requests: NDArray[np.int64] = field(init=False)
     """Request of each column, shape (columns + 1,); -1 for the last."""
+    steady: NDArray[np.bool_] = field(init=False)
+    """Units that all chains hold in one place, shape (units,)."""
+    _steps: int = 0
+    """How many were taken."""
     _first: NDArray[np.int64] = field(init=False)
     _pair_key: NDArray[np.int64] = field(init=False)
 
@@ -91,6 +101,7 @@ class Sampler:
         # Candidates are sorted by arrival, as requests are: the keys rise.
         unit = np.repeat(np.arange(service.units), np.diff(service.offsets))
         self._pair_key = unit * np.int64(service.requests) + service.candidates
+        self.steady = np.zeros(service.units, bool)
         self.refresh()
 
     def refresh(self) -> None:
@@ -107,7 +118,7 @@ class Sampler:
         held[:, self.active] = self.held[:, : len(self.active)]
         allowed = np.zeros(self.service.requests, bool)
         allowed[self.active] = True
-        self.proposals = Proposals(self.service, self.model, held, self.movable, allowed)
+        self.proposals = Proposals(self.service, self.model, held, self.movable, allowed, self.steady)
 
     def openness(self) -> float:
         """How many open choices a chain has to make, about."""
@@ -137,11 +148,15 @@ class Sampler:
         picked = self.place[service.candidates[np.minimum(pair, len(service.candidates) - 1)]]
         target = np.where(to_nobody, columns, chain * width + picked)
         keep = (source != target) & (to_nobody | (picked >= 0))
+        self._steps += 1
+        redividing = self._steps % REDIVIDING_STEPS == 0
+        if redividing:
+            keep &= (source != columns) & (target != columns)
         keep &= self._first_come(source, target, flat, keep)
         chosen = np.flatnonzero(keep)
         if len(chosen):
-            pair = np.where(to_nobody, -1, pair)
-            self._exchange(unit[chosen], chain[chosen], source[chosen], target[chosen], pair[chosen], temperature)
+            pair = np.where(to_nobody, -1, pair)[chosen]
+            self._exchange(unit[chosen], chain[chosen], source[chosen], target[chosen], pair, temperature, redividing)
 
     def _first_come(
         self, source: NDArray[np.int64], target: NDArray[np.int64], flat: NDArray[np.int64], keep: NDArray[np.bool_]
@@ -171,6 +186,7 @@ class Sampler:
         target: NDArray[np.int64],
         pair: NDArray[np.int64],
         temperature: float,
+        redividing: bool,
     ) -> None:
         """Propose to exchange what the columns `source` and `target` hold, and accept by the Metropolis rule.
 
@@ -179,9 +195,14 @@ class Sampler:
         service, model, draw = self.service, self.model, self.generator
         columns = len(self.likelihood) - 1
         before = Held(self.held[:, source], self.held[:, target], np.ones(len(unit), bool))
-        after_source, after_target, fits = self._propose(before, unit, source == columns, target == columns)
-        before_source, before_target, _ = before
         request = np.concatenate((self.requests[source], self.requests[target]))
+        if redividing:
+            (after_source, after_target, fits), of_move = self._redivided(before, request)
+        else:
+            (after_source, after_target, fits), of_move = self._propose(
+                before, unit, source == columns, target == columns
+            )
+        before_source, before_target, _ = before
         weight, possible = self._placed(np.concatenate((after_source, after_target), axis=1), request)
         alive = np.flatnonzero(fits & possible[: len(unit)] & possible[len(unit) :])
         if not len(alive):
@@ -201,7 +222,10 @@ class Sampler:
         gain += weight[:count] + weight[count:] - self.weight[source] - self.weight[target]
         if np.isfinite(model.background).any():
             gain += self._background(before_source, before_target, after_source, after_target)
-        gain += temperature * self._back_and_forth(unit, pair, request[:count], before_target, source == columns)
+        back = self._back_and_forth(unit, pair, request[:count], before_target, source == columns)
+        # Where the unit stays, the way back is proposed as the way was.
+        back[(after_source == unit).any(axis=0)] = 0.0
+        gain += temperature * (back + of_move[alive])
         accepted = np.flatnonzero(gain >= temperature * np.log(draw.random(count)))
         if not len(accepted):
             return
@@ -254,16 +278,26 @@ class Sampler:
         return back - forth
 
     def _propose(
-        self, before: Held, unit: NDArray[np.int64], homeless: NDArray[np.bool_], evict: NDArray[np.bool_]
-    ) -> Held:
-        """What the requests of each proposal would hold after it."""
+        self,
+        before: Held,
+        unit: NDArray[np.int64],
+        homeless: NDArray[np.bool_],
+        evict: NDArray[np.bool_],
+    ) -> tuple[Held, NDArray[np.float64]]:
+        """What the requests of each proposal would hold after it; log of how much more often the way back is proposed."""
         service, model, draw = self.service, self.model, self.generator
         count = len(unit)
         choice = draw.integers(0, model.groups.shape[1], count)
         after = exchange_slots(before, model.groups[service.unit_class[unit], choice].T)
         way = draw.random(count) if model.repeats else np.ones(count)
-        alone: NDArray[np.bool_] = homeless | evict | (way < MOVE_SHARE)
-        crossing = ~alone & (way < MOVE_SHARE + CROSSING_SHARE)
+        of_move = np.zeros(count)
+        swapped = ~homeless & ~evict & (way < SWAP_SHARE) & model.repeating[service.unit_class[unit]]
+        alone: NDArray[np.bool_] = ~swapped & (homeless | evict | (way < SWAP_SHARE + MOVE_SHARE))
+        crossing = ~swapped & ~alone & (way < SWAP_SHARE + MOVE_SHARE + CROSSING_SHARE)
+        chosen = np.flatnonzero(swapped)
+        if len(chosen):
+            part, of_move[chosen] = swap_units(service, _part(before, chosen), unit[chosen], draw.random(len(chosen)))
+            after.source[:, chosen], after.target[:, chosen], after.fits[chosen] = part
         chosen = np.flatnonzero(alone)
         if len(chosen):
             part = move_unit(service, _part(before, chosen), unit[chosen], homeless[chosen], evict[chosen])
@@ -272,7 +306,22 @@ class Sampler:
         if len(chosen):
             part = cross_over(service, _part(before, chosen), unit[chosen], draw.random(len(chosen)) < 0.5)
             after.source[:, chosen], after.target[:, chosen], after.fits[chosen] = part
-        return after
+        return after, of_move
+
+    def _redivided(self, before: Held, request: NDArray[np.int64]) -> tuple[Held, NDArray[np.float64]]:
+        """The same, where source and target (the first and the second half of `request`) divide all anew."""
+        pool, both = pooled(before), request.reshape(2, -1)
+        return redivided(self.service, self.model, pool, both, self._weights(pool.unit, both), self.generator)
+
+    def _weights(self, unit: NDArray[np.int64], request: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Evidence of the contents that each of `request` (2, proposals) has each `unit` (units, proposals).
+
+        Shape (2, units, proposals); -inf where it may not.
+        """
+        shape = (2, *unit.shape)
+        units, requests = np.broadcast_to(unit, shape), np.broadcast_to(request[:, None, :], shape)
+        pair, found = self._pair(units.ravel(), requests.ravel())
+        return np.where(found, self.service.weights[pair], -np.inf).reshape(shape)
 
     def _placed(
         self, held: NDArray[np.int64], request: NDArray[np.int64]

@@ -12,11 +12,12 @@ from wiretrace.linking.observations import observe
 
 
 def _look_up_and_call(world, call) -> float:
-    """A lookup after a random time, then the call, which passes the request's identifier on."""
+    """A lookup after a random time, after another one the call, which passes the request's identifier on."""
     call.identifiers = [call.number + 5]
     start = call.arrive + float(world.random.uniform(0, 10e-3))
     lookup = world.call(call.callee, "resolver", "A", start, call)
-    return world.call(call.callee, "backend", "GET", lookup.end, call, identifiers=[call.number + 5]).end
+    start = lookup.end + float(world.random.uniform(0, 10e-3))
+    return world.call(call.callee, "backend", "GET", start, call, identifiers=[call.number + 5]).end
 
 
 def _problem(told: bool):

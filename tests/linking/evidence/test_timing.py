@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import handlers
 import numpy as np
 from simulator import accuracy, simulate
 
-from wiretrace.linking.evidence.timing import sibling_of
-from wiretrace.linking.linker import link
+from wiretrace.linking.evidence.timing import last_done, sibling_of
+from wiretrace.linking.linker import learn, link
+
+if TYPE_CHECKING:
+    from wiretrace.linking.service import Service
 
 
 def test_the_words_tell_the_delay_and_what_is_usual() -> None:
@@ -64,3 +70,29 @@ def test_independent_requests_are_not_taken_for_a_queue() -> None:
     """Where requests overtake each other no order is claimed."""
     solution = link(simulate(handlers.parallel, rate=400, count=500).problem())
     assert not any(item.kind == "order" for item in solution.evidence)
+
+
+def test_a_step_is_timed_from_whatever_was_over_last() -> None:
+    """Where steps are repeated as often as needed, no certain one of them comes last before the next."""
+    requests = simulate(handlers.some_left_out, rate=300, count=800)
+    learned = learn(requests.problem())
+    [habits] = [each for each in learned.services.values() if each is not None]
+    anything = 2 + 2 * habits.delays.slots
+    assert (habits.delays.cue == anything).any()
+    assert accuracy(link(requests.problem()), requests.truth()) > 0.97
+
+
+def test_what_was_over_last_is_the_latest_end_before_a_start() -> None:
+    """The same in plain Python, also where nothing was over, where calls overlap, and where a call took no time."""
+    chance = np.random.default_rng(3)
+    starts = np.round(chance.uniform(0, 10, 40))
+    ends = starts + np.round(chance.uniform(0, 3, 40))
+    service = cast("Service", SimpleNamespace(starts=np.append(starts, np.nan), ends=np.append(ends, np.nan)))
+    held = chance.integers(-1, 40, (6, 40))
+    unit, arrives = np.arange(40), chance.uniform(-2, 0, 40)
+    held[0] = unit
+    expected = [
+        max([arrives[at], *(ends[other] for other in row if other not in (-1, at) and ends[other] <= starts[at])])
+        for at, row in enumerate(held.T.tolist())
+    ]
+    assert last_done(service, held, unit, arrives).tolist() == expected

@@ -2,8 +2,9 @@
 
 Rules: learned per kind of request and slot from the assignments believed so far. The event that a call waits for (its
 *cue*) is the parent's arrival or response, or the end or the start of a sibling: the one that makes the observed
-delays most likely. Event rows: 0 is the arrival, 1 + s the end of slot s, 1 + slots + s the start of slot s, and the
-last, 1 + 2 * slots, the response.
+delays most likely. Event rows: 0 is the arrival, 1 + s the end of slot s, 1 + slots + s the start of slot s,
+1 + 2 * slots the response, and 2 + 2 * slots whatever was over last: code that does one thing after the other, and leaves
+some out or repeats others, waits for that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FEW_SAMPLES = 25.0
 """With fewer observations than this, a kind of request borrows the delays of all kinds."""
 CUE_LOYALTY = 0.05
 """A new cue must be better than the present one by this many nats a call, or cues would flutter between equals."""
+LAST_DONE_SURPLUS = 0.6
+"""What was over last must be a better cue than a certain event by this many nats a call: it takes longer to look up."""
 CUE_COVERAGE = 0.5
 """Share of a slot's calls for which its cue must exist."""
 CUE_NEGATIVES = 0.03
@@ -88,6 +91,10 @@ class DelayModel:
         cue_unit = held[np.where((row > 0) & (row <= 2 * slots), (row - 1) % max(slots, 1), slot), request]
         since = np.where(row <= slots, service.ends[cue_unit], service.starts[cue_unit])
         since = np.where(row == 0, arrives[request], np.where(row > 2 * slots, responds[request], since))
+        after_last = np.flatnonzero(row > 1 + 2 * slots)
+        if len(after_last):
+            own, of = unit[after_last], request[after_last]
+            since[after_last] = last_done(service, held[:, of], own, arrives[of])
         missing = np.isnan(since)
         since = np.where(missing, arrives[request], since)
         bins, stretch = delay_bins(service.starts[unit] - since, service.resolution)
@@ -152,13 +159,13 @@ class DelayModel:
             if choose_cues and enough.any():
                 medians = _medians(events[1 + slots : -1] - arrives, structure)
                 for s in np.flatnonzero(enough).tolist():
-                    self.cue[k, s] = self._best_cue(k, s, events, arrives, weights, structure, medians, grain)
+                    self.cue[k, s] = self._best_cue(k, s, service, held, events, weights, structure, medians)
             for s in range(slots):
                 cue = int(self.cue[k, s])
                 if cue == 0:
                     self.table[k, s] = self.table[k, slots + s]
                     continue
-                delays = events[1 + slots + s] - events[cue]
+                delays = events[1 + slots + s] - _cue_times(service, held, events, s, cue)
                 if enough[s]:
                     self.table[k, s], _, samples = _density(delays, weights, of_kind, grain)
                     if samples >= FEW_SAMPLES:
@@ -174,29 +181,29 @@ class DelayModel:
         self,
         kind: int,
         slot: int,
+        service: Service,
+        held: NDArray[np.int64],
         events: NDArray[np.float64],
-        arrives: NDArray[np.float64],
         weights: NDArray[np.float64],
         structure: NDArray[np.bool_],
         medians: NDArray[np.float64],
-        grain: Grain,
     ) -> int:
         """The event row after which the delays of `slot` are most likely."""
-        slots = self.slots
+        slots, grain = self.slots, service.grain
         started = events[1 + slots + slot]
         mine = structure & ~np.isnan(started)
         if not mine.any():
             return int(self.cue[kind, slot])
         starts, weight = started[mine], weights[mine]
-        since_arrival = starts - arrives[mine]
+        since_arrival = starts - events[0, mine]
         first, first_score, _ = _density(since_arrival, weight, np.ones(len(starts), bool), grain)
         best, best_score = 0, first_score + (CUE_LOYALTY if self.cue[kind, slot] == 0 else 0.0)
         bins, stretch = delay_bins(since_arrival, grain.resolution)
         fallback = first[bins] - stretch
         siblings = np.flatnonzero((medians < medians[slot]) & (np.arange(slots) != slot))
         rows = [row for sibling in siblings.tolist() for row in (1 + sibling, 1 + slots + sibling)]
-        for row in [*rows, 1 + 2 * slots]:
-            delays = starts - events[row, mine]
+        for row in [*rows, 1 + 2 * slots, 2 + 2 * slots]:
+            delays = starts - _cue_times(service, held[:, mine], events[:, mine], slot, row)
             there = ~np.isnan(delays)
             if there.mean() < CUE_COVERAGE or (delays[there] < 0).mean() > CUE_NEGATIVES:
                 continue
@@ -204,6 +211,7 @@ class DelayModel:
             share = weight[there].sum() / weight.sum()
             missing = (fallback[~there] * weight[~there]).sum() / weight.sum()
             score = score * share + missing + (CUE_LOYALTY if self.cue[kind, slot] == row else 0.0)
+            score -= LAST_DONE_SURPLUS * (row > 1 + 2 * slots)
             if score > best_score:
                 best, best_score = row, score
         return best
@@ -250,6 +258,30 @@ def _moved(row: NDArray[np.int64], slots: int, more: int) -> NDArray[np.int64]:
 def sibling_of(row: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
     """Slot of the sibling whose start or end an event row is; -1 for the arrival and the response."""
     return np.where((row > 0) & (row <= 2 * slots), (row - 1) % max(slots, 1), -1)
+
+
+def last_done(
+    service: Service, held: NDArray[np.int64], unit: NDArray[np.int64], arrives: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """When the last thing was over that the parent of each `unit` (units,) had done before: a call, or its arrival.
+
+    `held` (slots, units) is what these parents hold, `arrives` (units,) when they arrived.
+    """
+    since, starts = arrives.copy(), service.starts[unit]
+    for sibling in held:
+        end = service.ends[sibling]
+        np.maximum(since, end, out=since, where=(end <= starts) & (sibling != unit))
+    return since
+
+
+def _cue_times(
+    service: Service, held: NDArray[np.int64], events: NDArray[np.float64], slot: int, row: int
+) -> NDArray[np.float64]:
+    """When the event `row` was for which `slot` waits; `held` (slots, requests), `events` (rows, requests). NaN: never."""
+    if row <= 1 + 2 * len(held):
+        times: NDArray[np.float64] = events[row]
+        return times
+    return last_done(service, held, held[slot], events[0])
 
 
 def event_rows(
