@@ -1,17 +1,22 @@
 """A case exists whole or not at all, never replaces what it should not, and is equal for equal inputs."""
 
 import errno
+import itertools
 import random
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.support.cases import build_analysis, build_case, write_case
 
+from wiretrace.case import writer as writer_module
 from wiretrace.case.manifest import Manifest
 from wiretrace.case.reader import Case
-from wiretrace.case.writer import ROW_GROUP_ROWS, CaseWriter
+from wiretrace.case.writer import ROW_GROUP_ROWS, CaseWriter, _row_groups
 from wiretrace.model.errors import UserError
 from wiretrace.model.limits import Limits
 from wiretrace.model.settings import Settings
@@ -75,6 +80,26 @@ def test_streamed_batches_are_regrouped_into_full_row_groups(tmp_path: Path) -> 
     metadata = pq.read_metadata(tmp_path / "a.case" / "notes.parquet")
     assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [ROW_GROUP_ROWS, 1000]
     assert Case.open(tmp_path / "a.case").table("notes")["count"].to_pylist() == list(range(rows))
+
+
+@given(st.lists(st.integers(0, 120), min_size=1, max_size=60), st.data())
+def test_a_row_group_ends_where_its_text_gets_long(lengths: list[int], data: st.DataObject) -> None:
+    """After as many rows as fit, at least one, however the rows arrive: the same in plain Python. No row is lost."""
+    most_rows, most_text = 9, 100
+    schema = pa.schema([("number", pa.int64()), ("text", pa.string())])
+    rows = pa.table({"number": range(len(lengths)), "text": ["x" * length for length in lengths]}, schema)
+    cuts = sorted({0, len(lengths), *data.draw(st.lists(st.integers(0, len(lengths)), max_size=5))})
+    batches = [batch for a, b in itertools.pairwise(cuts) for batch in rows.slice(a, b - a).to_batches()]
+    expected: list[list[int]] = [[]]
+    for number, length in enumerate(lengths):
+        text = sum(lengths[each] for each in expected[-1])
+        if expected[-1] and (len(expected[-1]) == most_rows or text + length >= most_text):
+            expected.append([])
+        expected[-1].append(number)
+    with mock.patch.multiple(writer_module, ROW_GROUP_ROWS=most_rows, ROW_GROUP_TEXT=most_text):
+        groups = list(_row_groups(batches, schema))
+    assert [group["number"].to_pylist() for group in groups] == expected
+    assert all(group["text"].num_chunks == 1 for group in groups)
 
 
 def test_an_abandoned_case_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -42,8 +42,30 @@ def test_columns_survive(numbers: list[int], steps: list[int], texts: list[str |
     plain = pa.array(texts, pa.string())
     block.text("plain", plain)
     block.text("category", pa.chunked_array([plain.dictionary_encode()]))
+    # As chunks are read, each with a dictionary of its own, and with words that no row has.
+    chunks = pa.chunked_array(
+        [plain[: len(plain) // 2].dictionary_encode(), plain[len(plain) // 2 :].dictionary_encode()]
+    )
+    block.text("chunks", chunks)
+    block.text("part", plain.dictionary_encode()[1:])
     expected = [text or "" for text in texts]
-    assert read(block.encode()) == {"numbers": numbers, "steps": steps, "plain": expected, "category": expected}
+    columns = read(block.encode())
+    assert columns == {
+        "numbers": numbers,
+        "steps": steps,
+        "plain": expected,
+        "category": expected,
+        "chunks": expected,
+        "part": expected[1:],
+    }
+
+
+def test_words_that_no_row_has_are_not_stored() -> None:
+    """A part of a table brings the dictionary of the whole."""
+    block = Block()
+    block.text("part", pa.array(["first", "second", "second", None]).dictionary_encode()[1:])
+    raw = zlib.decompress(base64.b64decode(block.encode()))
+    assert json.loads(raw[4 : 4 + int.from_bytes(raw[:4], "little")])["part"]["words"] == ["second", ""]
 
 
 def test_small_numbers_are_stored_in_one_byte() -> None:

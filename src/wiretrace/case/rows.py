@@ -27,14 +27,17 @@ GROUPS_KEPT = 4
 class RowReader:
     """Some columns of a table, by row."""
 
-    def __init__(self, case: Case, table: str, columns: Sequence[str], kept: int = GROUPS_KEPT) -> None:
-        """`kept`: how many row groups are kept in memory."""
+    def __init__(
+        self, case: Case, table: str, columns: Sequence[str], kept: int = GROUPS_KEPT, repeating: Sequence[str] = ()
+    ) -> None:
+        """`kept`: how many row groups are kept in memory; `repeating`: columns of text each value of which is held once."""
         self._case = case
         self._table = table
         self.columns = list(columns)
         """Names of the columns."""
         self._starts = case.group_starts(table)
         self._most_kept = kept
+        self._repeating = repeating
         self._kept: dict[int, pa.Table] = {}
 
     def __len__(self) -> int:
@@ -67,5 +70,7 @@ class RowReader:
             if len(self._kept) == self._most_kept:
                 del self._kept[next(iter(self._kept))]
             group = self._case.group(self._table, number, self.columns).combine_chunks()
+            for name in self._repeating:
+                group = group.set_column(group.column_names.index(name), name, group[name].dictionary_encode())
         self._kept[number] = group
         return group

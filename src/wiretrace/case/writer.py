@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from wiretrace.case.files import check_folder, reason
 from wiretrace.case.manifest import MANIFEST_NAME, Manifest
@@ -23,6 +26,8 @@ from wiretrace.model.tables import TABLES
 
 ROW_GROUP_ROWS = 1 << 15
 """Rows of a Parquet row group: what is held in memory at once while a table streams by."""
+ROW_GROUP_TEXT = 1 << 25
+"""Bytes of text at which a row group ends before it has so many rows."""
 NUMBERS = "DELTA_BINARY_PACKED"
 """How columns of whole numbers are stored: most are times, which differ less from row to row than they are long."""
 
@@ -143,16 +148,36 @@ class CaseWriter:
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
-    """Regroup rows into groups of ROW_GROUP_ROWS (the last may be shorter), each of one chunk, in `schema`."""
+    """Regroup rows into groups of ROW_GROUP_ROWS, each of one chunk, in `schema`.
+
+    The last may be shorter, and those whose text would be longer than ROW_GROUP_TEXT: one byte of a capture may stand for
+    thousands (RFC 7541 section 2.3.2), and readers hold whole groups. Where groups end depends on their rows alone.
+    """
     waiting: list[pa.RecordBatch] = []
-    rows = 0
+    rows = text = 0
     for batch in batches:
         waiting.append(batch.select(schema.names).cast(schema))
         rows += batch.num_rows
-        while rows >= ROW_GROUP_ROWS:
-            table = pa.Table.from_batches(waiting, schema)
-            yield table.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            waiting = table.slice(ROW_GROUP_ROWS).to_batches()
-            rows -= ROW_GROUP_ROWS
+        text += int(_text_of_rows(waiting[-1]).sum())
+        if rows < ROW_GROUP_ROWS and text < ROW_GROUP_TEXT:
+            continue
+        table = pa.Table.from_batches(waiting, schema)
+        until = np.cumsum(_text_of_rows(table))
+        done = before = 0
+        while rows - done >= ROW_GROUP_ROWS or text - before >= ROW_GROUP_TEXT:
+            end = min(done + ROW_GROUP_ROWS, max(done + 1, int(np.searchsorted(until, before + ROW_GROUP_TEXT))))
+            yield table.slice(done, end - done).combine_chunks()
+            done, before = end, int(until[end - 1])
+        waiting = table.slice(done).to_batches()
+        rows, text = rows - done, text - before
     if rows:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
+
+
+def _text_of_rows(rows: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
+    """How many bytes of text each row holds, shape (n,)."""
+    total = np.zeros(rows.num_rows, np.int64)
+    for column in rows.columns:
+        if pa.types.is_string(column.type):
+            total += pc.fill_null(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
+    return total

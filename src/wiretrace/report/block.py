@@ -46,12 +46,15 @@ class Block:
 
     def text(self, name: str, values: pa.Array | pa.ChunkedArray) -> None:
         """Add a column of strings (plain or dictionary-encoded), shape (n,). Null is stored as the empty string."""
-        combined = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-        if pa.types.is_dictionary(combined.type):
-            combined = combined.cast(combined.type.value_type)
-        encoded = pc.fill_null(combined, "").dictionary_encode()
-        self.numbers(name, encoded.indices.to_numpy(zero_copy_only=False))
-        self._columns[name]["words"] = encoded.dictionary.to_pylist()
+        chunks = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+        if not pa.types.is_dictionary(chunks.type):
+            chunks = chunks.dictionary_encode()
+        whole = chunks.unify_dictionaries().combine_chunks()
+        # Only the words that rows have, in the order of the rows.
+        used = pc.fill_null(whole.indices, -1).dictionary_encode()
+        words = whole.dictionary.take(pc.if_else(pc.equal(used.dictionary, -1), None, used.dictionary))
+        self.numbers(name, used.indices.to_numpy(zero_copy_only=False))
+        self._columns[name]["words"] = pc.fill_null(words, "").to_pylist()
 
     def encode(self) -> str:
         """The block as base64 text."""

@@ -78,7 +78,8 @@ def _page(case: Case, before: Case | None, packets: PacketSource | None) -> Iter
     yield f'<script type="application/json" id="overview">{_inert_json(first_screen)}</script>\n'
     yield f"<script>{script}</script>\n"
     yield _data_block("trees", trees_block(order, trees, held, origin).encode())
-    calls, exchanges = RowReader(case, "calls", CALL_COLUMNS).take(rows), RowReader(case, "exchanges", EXCHANGE_COLUMNS)
+    calls = RowReader(case, "calls", CALL_COLUMNS, repeating=("summary",)).take(rows)
+    exchanges = RowReader(case, "exchanges", EXCHANGE_COLUMNS)
     numbers = case.columns("connections", ["connection"])["connection"].to_numpy()
     yield _data_block("calls", calls_block(order, calls, trees, held, exchanges, numbers).encode())
     del calls, exchanges
