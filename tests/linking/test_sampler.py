@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 CHAINS = 16
 DRAWS = 60
 MOST_ASSIGNMENTS = 40
-WINDOWS = 6
+WINDOWS = 4
 REQUESTS = 3
 
 
+@functools.cache
 def learned(handler: Handler) -> tuple[Service, RequestModel, NDArray[np.int64]]:
     """A service with this handler, what is learned of it, and the parents that are found."""
     solved: list[tuple[Service, joint.Posterior]] = []
