@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
-from unittest import mock
 
 import handlers
 import numpy as np
 from simulator import Simulation, simulate
+from solving import solved_services
 
 from wiretrace.linking import joint, linker
 from wiretrace.linking.initial import first_assignment
@@ -66,15 +66,7 @@ def test_no_call_gets_a_parent_that_may_not_have_caused_it(monkeypatch: pytest.M
 
 def test_calls_in_a_place_where_they_hardly_fit_find_the_plain_one() -> None:
     """However plain it is: most calls that are put elsewhere are back after the sweeps of a quick solution."""
-    services: list[tuple[Service, joint.Posterior]] = []
-
-    def solved(service: Service, known: ServiceHabits | None = None, quick: bool = False) -> joint.Posterior:
-        services.append((service, joint.solve(service, known, quick)))
-        return services[-1][1]
-
-    with mock.patch.object(linker, "solve", solved):
-        linker.link(simulate(handlers.cached, rate=300, count=2000).problem())
-    service, posterior = services[0]
+    service, posterior = solved_services(simulate(handlers.cached, rate=300, count=2000))[0]
     counts = np.diff(service.offsets)
     unit = np.repeat(np.arange(service.units), counts)
     held = joint.hold(service, posterior.parent, np.arange(service.requests))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import handlers
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator import simulate
+from solving import solved_services
 
-from wiretrace.linking import joint, linker
+from wiretrace.linking import joint
 from wiretrace.linking.moves import Held
 from wiretrace.linking.redivide import pooled, redivided
 
@@ -19,21 +20,11 @@ if TYPE_CHECKING:
     from wiretrace.linking.request_model import RequestModel
     from wiretrace.linking.service import Service
 
-SOLVED: list[tuple[Service, joint.Posterior]] = []
 
-
+@functools.cache
 def learned() -> tuple[Service, joint.Posterior]:
-    """Requests that read one to five rows each, one after the other, and what is learned of them; once for all tests."""
-    if not SOLVED:
-        solve = joint.solve
-
-        def solving(service: Service, known: object = None, quick: bool = False) -> joint.Posterior:
-            SOLVED.append((service, solve(service, known, quick)))  # type: ignore[arg-type]
-            return SOLVED[-1][1]
-
-        with mock.patch.object(linker, "solve", solving):
-            linker.link(simulate(handlers.repeated, rate=100, count=600).problem())
-    return SOLVED[0]
+    """Requests that read one to five rows each, one after the other, and what is learned of them."""
+    return solved_services(simulate(handlers.repeated, rate=100, count=600))[0]
 
 
 def redrawn(

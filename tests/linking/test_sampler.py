@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import handlers
 import numpy as np
 import pytest
 from simulator import simulate
+from solving import solved_services
 
-from wiretrace.linking import joint, linker
+from wiretrace.linking import joint
 from wiretrace.linking import sampler as sampler_module
 from wiretrace.linking.sampler import Sampler
 
@@ -33,15 +33,7 @@ REQUESTS = 3
 @functools.cache
 def learned(handler: Handler) -> tuple[Service, RequestModel, NDArray[np.int64]]:
     """A service with this handler, what is learned of it, and the parents that are found."""
-    solved: list[tuple[Service, joint.Posterior]] = []
-
-    def solve(service: Service, known: object = None, quick: bool = False) -> joint.Posterior:
-        solved.append((service, joint.solve(service, known, quick)))  # type: ignore[arg-type]
-        return solved[-1][1]
-
-    with mock.patch.object(linker, "solve", solve):
-        linker.link(simulate(handler, rate=300, count=500).problem())
-    service, posterior = solved[0]
+    service, posterior = solved_services(simulate(handler, rate=300, count=500))[0]
     posterior.model.order_weight = 0.0
     return service, posterior.model, posterior.parent
 

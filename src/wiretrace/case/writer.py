@@ -154,27 +154,29 @@ def _row_groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterato
     thousands (RFC 7541 section 2.3.2), and readers hold whole groups. Where groups end depends on their rows alone.
     """
     waiting: list[pa.RecordBatch] = []
+    lengths: list[NDArray[np.int64]] = []
     rows = text = 0
     for batch in batches:
         waiting.append(batch.select(schema.names).cast(schema))
+        lengths.append(_text_of_rows(waiting[-1]))
         rows += batch.num_rows
-        text += int(_text_of_rows(waiting[-1]).sum())
+        text += int(lengths[-1].sum())
         if rows < ROW_GROUP_ROWS and text < ROW_GROUP_TEXT:
             continue
         table = pa.Table.from_batches(waiting, schema)
-        until = np.cumsum(_text_of_rows(table))
+        until = np.cumsum(np.concatenate(lengths))
         done = before = 0
         while rows - done >= ROW_GROUP_ROWS or text - before >= ROW_GROUP_TEXT:
             end = min(done + ROW_GROUP_ROWS, max(done + 1, int(np.searchsorted(until, before + ROW_GROUP_TEXT))))
             yield table.slice(done, end - done).combine_chunks()
             done, before = end, int(until[end - 1])
-        waiting = table.slice(done).to_batches()
+        waiting, lengths = table.slice(done).to_batches(), [np.diff(until[done:], prepend=before)]
         rows, text = rows - done, text - before
     if rows:
         yield pa.Table.from_batches(waiting, schema).combine_chunks()
 
 
-def _text_of_rows(rows: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
+def _text_of_rows(rows: pa.RecordBatch) -> NDArray[np.int64]:
     """How many bytes of text each row holds, shape (n,)."""
     total = np.zeros(rows.num_rows, np.int64)
     for column in rows.columns:

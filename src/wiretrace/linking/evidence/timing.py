@@ -28,7 +28,8 @@ FEW_SAMPLES = 25.0
 CUE_LOYALTY = 0.05
 """A new cue must be better than the present one by this many nats a call, or cues would flutter between equals."""
 LAST_DONE_SURPLUS = 0.6
-"""What was over last must be a better cue than a certain event by this many nats a call: it takes longer to look up."""
+"""What was over last must be a better cue than any certain event by this many nats a call: it suits whatever is assigned,
+right or wrong, as among many calls some always ended just before."""
 CUE_COVERAGE = 0.5
 """Share of a slot's calls for which its cue must exist."""
 CUE_NEGATIVES = 0.03
